@@ -1,0 +1,2 @@
+//! Measures ours beside its peers.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Acts: sockets, clock and entropy under an engine.

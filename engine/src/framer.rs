@@ -1,0 +1,42 @@
+//! Cuts a byte stream into frames: a pure guest of the driver and of the simulator, written by the protocol.
+
+use crate::Phase;
+use bytes::{Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+
+/// What a framer makes of the bytes so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Framed {
+    /// No whole frame yet; the framer is called again when more has come.
+    More,
+    /// One whole frame, header included, as it stood on the wire: it can be forwarded as it is.
+    Frame(Bytes),
+    /// Bytes that cannot become a frame.
+    Bad(BadFrame),
+}
+
+/// What was wrong with the bytes, and what the protocol needs of them for its answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BadFrame {
+    /// The bytes that the answer needs (AnYa: the 36 of the header; Hello: the start of the line), never the payload.
+    pub head: Bytes,
+    /// The protocol's own number for what is wrong.
+    pub reason: u8,
+    /// Whether the stream cannot be read on. When it can, the framer skips what belongs to the bad frame, bounded.
+    pub fatal: bool,
+}
+
+/// A protocol's way of cutting one channel's bytes into frames.
+///
+/// One value serves one direction of one channel. It must give the same frames however the stream is split, keep
+/// nothing in memory that has not arrived, and never grow the buffer itself.
+pub trait Framer: Send + 'static {
+    /// Takes at most one frame off the front of `buffer`.
+    fn next(&mut self, phase: Phase, buffer: &mut BytesMut) -> Framed;
+
+    /// Bytes that the framer has begun to skip or to collect, beyond what is in the buffer. The host adds it to the
+    /// connection's share of the memory budget.
+    fn held_bytes(&self) -> usize {
+        0
+    }
+}

@@ -1,0 +1,3 @@
+//! Lends parts that more than one protocol uses: opt-in, pure, bounded.
+
+pub mod chain;

@@ -1,0 +1,83 @@
+//! Describes a network and a node to the shell, as data.
+
+use crate::{Address, Phase};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+use serde::{Deserialize, Serialize};
+
+/// What the shell must know of a network. A protocol derives it from its configuration.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// The port that the network's nodes listen on when nothing else is said.
+    pub default_port: u16,
+    /// Where a node finds its first peers.
+    pub seeds: Vec<Target>,
+    /// The phase in which batching may begin: the last one that a channel reaches.
+    pub last_phase: Phase,
+    /// Bytes queued for one connection. A frame above it is dropped or ends the connection, as its [`crate::Overflow`]
+    /// says. At least the largest frame.
+    pub queue_bytes_max: usize,
+    /// Once this many bytes were sent on a channel, answers wait for [`crate::P2pAction::Writable`].
+    pub low_water_bytes: usize,
+    /// Slips that are borne at one time.
+    pub slips_max: u32,
+    /// How long a slip counts.
+    pub slip_fade: Duration,
+    /// How long a closing connection may flush or linger before it is cut.
+    pub linger: Duration,
+}
+
+/// Someone the operator names: an address, or a name that the host resolves.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Target {
+    /// An IP address and port.
+    Address(Address),
+    /// A host name and port.
+    Name(String, u16),
+}
+
+/// What an operator decides for every network alike. Part of a recording.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct P2pConfig {
+    /// Where the host listens, with the port it really got; nothing when it does not.
+    pub listen: Option<Address>,
+    /// Where others reach this node, when the operator knows better than the socket.
+    pub external: Option<Address>,
+    /// Dialled again whenever lost, besides discovery.
+    pub add_peers: Vec<Target>,
+    /// When not empty only these are dialled, again whenever lost.
+    pub connect_only: Vec<Target>,
+    /// Connections that the dialer keeps up, at least while candidates are left.
+    pub outbound_target: u32,
+    /// Inbound connections, the ones above are closed at once.
+    pub inbound_max: u32,
+    /// Inbound connections from one IP address; loopback is spared with `spare_loopback`.
+    pub inbound_per_ip_max: u32,
+    /// Whether to ask peers for addresses and dial what they name.
+    pub discovery: bool,
+    /// Whether loopback and private addresses are ordinary ones: true on a private network.
+    pub private_addresses: bool,
+    /// Loopback peers are never banned or discouraged and count in no cap per address or group.
+    pub spare_loopback: bool,
+    /// Entries in the address book; the least useful leaves first. About 200 bytes each.
+    pub book_max: u32,
+}
+
+impl Default for P2pConfig {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            external: None,
+            add_peers: Vec::new(),
+            connect_only: Vec::new(),
+            outbound_target: 8,
+            inbound_max: 117,
+            inbound_per_ip_max: 16,
+            discovery: true,
+            private_addresses: false,
+            spare_loopback: true,
+            book_max: 20_000,
+        }
+    }
+}

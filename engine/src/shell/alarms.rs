@@ -1,0 +1,104 @@
+//! Keeps the table of timers: one time for each key, so its size is bounded by what can be named.
+
+use crate::{ConnectionId, Time};
+use alloc::collections::{BTreeMap, BTreeSet};
+
+/// Who set an alarm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AlarmKey<A> {
+    /// The dialer: look for someone to dial.
+    Dial,
+    /// The protocol.
+    Protocol(A),
+    /// The protocol, for one connection; dropped with it.
+    Peer(ConnectionId, A),
+}
+
+/// The timers that are set.
+#[derive(Clone, Debug)]
+pub struct Alarms<A> {
+    own: BTreeMap<AlarmKey<A>, Time>,
+    of_peers: BTreeMap<ConnectionId, BTreeMap<A, Time>>,
+    by_time: BTreeSet<(Time, AlarmKey<A>)>,
+}
+
+impl<A> Default for Alarms<A> {
+    fn default() -> Self {
+        Self { own: BTreeMap::new(), of_peers: BTreeMap::new(), by_time: BTreeSet::new() }
+    }
+}
+
+impl<A: Ord + Copy> Alarms<A> {
+    /// Sets the alarm to `at`, replacing its earlier time.
+    pub fn set(&mut self, key: AlarmKey<A>, at: Time) {
+        let before = match key {
+            AlarmKey::Peer(connection, alarm) => self.of_peers.entry(connection).or_default().insert(alarm, at),
+            _ => self.own.insert(key, at),
+        };
+        if let Some(before) = before {
+            self.by_time.remove(&(before, key));
+        }
+        self.by_time.insert((at, key));
+    }
+
+    /// Sets the alarm unless it is due earlier already.
+    pub fn set_earlier(&mut self, key: AlarmKey<A>, at: Time) {
+        if self.time_of(key).is_none_or(|set| set > at) {
+            self.set(key, at);
+        }
+    }
+
+    /// Whether the alarm is set.
+    pub fn is_set(&self, key: AlarmKey<A>) -> bool {
+        self.time_of(key).is_some()
+    }
+
+    /// Forgets the alarm.
+    pub fn cancel(&mut self, key: AlarmKey<A>) {
+        if let Some(at) = self.remove(key) {
+            self.by_time.remove(&(at, key));
+        }
+    }
+
+    /// Forgets all alarms of a connection.
+    pub fn cancel_peer(&mut self, connection: ConnectionId) {
+        for (alarm, at) in self.of_peers.remove(&connection).unwrap_or_default() {
+            self.by_time.remove(&(at, AlarmKey::Peer(connection, alarm)));
+        }
+    }
+
+    /// When the first alarm is due.
+    pub fn next(&self) -> Option<Time> {
+        self.by_time.first().map(|(at, _)| *at)
+    }
+
+    /// Takes the first alarm that is due by `now`.
+    pub fn take_due(&mut self, now: Time) -> Option<AlarmKey<A>> {
+        let (at, key) = *self.by_time.first()?;
+        if at > now {
+            return None;
+        }
+        self.by_time.remove(&(at, key));
+        self.remove(key);
+        Some(key)
+    }
+
+    fn time_of(&self, key: AlarmKey<A>) -> Option<Time> {
+        match key {
+            AlarmKey::Peer(connection, alarm) => self.of_peers.get(&connection)?.get(&alarm).copied(),
+            _ => self.own.get(&key).copied(),
+        }
+    }
+
+    fn remove(&mut self, key: AlarmKey<A>) -> Option<Time> {
+        let AlarmKey::Peer(connection, alarm) = key else {
+            return self.own.remove(&key);
+        };
+        let alarms = self.of_peers.get_mut(&connection)?;
+        let at = alarms.remove(&alarm);
+        if alarms.is_empty() {
+            self.of_peers.remove(&connection);
+        }
+        at
+    }
+}

@@ -1,0 +1,217 @@
+//! Decides whom to dial and when: named peers first, then the address book, with patience that grows by cause.
+
+use crate::shell::alarms::AlarmKey;
+use crate::shell::book::Entry;
+use crate::{Address, Context, DialFailure, Effect, Protocol, Random, Reason, Subject, Target, Time};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// Own addresses that are remembered, so that a node does not meet itself again.
+pub const SELVES_MAX: usize = 64;
+/// Dials under way at one time; a tracker proves 256 addresses at once, a node needs a dozen.
+pub const CONNECTING_MAX: usize = 512;
+/// Peers that an operator can name.
+pub const WANTED_MAX: usize = 1024;
+/// A lost peer that the operator named is dialled again within this.
+pub const WANTED_RETRY_FIRST: Duration = Duration::from_secs(1);
+/// The longest wait between two dials of a named peer.
+pub const WANTED_RETRY_MAX: Duration = Duration::from_secs(30);
+/// The dialer looks at the book at most this often.
+pub const PACE: Duration = Duration::from_millis(250);
+/// The dialer looks at the book at least this often while a slot is free.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+/// A name is looked up again after this.
+pub const RESOLVE_AGAIN: Duration = Duration::from_secs(60);
+
+/// A peer that the operator named.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Where it is; an address is itself, a name what it was resolved to.
+    pub addresses: Vec<Address>,
+    /// Not dialled before this.
+    pub not_before: Time,
+    /// Dials that failed since the last success.
+    pub failures: u32,
+    /// The name is not looked up before this.
+    pub resolve_not_before: Time,
+}
+
+/// Whom to dial.
+#[derive(Clone, Debug, Default)]
+pub struct Dialer {
+    /// Peers that the operator named.
+    pub wanted: BTreeMap<Target, Wanted>,
+    /// Addresses that turned out to be ours.
+    pub selves: BTreeSet<Address>,
+    /// Not before this does the dialer look again.
+    pub next_look: Time,
+}
+
+impl Dialer {
+    /// Wants a peer from now on. Whether there was room.
+    pub fn want(&mut self, target: Target) -> bool {
+        if self.wanted.len() >= WANTED_MAX && !self.wanted.contains_key(&target) {
+            return false;
+        }
+        let addresses = match &target {
+            Target::Address(address) => alloc::vec![*address],
+            Target::Name(..) => Vec::new(),
+        };
+        self.wanted.entry(target).or_insert(Wanted { addresses, ..Wanted::default() });
+        true
+    }
+
+    /// Whether the operator named this address.
+    pub fn is_wanted(&self, address: Address) -> bool {
+        self.wanted.values().any(|wanted| wanted.addresses.contains(&address))
+    }
+
+    /// The named peer at this address.
+    pub fn wanted_mut(&mut self, address: Address) -> Option<&mut Wanted> {
+        self.wanted.values_mut().find(|wanted| wanted.addresses.contains(&address))
+    }
+
+    /// An address turned out to be ours.
+    pub fn is_self(&mut self, address: Address) {
+        if self.selves.len() < SELVES_MAX {
+            self.selves.insert(address);
+        }
+    }
+}
+
+/// How long a named peer is left alone after `failures` failures in a row.
+pub fn wanted_back_off(failures: u32, random: &mut Random) -> Duration {
+    let wait = WANTED_RETRY_FIRST.saturating_mul(1 << failures.min(5)).min(WANTED_RETRY_MAX);
+    random.jitter(wait, 25)
+}
+
+/// How long an address of the book is left alone after it failed for this cause, `failures` times in a row.
+pub fn book_back_off(cause: DialFailure, failures: u32, random: &mut Random) -> Duration {
+    let (first, longest): (u64, u64) = match cause {
+        // Nobody there: a restart takes seconds, a shutdown days.
+        DialFailure::Refused => (5, 3_600),
+        // A lost packet, or a firewall for good.
+        DialFailure::TimedOut => (30, 4 * 3_600),
+        DialFailure::Unreachable => (60, 4 * 3_600),
+        DialFailure::Transport => (60, 24 * 3_600),
+        // Ours: not the address's fault, so it does not grow.
+        DialFailure::Resources => (5, 5),
+    };
+    let doubled = first.saturating_mul(1 << failures.saturating_sub(1).min(16));
+    random.jitter(Duration::from_secs(doubled.min(longest)), 25)
+}
+
+/// Looks for someone to dial, and sets the alarm for the next look.
+pub(crate) fn look<P: Protocol>(cx: &mut Context<'_, P>) {
+    if cx.state.is_draining {
+        return;
+    }
+    let now = cx.now.monotonic;
+    if now < cx.state.discovery.dialer.next_look {
+        let next = cx.state.discovery.dialer.next_look;
+        cx.state.alarms.set_earlier(AlarmKey::Dial, next);
+        return;
+    }
+    cx.state.discovery.dialer.next_look = now + PACE;
+    let mut next = now + PATIENCE;
+    dial_wanted(cx, &mut next);
+    if cx.state.config.discovery && cx.state.config.connect_only.is_empty() {
+        dial_book(cx);
+    }
+    cx.state.alarms.set_earlier(AlarmKey::Dial, next.max(now + PACE));
+}
+
+/// A dial to this address failed.
+pub(crate) fn failed<P: Protocol>(cx: &mut Context<'_, P>, address: Address, cause: DialFailure) {
+    let now = cx.now;
+    let state = &mut *cx.state;
+    if let Some(wanted) = state.discovery.dialer.wanted.values_mut().find(|w| w.addresses.contains(&address)) {
+        wanted.not_before = now.monotonic + wanted_back_off(wanted.failures, &mut state.random);
+        wanted.failures = wanted.failures.saturating_add(1);
+        state.alarms.set_earlier(AlarmKey::Dial, wanted.not_before);
+    }
+    let Some(failures) = state.discovery.book.get(address).map(|entry| entry.failures.saturating_add(1)) else { return };
+    let wait = book_back_off(cause, failures, &mut state.random);
+    let record = state.discovery.book.update(address, |entry| {
+        entry.failures = failures;
+        entry.not_before = now.monotonic + wait;
+    });
+    cx.effects.extend(record.map(Effect::Save));
+    let until_ms = now.after(wait).unix_ms;
+    cx.because(Subject::Address(address), None, Reason::BackOff { until_ms, cause });
+}
+
+/// A connection that we dialled is gone. One that never got ready counts like a dial that failed.
+pub(crate) fn lost<P: Protocol>(cx: &mut Context<'_, P>, address: Address, was_ready: bool) {
+    if !was_ready {
+        return failed(cx, address, DialFailure::Transport);
+    }
+    let now = cx.now;
+    let state = &mut *cx.state;
+    let wait = wanted_back_off(0, &mut state.random);
+    let not_before = now.monotonic + wait;
+    if let Some(wanted) = state.discovery.dialer.wanted_mut(address) {
+        wanted.not_before = wanted.not_before.max(not_before);
+    }
+    state.discovery.book.update(address, |entry| entry.not_before = entry.not_before.max(not_before));
+    state.alarms.set_earlier(AlarmKey::Dial, not_before);
+    cx.because(Subject::Address(address), None, Reason::BackOffLost { until_ms: now.after(wait).unix_ms });
+}
+
+fn dial_wanted<P: Protocol>(cx: &mut Context<'_, P>, next: &mut Time) {
+    let now = cx.now.monotonic;
+    let mut dial = Vec::new();
+    let state = &mut *cx.state;
+    for (target, wanted) in &mut state.discovery.dialer.wanted {
+        if let Target::Name(name, port) = target
+            && wanted.resolve_not_before <= now
+        {
+            wanted.resolve_not_before = now + RESOLVE_AGAIN;
+            cx.effects.push(Effect::Resolve { name: name.clone(), port: *port });
+        }
+        let is_dialled = wanted.addresses.iter().any(|address| state.dialled.contains_key(address));
+        if is_dialled || wanted.addresses.is_empty() {
+            continue;
+        }
+        if wanted.not_before <= now {
+            dial.push(wanted.addresses[state.random.below(wanted.addresses.len())]);
+        } else {
+            *next = (*next).min(wanted.not_before);
+        }
+    }
+    for address in dial {
+        cx.dial(address, true, Reason::DialledForOperator);
+    }
+}
+
+fn dial_book<P: Protocol>(cx: &mut Context<'_, P>) {
+    let now = cx.now;
+    let target = cx.state.config.outbound_target as usize;
+    let free = target.saturating_sub(cx.state.slots().outbound);
+    if free == 0 {
+        return;
+    }
+    let state = &mut *cx.state;
+    let is_candidate = |address: &Address, entry: &Entry| {
+        entry.not_before <= now.monotonic
+            && !state.dialled.contains_key(address)
+            && !state.discovery.dialer.selves.contains(address)
+            && state.bans.get(now, address.ip()).is_none()
+    };
+    let (proven, fresh): (Vec<_>, Vec<_>) =
+        state.discovery.book.all().filter(|(address, entry)| is_candidate(address, entry)).partition(|(_, e)| e.proven);
+    let mut proven: Vec<_> = proven.into_iter().map(|(address, _)| address).collect();
+    let mut fresh: Vec<_> = fresh.into_iter().map(|(address, _)| address).collect();
+    let mut chosen = Vec::new();
+    // Half and half while there are both: whoever fills one half of the book does not get all slots.
+    while chosen.len() < free && !(proven.is_empty() && fresh.is_empty()) {
+        let from_proven = fresh.is_empty() || !proven.is_empty() && state.random.below(2) == 0;
+        let pool = if from_proven { &mut proven } else { &mut fresh };
+        let at = state.random.below(pool.len());
+        chosen.push(pool.swap_remove(at));
+    }
+    for address in chosen {
+        cx.dial(address, true, Reason::DialledForSlot);
+    }
+}

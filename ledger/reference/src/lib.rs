@@ -1,0 +1,1 @@
+//! Holds the reference ledger of AnYa and Hello.

@@ -1,0 +1,1 @@
+//! Serves: the daemon and the embedding API.

@@ -1,0 +1,6 @@
+//! Lists the networks: one crate each, one line each.
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub use polypeer_anya as anya;
+pub use polypeer_hello as hello;

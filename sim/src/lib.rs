@@ -1,0 +1,1 @@
+//! Imagines: the same engines in a seeded world.

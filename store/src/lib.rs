@@ -1,0 +1,1 @@
+//! Remembers addresses, bans and anchors.
