@@ -17,7 +17,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 /// How long the address of a stranger (another network, another version) is left alone.
-pub const STRANGER_BACK_OFF: Duration = Duration::from_secs(60 * 60);
+const STRANGER_BACK_OFF: Duration = Duration::from_secs(60 * 60);
 
 /// What a handler works with. Sending to, closing or convicting a connection that is gone does nothing.
 pub struct Context<'a, P: Protocol> {
@@ -99,8 +99,12 @@ impl<P: Protocol> Context<'_, P> {
             return;
         }
         let ends = state.ends.clone();
+        let fills_slot = state.fills_slot;
         if let Some(address) = ends.dialled {
             self.prove(address);
+            if fills_slot {
+                self.effects.push(Effect::Save(dialer::anchor(address, true)));
+            }
         }
         let event = Event::PeerReady { connection, address: ends.remote, about: about.to_string() };
         self.effects.push(Effect::Publish(event));
@@ -110,6 +114,9 @@ impl<P: Protocol> Context<'_, P> {
     pub fn leave_slot(&mut self, connection: ConnectionId) {
         if let Some(state) = self.state.peers.get_mut(&connection) {
             state.fills_slot = false;
+            if let Some(address) = state.ends.dialled {
+                self.effects.push(Effect::Save(dialer::anchor(address, false)));
+            }
             self.state.alarms.set_earlier(AlarmKey::Dial, self.now.monotonic);
         }
     }

@@ -109,13 +109,19 @@ impl<P: Protocol> P2pState<P> {
         self.channels.closed_all(connection);
         self.alarms.cancel_peer(connection);
         if let Some(address) = state.ends.dialled {
-            self.dialled.remove(&address);
+            self.undial(address, connection);
         }
         if is_inbound(connection) {
             self.inbound -= 1;
             self.inbound_per_ip.remove(state.ends.remote.ip());
         }
         Some(state)
+    }
+
+    fn undial(&mut self, address: Address, connection: ConnectionId) {
+        if self.dialled.get(&address) == Some(&connection) {
+            self.dialled.remove(&address);
+        }
     }
 
     // Why a connection that someone opened to us is not let in, if so.
@@ -183,11 +189,8 @@ impl<P: Protocol> Engine<P> {
     pub fn step(&mut self, now: Now, action: P2pAction<P::Answer>, effects: &mut Vec<Effect<P::Request>>) {
         match action {
             P2pAction::MessageReceived { connection, channel, frame } => {
-                if let Some(state) = self.state.peers.get_mut(&connection) {
-                    state.last_frame = now.monotonic;
-                    state.frames_received += 1;
-                }
-                self.with_peer(now, effects, connection, |protocol, cx, peer| {
+                let peer = self.state.peers.get_mut(&connection).and_then(|state| state.received(now.monotonic));
+                self.handle(now, effects, connection, peer, |protocol, cx, peer| {
                     protocol.on_frame(cx, connection, peer, channel, frame)
                 });
             }
@@ -237,11 +240,7 @@ impl<P: Protocol> Engine<P> {
         self.settle(now, effects);
     }
 
-    fn context<'a>(
-        &'a mut self,
-        now: Now,
-        effects: &'a mut Vec<Effect<P::Request>>,
-    ) -> (&'a mut P, Context<'a, P>) {
+    fn context<'a>(&'a mut self, now: Now, effects: &'a mut Vec<Effect<P::Request>>) -> (&'a mut P, Context<'a, P>) {
         (&mut self.protocol, Context { state: &mut self.state, effects, now })
     }
 
@@ -253,7 +252,19 @@ impl<P: Protocol> Engine<P> {
         connection: ConnectionId,
         handle: impl FnOnce(&mut P, &mut Context<'_, P>, P::Peer) -> Result<P::Peer, P::Misbehavior>,
     ) {
-        let Some(peer) = self.state.peers.get_mut(&connection).and_then(|state| state.peer.take()) else { return };
+        let peer = self.state.peers.get_mut(&connection).and_then(|state| state.peer.take());
+        self.handle(now, effects, connection, peer, handle);
+    }
+
+    fn handle(
+        &mut self,
+        now: Now,
+        effects: &mut Vec<Effect<P::Request>>,
+        connection: ConnectionId,
+        peer: Option<P::Peer>,
+        handle: impl FnOnce(&mut P, &mut Context<'_, P>, P::Peer) -> Result<P::Peer, P::Misbehavior>,
+    ) {
+        let Some(peer) = peer else { return };
         let (protocol, mut cx) = self.context(now, effects);
         match handle(protocol, &mut cx, peer) {
             Ok(peer) => self.put_back(connection, peer),
@@ -285,12 +296,12 @@ impl<P: Protocol> Engine<P> {
             // A dial that nobody knows of: a host that is confused, or one that was banned or drained meanwhile.
             None if !is_inbound => Some(Reason::RefusedDraining),
             Some(_) if self.state.is_draining => Some(Reason::RefusedDraining),
-            Some(_) => None,
+            Some(_) => self.state.bans.get(now, ends.remote.ip()).map(|_| Reason::RefusedBanned),
             None => self.state.refusal(now, ends.remote.ip()),
         };
         if let Some(reason) = refusal {
             if let Some(address) = ends.dialled {
-                self.state.dialled.remove(&address);
+                self.state.undial(address, connection);
             }
             let (_, mut cx) = self.context(now, effects);
             cx.because(Subject::Address(ends.remote), Some(connection), reason);
@@ -319,7 +330,7 @@ impl<P: Protocol> Engine<P> {
         cause: DialFailure,
     ) {
         let Some(ConnectingPeer { address, .. }) = self.state.connecting_peers.remove(&connection) else { return };
-        self.state.dialled.remove(&address);
+        self.state.undial(address, connection);
         let (protocol, mut cx) = self.context(now, effects);
         dialer::failed(&mut cx, address, cause);
         protocol.on_dial_failed(&mut cx, address, cause);
@@ -365,7 +376,7 @@ impl<P: Protocol> Engine<P> {
             // It cannot be called back; it is closed when it stands.
             let address = dial.address;
             self.state.connecting_peers.remove(&connection);
-            self.state.dialled.remove(&address);
+            self.state.undial(address, connection);
         }
         self.with_peer(now, effects, connection, |protocol, cx, peer| protocol.on_parting(cx, connection, peer, why));
     }
@@ -448,7 +459,7 @@ fn load<P: Protocol>(state: &mut P2pState<P>, now: Now, records: &[Record]) {
         match record.table {
             Table::Addresses => state.discovery.book.load(record, max),
             Table::Bans => state.bans.load(now, record),
-            Table::Anchors => {}
+            Table::Anchors => state.discovery.dialer.load_anchor(record),
             Table::Protocol => state.protocol_records.push(record.clone()),
         }
     }

@@ -51,7 +51,8 @@ impl Bans {
             return None;
         }
         self.make_room(now);
-        let record = Record { table: Table::Bans, key: key(ip), value: postcard::to_allocvec(&ban).ok().map(Bytes::from) };
+        let record =
+            Record { table: Table::Bans, key: key(ip), value: postcard::to_allocvec(&ban).ok().map(Bytes::from) };
         self.entries.insert(ip, (now.monotonic + duration, ban));
         Some(record)
     }
@@ -91,7 +92,8 @@ impl Bans {
         }
         self.entries.retain(|_, (until, _)| *until > now.monotonic);
         if self.entries.len() >= BANS_MAX {
-            let first = self.entries.iter().min_by_key(|(_, (until, ban))| (ban.by_operator, *until)).map(|(ip, _)| *ip);
+            let first =
+                self.entries.iter().min_by_key(|(_, (until, ban))| (ban.by_operator, *until)).map(|(ip, _)| *ip);
             first.map(|ip| self.entries.remove(&ip));
         }
     }

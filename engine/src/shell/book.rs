@@ -48,14 +48,8 @@ impl Book {
         if let Some(source) = source {
             *self.unproven_by_source.entry(source).or_default() += 1;
         }
-        let entry = Entry {
-            source,
-            proven: false,
-            last_tried_ms: 0,
-            last_success_ms: 0,
-            failures: 0,
-            not_before: Time::ZERO,
-        };
+        let entry =
+            Entry { source, proven: false, last_tried_ms: 0, last_success_ms: 0, failures: 0, not_before: Time::ZERO };
         self.entries.insert(address, entry);
         true
     }

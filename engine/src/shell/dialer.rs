@@ -2,9 +2,10 @@
 
 use crate::shell::alarms::AlarmKey;
 use crate::shell::book::Entry;
-use crate::{Address, Context, DialFailure, Effect, Protocol, Random, Reason, Subject, Target, Time};
+use crate::{Address, Context, DialFailure, Effect, Protocol, Random, Reason, Record, Subject, Table, Target, Time};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use bytes::Bytes;
 use core::time::Duration;
 
 /// Own addresses that are remembered, so that a node does not meet itself again.
@@ -13,6 +14,8 @@ pub const SELVES_MAX: usize = 64;
 pub const CONNECTING_MAX: usize = 512;
 /// Peers that an operator can name.
 pub const WANTED_MAX: usize = 1024;
+/// Anchors that a restart takes back.
+pub const ANCHORS_MAX: usize = 64;
 /// A lost peer that the operator named is dialled again within this.
 pub const WANTED_RETRY_FIRST: Duration = Duration::from_secs(1);
 /// The longest wait between two dials of a named peer.
@@ -46,6 +49,9 @@ pub struct Dialer {
     pub selves: BTreeSet<Address>,
     /// Not before this does the dialer look again.
     pub next_look: Time,
+    /// Peers that held a slot when the last process ended: dialled before anyone else, so that whoever fills the
+    /// book in the meantime does not choose a node's peers after its restart.
+    pub anchors: BTreeSet<Address>,
 }
 
 impl Dialer {
@@ -72,12 +78,27 @@ impl Dialer {
         self.wanted.values_mut().find(|wanted| wanted.addresses.contains(&address))
     }
 
+    /// Takes back an anchor that was saved.
+    pub(crate) fn load_anchor(&mut self, record: &Record) {
+        if let Ok(address) = postcard::from_bytes::<Address>(&record.key)
+            && self.anchors.len() < ANCHORS_MAX
+        {
+            self.anchors.insert(address);
+        }
+    }
+
     /// An address turned out to be ours.
     pub fn is_self(&mut self, address: Address) {
         if self.selves.len() < SELVES_MAX {
             self.selves.insert(address);
         }
     }
+}
+
+/// The record that makes an address an anchor, or no longer one.
+pub(crate) fn anchor(address: Address, is_anchor: bool) -> Record {
+    let key = postcard::to_allocvec(&address).map(Bytes::from).unwrap_or_default();
+    Record { table: Table::Anchors, key, value: is_anchor.then(Bytes::new) }
 }
 
 /// How long a named peer is left alone after `failures` failures in a row.
@@ -131,7 +152,9 @@ pub(crate) fn failed<P: Protocol>(cx: &mut Context<'_, P>, address: Address, cau
         wanted.failures = wanted.failures.saturating_add(1);
         state.alarms.set_earlier(AlarmKey::Dial, wanted.not_before);
     }
-    let Some(failures) = state.discovery.book.get(address).map(|entry| entry.failures.saturating_add(1)) else { return };
+    let Some(failures) = state.discovery.book.get(address).map(|entry| entry.failures.saturating_add(1)) else {
+        return;
+    };
     let wait = book_back_off(cause, failures, &mut state.random);
     let record = state.discovery.book.update(address, |entry| {
         entry.failures = failures;
@@ -146,6 +169,9 @@ pub(crate) fn failed<P: Protocol>(cx: &mut Context<'_, P>, address: Address, cau
 pub(crate) fn lost<P: Protocol>(cx: &mut Context<'_, P>, address: Address, was_ready: bool) {
     if !was_ready {
         return failed(cx, address, DialFailure::Transport);
+    }
+    if !cx.state.is_draining {
+        cx.effects.push(Effect::Save(anchor(address, false)));
     }
     let now = cx.now;
     let state = &mut *cx.state;
@@ -203,7 +229,9 @@ fn dial_book<P: Protocol>(cx: &mut Context<'_, P>) {
         state.discovery.book.all().filter(|(address, entry)| is_candidate(address, entry)).partition(|(_, e)| e.proven);
     let mut proven: Vec<_> = proven.into_iter().map(|(address, _)| address).collect();
     let mut fresh: Vec<_> = fresh.into_iter().map(|(address, _)| address).collect();
-    let mut chosen = Vec::new();
+    let mut chosen: Vec<_> = core::mem::take(&mut state.discovery.dialer.anchors).into_iter().take(free).collect();
+    proven.retain(|address| !chosen.contains(address));
+    fresh.retain(|address| !chosen.contains(address));
     // Half and half while there are both: whoever fills one half of the book does not get all slots.
     while chosen.len() < free && !(proven.is_empty() && fresh.is_empty()) {
         let from_proven = fresh.is_empty() || !proven.is_empty() && state.random.below(2) == 0;

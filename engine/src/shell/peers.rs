@@ -44,6 +44,13 @@ impl<P: Protocol> PeerState<P> {
         }
     }
 
+    /// Notes that a whole frame came, and takes the peer out of the table to handle it.
+    pub fn received(&mut self, now: Time) -> Option<P::Peer> {
+        self.last_frame = now;
+        self.frames_received += 1;
+        self.peer.take()
+    }
+
     /// Notes a slip. Whether it is one too many.
     pub fn slip(&mut self, now: Time, max: u32, fade: Duration) -> bool {
         while self.slips.front().is_some_and(|at| now.since(*at) >= fade) {
@@ -76,13 +83,6 @@ pub struct SlotCount {
     pub inbound: usize,
     /// Connections dialled that fill a slot, standing or under way.
     pub outbound: usize,
-}
-
-/// A connection that is on its way out: closed by us, not yet gone.
-#[derive(Clone, Debug)]
-pub struct ClosingPeer {
-    /// Its two ends.
-    pub ends: Ends,
 }
 
 /// The number of connections per IP address, so that a cap needs no walk.
