@@ -81,3 +81,19 @@ impl Default for P2pConfig {
         }
     }
 }
+
+impl Default for Profile {
+    /// What a network without its own opinion gets.
+    fn default() -> Self {
+        Self {
+            default_port: 0,
+            seeds: Vec::new(),
+            last_phase: Phase(0),
+            queue_bytes_max: 8 << 20,
+            low_water_bytes: 256 << 10,
+            slips_max: 20,
+            slip_fade: Duration::from_secs(60),
+            linger: Duration::from_secs(3),
+        }
+    }
+}
