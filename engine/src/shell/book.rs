@@ -131,15 +131,14 @@ impl Book {
         }
     }
 
-    // Drops the worse of a few random entries: an unproven one that failed most. A proven one never leaves for a
-    // newcomer. Few are looked at, so that a flood costs little.
+    // Drops the worst of a few entries near a random place: an unproven one that failed most. A proven one never
+    // leaves for a newcomer. Few are looked at, so that a flood costs little.
     fn make_room(&mut self, random: &mut Random) -> bool {
         const LOOKED_AT: usize = 16;
-        let start = random.below(self.entries.len());
-        let worst = self
-            .entries
-            .iter()
-            .skip(start)
+        let place = Address::new(IpAddr::V4((random.number() as u32).into()), 0);
+        let (before, after) = (self.entries.range(..place), self.entries.range(place..));
+        let worst = after
+            .chain(before)
             .take(LOOKED_AT)
             .filter(|(_, entry)| !entry.proven)
             .max_by_key(|(_, entry)| entry.failures)
