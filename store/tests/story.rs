@@ -1,0 +1,175 @@
+//! Tells what a store keeps: over a restart, over a crash at any write, and what it refuses.
+
+use bytes::Bytes;
+use polypeer_engine::{Record, Table};
+use polypeer_store::{KEY_BYTES_MAX, LoadError, OpenError, StorageBackend, Store, VALUE_BYTES_MAX};
+use std::io;
+use std::sync::{Arc, Mutex};
+
+fn record(table: Table, key: &str, value: Option<&str>) -> Record {
+    Record {
+        table,
+        key: Bytes::copy_from_slice(key.as_bytes()),
+        value: value.map(|value| Bytes::copy_from_slice(value.as_bytes())),
+    }
+}
+
+#[test]
+fn what_was_saved_is_there_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("peers.redb");
+    let kept = [
+        record(Table::Addresses, "a", Some("1")),
+        record(Table::Addresses, "b", Some("")),
+        record(Table::Bans, "a", Some("2")),
+        record(Table::Anchors, "", Some("3")),
+        record(Table::Protocol, "z", Some("4")),
+    ];
+    assert_eq!(Store::open(&path).unwrap().save(&kept).unwrap().kept, 5);
+    let store = Store::open(&path).unwrap();
+    assert_eq!(store.load().unwrap(), kept);
+    store.save(&[record(Table::Addresses, "a", None), record(Table::Bans, "a", Some("5"))]).unwrap();
+    drop(store);
+    let loaded = Store::open(&path).unwrap().load().unwrap();
+    assert_eq!(loaded.len(), 4);
+    assert!(loaded.contains(&record(Table::Bans, "a", Some("5"))));
+    assert!(!loaded.contains(&record(Table::Addresses, "a", Some("1"))));
+}
+
+#[test]
+fn the_latest_of_a_key_in_one_batch_stays() {
+    let store = Store::in_memory().unwrap();
+    store.save(&[record(Table::Bans, "k", Some("old")), record(Table::Bans, "k", Some("new"))]).unwrap();
+    assert_eq!(store.load().unwrap(), [record(Table::Bans, "k", Some("new"))]);
+}
+
+#[test]
+fn records_that_are_too_large_are_refused_and_the_rest_is_kept() {
+    let store = Store::in_memory().unwrap();
+    let long_key = "k".repeat(KEY_BYTES_MAX + 1);
+    let long_value = "v".repeat(VALUE_BYTES_MAX + 1);
+    let batch = [
+        record(Table::Protocol, &long_key, Some("")),
+        record(Table::Protocol, "long", Some(&long_value)),
+        record(Table::Protocol, "fits", Some(&long_value[1..])),
+    ];
+    let saved = store.save(&batch).unwrap();
+    assert_eq!((saved.kept, saved.refused), (1, 2));
+    assert_eq!(store.load().unwrap(), [batch[2].clone()]);
+}
+
+#[test]
+fn a_file_that_is_open_is_in_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("peers.redb");
+    let _first = Store::open(&path).unwrap();
+    assert!(matches!(Store::open(&path), Err(OpenError::InUse)));
+}
+
+#[test]
+fn what_is_no_store_is_not_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("peers.redb");
+    std::fs::write(&path, b"a letter to my grandmother, and rather longer than any magic number").unwrap();
+    assert!(Store::open(&path).is_err());
+    assert!(std::fs::read(&path).unwrap().starts_with(b"a letter"));
+}
+
+/// A disk in memory that loses power after a number of operations.
+#[derive(Clone, Debug, Default)]
+struct Disk {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    operations_left: Arc<Mutex<Option<u32>>>,
+}
+
+impl Disk {
+    fn fail_after(&self, operations: Option<u32>) {
+        *self.operations_left.lock().unwrap() = operations;
+    }
+
+    fn tick(&self) -> io::Result<()> {
+        match &mut *self.operations_left.lock().unwrap() {
+            None => Ok(()),
+            Some(0) => Err(io::Error::other("no power")),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+        }
+    }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.bytes.lock().unwrap().len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let bytes = self.bytes.lock().unwrap();
+        let from = offset as usize;
+        out.copy_from_slice(bytes.get(from..from + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.tick()?;
+        self.bytes.lock().unwrap().resize(len as usize, 0);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.tick()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.tick()?;
+        let mut bytes = self.bytes.lock().unwrap();
+        let from = offset as usize;
+        bytes.get_mut(from..from + data.len()).ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(data);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_batch_cut_off_at_any_operation_is_whole_or_absent() {
+    for operations in 0..200 {
+        let disk = Disk::default();
+        let store = Store::open_with_backend(disk.clone()).unwrap();
+        let first = [record(Table::Addresses, "a", Some("1")), record(Table::Bans, "b", Some("1"))];
+        let second = [record(Table::Addresses, "a", Some("2")), record(Table::Bans, "b", Some("2"))];
+        store.save(&first).unwrap();
+        disk.fail_after(Some(operations));
+        let was_kept = store.save(&second).is_ok();
+        drop(store);
+        disk.fail_after(None);
+        let loaded = Store::open_with_backend(disk).unwrap().load().unwrap();
+        assert!(loaded == first || loaded == second, "after {operations} operations");
+        assert!(!was_kept || loaded == second, "an acknowledged batch is gone after {operations} operations");
+        if was_kept {
+            return;
+        }
+    }
+    panic!("the batch never went through");
+}
+
+#[test]
+fn a_flipped_bit_is_told_and_never_loaded() {
+    let disk = Disk::default();
+    let value = "a value that can be found in the image";
+    let store = Store::open_with_backend(disk.clone()).unwrap();
+    store.save(&[record(Table::Protocol, "key", Some(value))]).unwrap();
+    drop(store);
+    {
+        let mut bytes = disk.bytes.lock().unwrap();
+        let needle = value.as_bytes();
+        let places: Vec<_> = (0..bytes.len() - needle.len()).filter(|at| &bytes[*at..at + needle.len()] == needle).collect();
+        assert!(!places.is_empty());
+        for at in places {
+            bytes[at] ^= 1;
+        }
+    }
+    match Store::open_with_backend(disk) {
+        Ok(store) => assert!(matches!(store.load(), Err(LoadError::Damaged | LoadError::Storage(_)))),
+        Err(error) => assert!(matches!(error, OpenError::Storage(_))),
+    }
+}
