@@ -1,3 +1,4 @@
 //! Lends parts that more than one protocol uses: opt-in, pure, bounded.
 
 pub mod chain;
+pub mod seen;
