@@ -383,6 +383,13 @@ impl<P: Protocol> Context<'_, P> {
         new
     }
 
+    /// Forgets an address that is not a node's: it is neither handed out nor dialled again, unless the operator named
+    /// it.
+    pub fn unlearn(&mut self, address: Address) {
+        let record = self.state.discovery.book.forget(address);
+        self.effects.extend(record.map(Effect::Save));
+    }
+
     /// Up to `count` proven addresses in random order, for handing out.
     pub fn sample_proven(&mut self, count: usize) -> Vec<Address> {
         self.state.discovery.book.sample_proven(count, &mut self.state.random)

@@ -26,6 +26,18 @@ pub struct BadFrame {
     pub fatal: bool,
 }
 
+impl BadFrame {
+    /// The host's own reason: a frame took longer than [`crate::Profile::frame_time_max`]. Framers use lower numbers.
+    pub const TOO_SLOW: u8 = 255;
+    /// The host's own reason: [`crate::Profile::partial_bytes_budget`] is spent, and this frame was the longest.
+    pub const OVER_BUDGET: u8 = 254;
+
+    /// What a host hands in for a reason of its own.
+    pub const fn of_host(reason: u8) -> Self {
+        Self { head: Bytes::new(), reason, fatal: true }
+    }
+}
+
 /// A protocol's way of cutting one channel's bytes into frames.
 ///
 /// One value serves one direction of one channel. It must give the same frames however the stream is split, keep

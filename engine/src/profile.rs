@@ -26,6 +26,12 @@ pub struct Profile {
     pub slip_fade: Duration,
     /// How long a closing connection may flush or linger before it is cut.
     pub linger: Duration,
+    /// How long a frame that was begun may take to become whole; nothing when the protocol does not care. The host
+    /// watches it and hands in a [`crate::BadFrame::TOO_SLOW`].
+    pub frame_time_max: Option<Duration>,
+    /// Bytes of frames in the making, all connections together; nothing when only the process's own budget counts.
+    /// When it is spent the host hands in a [`crate::BadFrame::OVER_BUDGET`] for the connection with the longest one.
+    pub partial_bytes_budget: Option<usize>,
 }
 
 /// Someone the operator names: an address, or a name that the host resolves.
@@ -94,6 +100,8 @@ impl Default for Profile {
             slips_max: 20,
             slip_fade: Duration::from_secs(60),
             linger: Duration::from_secs(3),
+            frame_time_max: None,
+            partial_bytes_budget: None,
         }
     }
 }

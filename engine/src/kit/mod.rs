@@ -1,4 +1,5 @@
 //! Lends parts that more than one protocol uses: opt-in, pure, bounded.
 
+pub mod bucket;
 pub mod chain;
 pub mod seen;
