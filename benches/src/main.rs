@@ -1,2 +1,63 @@
 //! Measures ours beside its peers.
-fn main() {}
+
+mod contest;
+mod control;
+mod device;
+mod environment;
+mod frames;
+mod h1;
+mod h2;
+mod load;
+mod options;
+mod payload;
+mod place;
+mod plot;
+mod report;
+mod session;
+mod statistics;
+mod wire;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use options::Options;
+use session::Session;
+
+/// Measures ours beside its peers, by the rules in docs/benchmarks.md.
+#[derive(Debug, Parser)]
+#[command(name = "bench")]
+enum Command {
+    /// Everything.
+    All(Options),
+    /// Relay fan-out: one hub to 32 peers.
+    H1(Options),
+    /// One connection: framed messages a second.
+    H2(Options),
+    /// A process that the harness starts for itself.
+    #[command(hide = true, subcommand)]
+    Part(Part),
+}
+
+#[derive(Debug, Subcommand)]
+enum Part {
+    Device(device::Arguments),
+    Load(load::Arguments),
+}
+
+type Benchmark = fn(&mut Session) -> Result<()>;
+
+fn main() -> Result<()> {
+    let (options, benchmarks): (Options, &[Benchmark]) = match Command::parse() {
+        Command::Part(Part::Device(arguments)) => return device::run(arguments),
+        Command::Part(Part::Load(arguments)) => return load::run(arguments),
+        Command::All(options) => (options, &[h2::run, h1::run]),
+        Command::H1(options) => (options, &[h1::run]),
+        Command::H2(options) => (options, &[h2::run]),
+    };
+    let mut session = Session::new(options)?;
+    for benchmark in benchmarks {
+        benchmark(&mut session)?;
+        // After each one: what was measured stays when a later one fails.
+        session.write()?;
+    }
+    Ok(())
+}

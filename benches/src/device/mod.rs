@@ -1,0 +1,56 @@
+//! Lists the devices under test: ours and the peers that it is measured beside.
+
+mod framed;
+mod pea;
+mod raw;
+
+use crate::place;
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+
+/// Whose code runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// Tokio's `Framed` with its length-delimited codec.
+    Framed,
+    /// pea2pea.
+    Pea,
+    /// A loop that reads and forgets: what the sockets alone can do. It checks nothing.
+    Raw,
+}
+
+/// What a device does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Job {
+    /// Receives and checks.
+    Sink,
+    /// Sends what it receives on to all others.
+    Hub,
+}
+
+/// A device's arguments.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Arguments {
+    /// Whose code runs.
+    pub(crate) kind: Kind,
+    /// What it does.
+    #[arg(long, default_value = "sink")]
+    pub(crate) job: Job,
+    /// The CPU to stay on.
+    #[arg(long)]
+    pub(crate) cpu: Option<usize>,
+    /// Bytes of a message's payload.
+    #[arg(long, default_value_t = 256)]
+    pub(crate) payload: usize,
+}
+
+/// Runs a device until the harness has had enough.
+pub(crate) fn run(arguments: Arguments) -> Result<()> {
+    place::pin(arguments.cpu)?;
+    place::raise_file_limit();
+    match arguments.kind {
+        Kind::Framed => framed::run(),
+        Kind::Pea => pea::run(arguments.job),
+        Kind::Raw => raw::run(arguments.payload),
+    }
+}

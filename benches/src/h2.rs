@@ -1,0 +1,23 @@
+//! Measures H2: one connection, framed messages a second.
+
+use crate::contest::{Case, Side};
+use crate::session::Session;
+use crate::wire::Wire;
+use anyhow::Result;
+
+/// A small message, and a large one for the bytes a second.
+const PAYLOADS: [usize; 2] = [256, 64 << 10];
+
+const SIDES: [Side; 3] = [
+    Side { name: "tokio Framed", device: "framed", wire: Wire::Bare, floor: Some(1.2) },
+    Side { name: "pea2pea", device: "pea", wire: Wire::Bare, floor: None },
+    Side { name: "raw loopback", device: "raw", wire: Wire::Bare, floor: None },
+];
+
+pub(crate) fn run(session: &mut Session) -> Result<()> {
+    for payload in PAYLOADS {
+        let name = format!("h2 payload_bytes={payload}");
+        session.contest(&Case { name, load: "stream", job: "sink", payload, peers: 1 }, &SIDES)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! Keeps one connection of a load: reads, checks, answers.
+
+use crate::wire::{Manners, Wire};
+use anyhow::Result;
+use std::net::SocketAddr;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Room for reading: a write of a good sender fits whole.
+const READ_BYTES: usize = 64 << 10;
+
+/// A connection to the device.
+pub(super) struct Peer {
+    stream: TcpStream,
+    manners: Manners,
+    heard: Vec<u8>,
+    out: Vec<u8>,
+}
+
+impl Peer {
+    /// Connects, and shakes hands where the wire has it so.
+    pub(super) async fn connect(to: SocketAddr, wire: Wire) -> Result<Self> {
+        let stream = TcpStream::connect(to).await?;
+        stream.set_nodelay(true)?;
+        let mut out = Vec::new();
+        let manners = Manners::new(wire, stream.local_addr()?, &mut out);
+        let mut peer = Self { stream, manners, heard: Vec::new(), out };
+        while !peer.manners.is_ready {
+            peer.hear(|_| {}).await?;
+        }
+        peer.answer().await?;
+        Ok(peer)
+    }
+
+    /// Reads once and answers; `on_tx` gets the payloads of the transactions that came whole.
+    pub(super) async fn hear(&mut self, on_tx: impl FnMut(&[u8])) -> Result<()> {
+        self.answer().await?;
+        if self.heard.capacity() < READ_BYTES && self.manners.is_ready {
+            self.heard.reserve(READ_BYTES);
+        }
+        let length = self.stream.read_buf(&mut self.heard).await?;
+        anyhow::ensure!(length > 0, "the node closed the connection");
+        let used = self.manners.hear(&self.heard, &mut self.out, on_tx)?;
+        self.heard.drain(..used);
+        self.answer().await
+    }
+
+    /// Frees the room for reading, as an idle connection would.
+    pub(super) fn rest(&mut self) {
+        if self.heard.is_empty() {
+            self.heard = Vec::new();
+        }
+    }
+
+    /// Writes a load's own frames.
+    pub(super) async fn write(&mut self, frames: &[u8]) -> Result<()> {
+        Ok(self.stream.write_all(frames).await?)
+    }
+
+    async fn answer(&mut self) -> Result<()> {
+        if !self.out.is_empty() {
+            self.stream.write_all(&self.out).await?;
+            self.out.clear();
+        }
+        Ok(())
+    }
+}
