@@ -2,18 +2,22 @@
 
 mod contest;
 mod control;
+mod daemon;
 mod device;
 mod environment;
 mod frames;
 mod h1;
 mod h2;
+mod h7;
 mod load;
 mod options;
 mod payload;
+mod pinned;
 mod place;
 mod plot;
 mod report;
 mod session;
+mod start;
 mod statistics;
 mod wire;
 
@@ -32,6 +36,10 @@ enum Command {
     H1(Options),
     /// One connection: framed messages a second.
     H2(Options),
+    /// Memory: thousands of idle peers, and none.
+    H7(Options),
+    /// Time from a node's start to serving.
+    Start(Options),
     /// A process that the harness starts for itself.
     #[command(hide = true, subcommand)]
     Part(Part),
@@ -41,6 +49,7 @@ enum Command {
 enum Part {
     Device(device::Arguments),
     Load(load::Arguments),
+    Pinned(pinned::Arguments),
 }
 
 type Benchmark = fn(&mut Session) -> Result<()>;
@@ -49,7 +58,10 @@ fn main() -> Result<()> {
     let (options, benchmarks): (Options, &[Benchmark]) = match Command::parse() {
         Command::Part(Part::Device(arguments)) => return device::run(arguments),
         Command::Part(Part::Load(arguments)) => return load::run(arguments),
-        Command::All(options) => (options, &[h2::run, h1::run]),
+        Command::Part(Part::Pinned(arguments)) => return pinned::run(arguments),
+        Command::All(options) => (options, &[h2::run, h7::run, start::run, h1::run]),
+        Command::H7(options) => (options, &[h7::run]),
+        Command::Start(options) => (options, &[start::run]),
         Command::H1(options) => (options, &[h1::run]),
         Command::H2(options) => (options, &[h2::run]),
     };
