@@ -1,1 +1,43 @@
 //! Acts: sockets, clock and entropy under an engine.
+//!
+//! [`start`] gives one network a thread with its engine, its sockets and all its queues, and its ledger another.
+//! A frame's way, from a peer's socket through the engine into the queues of other peers, is run to completion on
+//! that one thread: no lock, no channel. [`Handle`] reaches it from outside.
+//!
+//! ```text
+//!   handles ── words ──►┌──────────── net:NAME ────────────┐
+//!                       │ sockets ► framer ► engine ► queue │◄── answers ── ledger:NAME
+//!   events  ◄───────────│            ▲ clock, alarms        │─── asks ────►
+//!                       └──────┬──────────────┬─────────────┘
+//!                          records          steps
+//!                       store:NAME       record:NAME
+//! ```
+//!
+//! Everything is bounded: queues by `Profile::queue_bytes_max`, memory over all networks by a [`Budget`], the
+//! ledger's mailbox by not reading from peers, the store's and the recorder's desks by giving up. A panic anywhere
+//! ends the network visibly ([`State::Failed`]), never silently.
+//!
+//! It refuses to know any protocol by name, or what a frame means.
+
+mod budget;
+mod clock;
+mod connection;
+mod events;
+mod failure;
+mod handle;
+mod host;
+mod ledger;
+mod meter;
+mod network;
+mod queue;
+mod reading;
+mod recorder;
+mod replay;
+mod saver;
+mod sockets;
+
+pub use budget::Budget;
+pub use handle::{Gone, Handle, State, View};
+pub use meter::{Meter, Meters, Totals};
+pub use network::{Network, StartError, start};
+pub use replay::{ReplayError, Replayed, replay};

@@ -162,7 +162,8 @@ fn a_flipped_bit_is_told_and_never_loaded() {
     {
         let mut bytes = disk.bytes.lock().unwrap();
         let needle = value.as_bytes();
-        let places: Vec<_> = (0..bytes.len() - needle.len()).filter(|at| &bytes[*at..at + needle.len()] == needle).collect();
+        let places: Vec<_> =
+            (0..bytes.len() - needle.len()).filter(|at| &bytes[*at..at + needle.len()] == needle).collect();
         assert!(!places.is_empty());
         for at in places {
             bytes[at] ^= 1;

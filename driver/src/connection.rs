@@ -1,0 +1,214 @@
+//! Holds one connection: its socket, its framer, what is half read and what waits to be written.
+
+use crate::meter::Meter;
+use crate::queue::{Flushed, Pool, Queue, Written};
+use bytes::{Bytes, BytesMut};
+use polypeer_engine::{ConnectionId, DisconnectCause, Framer, Now, Phase, Time};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::task::{Context, Waker};
+use tokio::net::TcpStream;
+
+/// All connections of a network.
+pub(crate) type Connections<F> = HashMap<ConnectionId, Box<Connection<F>>, BuildHasherDefault<IdHasher>>;
+
+/// One connection. While it is idle it holds no buffer.
+#[derive(Debug)]
+pub(crate) struct Connection<F> {
+    pub(crate) stream: TcpStream,
+    pub(crate) framer: F,
+    pub(crate) phase: Phase,
+    /// What has come of a frame that is not whole, or, with `has_uncut`, frames that wait for the next turn.
+    pub(crate) partial: BytesMut,
+    /// How large the memory behind `partial` is.
+    pub(crate) allocated: usize,
+    /// Whether `partial` may hold whole frames.
+    pub(crate) has_uncut: bool,
+    /// Since when `partial` waits for the rest of a frame.
+    pub(crate) partial_since: Option<Time>,
+    /// Whether what comes is read only to be thrown away: after bytes that cannot be read on.
+    pub(crate) is_deaf: bool,
+    /// Whether the peer writes no more.
+    pub(crate) is_finished: bool,
+    /// On its way out.
+    pub(crate) ending: Option<Ending>,
+    /// Whether the socket took no more and the task waits for it.
+    pub(crate) is_blocked: bool,
+    /// Whether it stands in the host's list of queues to flush.
+    pub(crate) is_dirty: bool,
+    /// Whether the engine is to hear that it is writable.
+    pub(crate) is_writable_due: bool,
+    /// What it is charged in the memory budget.
+    pub(crate) charged: usize,
+    queue: Queue,
+    sent_since_writable: usize,
+    waker: Option<Waker>,
+    meter: Meter,
+}
+
+/// How a connection goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ending {
+    /// What the engine will be told.
+    pub(crate) cause: DisconnectCause,
+    /// Whether to wait for the peer to close, when all is written.
+    pub(crate) lingers: bool,
+    /// When it is cut.
+    pub(crate) until: Time,
+    /// Whether our sending side is shut down.
+    pub(crate) is_shut: bool,
+}
+
+impl<F: Framer> Connection<F> {
+    pub(crate) fn new(stream: TcpStream, framer: F, now: Now) -> Self {
+        Self {
+            stream,
+            framer,
+            phase: Phase(0),
+            partial: BytesMut::new(),
+            allocated: 0,
+            has_uncut: false,
+            partial_since: None,
+            is_deaf: false,
+            is_finished: false,
+            ending: None,
+            is_blocked: false,
+            is_dirty: false,
+            is_writable_due: false,
+            charged: 0,
+            queue: Queue::default(),
+            sent_since_writable: 0,
+            waker: None,
+            meter: Meter { connected: now, ..Meter::default() },
+        }
+    }
+
+    /// Whether frames are handed to the engine.
+    pub(crate) fn is_heard(&self) -> bool {
+        !self.is_deaf && self.ending.is_none() && !self.is_finished
+    }
+
+    /// Whether the engine has closed it.
+    pub(crate) fn is_closed_by_us(&self) -> bool {
+        self.ending.is_some_and(|ending| ending.cause == DisconnectCause::Ours)
+    }
+
+    /// Remembers which task to wake.
+    pub(crate) fn polled(&mut self, cx: &Context<'_>) {
+        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            self.waker = Some(cx.waker().clone());
+        }
+    }
+
+    /// Has the connection's task look again.
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    pub(crate) fn queue_bytes(&self) -> usize {
+        self.queue.bytes()
+    }
+
+    /// Notes that the engine wants `bytes` sent; it counts them too, dropped or not.
+    pub(crate) fn wants_to_send(&mut self, bytes: usize) {
+        self.meter.frames_queued += 1;
+        self.sent_since_writable = self.sent_since_writable.saturating_add(bytes);
+    }
+
+    pub(crate) fn enqueue(&mut self, frame: Bytes, pool: &mut Pool) {
+        self.queue.push(frame, pool);
+    }
+
+    /// The frame found no room.
+    pub(crate) fn dropped(&mut self) {
+        self.meter.frames_dropped += 1;
+    }
+
+    /// Writes what the socket takes.
+    pub(crate) fn flush(&mut self, pool: &mut Pool, now: Now) -> Flushed {
+        let mut written = Written::default();
+        let flushed = self.queue.flush(&self.stream, pool, &mut written);
+        if written.bytes > 0 {
+            self.meter.bytes_sent += written.bytes as u64;
+            self.meter.frames_sent += written.frames as u64;
+            self.meter.last_sent = Some(now);
+        }
+        self.is_blocked = matches!(flushed, Flushed::Blocked);
+        flushed
+    }
+
+    /// Whether the engine is owed the word that it may make answers again: enough was sent since the last such
+    /// word, and most of it is read.
+    pub(crate) fn owes_writable(&self, low_water: usize) -> bool {
+        let low_water = low_water.max(1);
+        self.sent_since_writable >= low_water && self.queue.bytes() < low_water
+    }
+
+    /// The engine is told now.
+    pub(crate) fn told_writable(&mut self) {
+        self.is_writable_due = false;
+        self.sent_since_writable = 0;
+    }
+
+    pub(crate) fn received(&mut self, bytes: usize, now: Now) {
+        self.meter.bytes_received += bytes as u64;
+        self.meter.last_received = Some(now);
+    }
+
+    pub(crate) fn received_frame(&mut self) {
+        self.meter.frames_received += 1;
+    }
+
+    pub(crate) fn received_bad_frame(&mut self) {
+        self.meter.bad_frames += 1;
+    }
+
+    pub(crate) fn discarded(&mut self, bytes: usize) {
+        self.meter.bytes_discarded += bytes as u64;
+    }
+
+    /// Memory that it holds beyond what an idle one does.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let partial = if self.partial.is_empty() { 0 } else { self.allocated };
+        self.queue.bytes() + partial + self.framer.held_bytes()
+    }
+
+    /// Its counters now.
+    pub(crate) fn meter(&self) -> Meter {
+        Meter {
+            queue_bytes: self.queue.bytes() as u64,
+            queue_frames: self.queue.frames() as u64,
+            partial_bytes: (self.partial.len() + self.framer.held_bytes()) as u64,
+            ..self.meter
+        }
+    }
+
+    /// Its counters for good: what is queued is lost.
+    pub(crate) fn last_meter(&self) -> Meter {
+        Meter { frames_lost: self.queue.frames() as u64, ..self.meter }
+    }
+}
+
+/// Spreads connection ids, which are counted and never chosen by a peer, over a hash table.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // Fibonacci hashing: the table looks at the highest and the lowest bits.
+        let spread = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = spread ^ (spread >> 32);
+    }
+}

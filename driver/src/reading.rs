@@ -1,0 +1,292 @@
+//! Reads from sockets into one buffer that all connections of a thread share, and cuts frames from it.
+//!
+//! An idle connection owns no buffer. What is left of an unfinished frame is copied into the connection's own,
+//! and once that is large, more is read straight into it: it grows with what really came, by doubling at most.
+
+use crate::connection::Connection;
+use crate::host::{EFFECTS_MAX, Host, step};
+use bytes::BytesMut;
+use polypeer_engine::{
+    BadFrame, ChannelId, ConnectionId, DisconnectCause, Effect, Engine, Framed, Framer, Now, P2pAction, Phase, Protocol,
+};
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll};
+use tokio::io::AsyncReadExt;
+
+/// The shared buffer: large enough that a read's fixed cost does not show, small enough for the cache.
+const READ_BYTES: usize = 64 << 10;
+/// With less room than this the buffer is wound back before the next read.
+const READ_BYTES_MIN: usize = 16 << 10;
+/// What is left of a frame and longer than this is read on in the connection's own buffer.
+const OWN_BYTES: usize = 8 << 10;
+/// The most that a connection's own buffer grows by at one time.
+const GROW_BYTES_MAX: usize = 1 << 20;
+/// Bytes that one connection may bring in a turn before the others have theirs.
+const TURN_BYTES: usize = 256 << 10;
+/// Frames that one connection may bring in a turn.
+const TURN_FRAMES: u32 = 1024;
+
+/// How a turn of reading ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Nothing more has come; the socket wakes the task.
+    Waits,
+    /// There is more, and it is the others' turn.
+    GoesOn,
+    /// Something else wakes the task: the connection is gone or finished, or the ledger is behind.
+    Rests,
+}
+
+/// Why cutting stopped.
+enum Cut {
+    /// What is left is no whole frame.
+    More,
+    /// Effects are to be carried out before the framer goes on.
+    Effects,
+    /// The framer refused the bytes.
+    Bad(BadFrame),
+    /// The turn's frames are used up.
+    Over,
+}
+
+impl<P: Protocol> Host<P> {
+    /// One connection's turn to read.
+    pub(crate) fn read_turn(&mut self, id: ConnectionId, cx: &mut Context<'_>) -> Turn {
+        let Some(connection) = self.connections.get_mut(&id) else { return Turn::Rests };
+        if connection.is_finished {
+            return Turn::Rests;
+        }
+        if !connection.is_heard() {
+            return self.discard_turn(id, cx);
+        }
+        if self.asks.is_behind() {
+            self.paused.push(id);
+            return Turn::Rests;
+        }
+        if !connection.has_uncut {
+            match connection.stream.poll_read_ready(cx) {
+                Poll::Pending => return Turn::Waits,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => {
+                    self.end(id, DisconnectCause::Broken);
+                    return Turn::Rests;
+                }
+            }
+        }
+        let mut buffer = if connection.partial.len() > OWN_BYTES {
+            ReadBuffer { bytes: std::mem::take(&mut connection.partial), allocated: connection.allocated }
+        } else {
+            let mut scratch = std::mem::take(&mut self.scratch);
+            scratch.bytes.extend_from_slice(&connection.partial);
+            connection.partial = BytesMut::new();
+            scratch
+        };
+        let turn = self.read_into(id, cx, &mut buffer);
+        self.put_away(id, buffer);
+        turn
+    }
+
+    fn read_into(&mut self, id: ConnectionId, cx: &mut Context<'_>, buffer: &mut ReadBuffer) -> Turn {
+        let mut bytes_left = TURN_BYTES;
+        let mut frames_left = TURN_FRAMES;
+        loop {
+            let Some(connection) = self.connections.get_mut(&id) else { return Turn::Rests };
+            if !std::mem::take(&mut connection.has_uncut) {
+                if bytes_left == 0 {
+                    return Turn::GoesOn;
+                }
+                buffer.make_room();
+                match receive(connection, &mut buffer.bytes, cx) {
+                    Poll::Pending => return Turn::Waits,
+                    Poll::Ready(Ok(0)) => {
+                        self.finished(id);
+                        return Turn::Rests;
+                    }
+                    Poll::Ready(Ok(count)) => {
+                        connection.received(count, self.now);
+                        bytes_left = bytes_left.saturating_sub(count);
+                    }
+                    Poll::Ready(Err(_)) => {
+                        self.end(id, DisconnectCause::Broken);
+                        return Turn::Rests;
+                    }
+                }
+            }
+            if let Some(turn) = self.cut_all(id, &mut buffer.bytes, &mut frames_left) {
+                return turn;
+            }
+        }
+    }
+
+    // Hands all whole frames in the buffer to the engine. How the turn ends, if that ends it.
+    fn cut_all(&mut self, id: ConnectionId, buffer: &mut BytesMut, frames_left: &mut u32) -> Option<Turn> {
+        let last_phase = self.rules().last_phase;
+        loop {
+            let Some(connection) = self.connections.get_mut(&id) else { return Some(Turn::Rests) };
+            if !connection.is_heard() {
+                // What came behind the last frame that counted.
+                connection.discarded(buffer.len());
+                buffer.clear();
+                return Some(Turn::GoesOn);
+            }
+            let before = *frames_left;
+            let Self { engine, recorder, now, effects, .. } = self;
+            let mut cutter = Cutter { engine, recorder, now: *now, effects, last_phase };
+            let cut = cutter.cut(id, connection, buffer, frames_left);
+            self.totals.steps += u64::from(before - *frames_left);
+            self.apply();
+            match cut {
+                Cut::Effects => {}
+                Cut::More => return None,
+                Cut::Bad(bad) => self.refused(id, bad),
+                Cut::Over => {
+                    if let Some(connection) = self.connections.get_mut(&id) {
+                        connection.has_uncut = true;
+                    }
+                    return Some(Turn::GoesOn);
+                }
+            }
+        }
+    }
+
+    fn refused(&mut self, id: ConnectionId, bad: BadFrame) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        if !connection.is_heard() {
+            return;
+        }
+        connection.received_bad_frame();
+        connection.is_deaf = bad.fatal;
+        self.step(P2pAction::BadFrame { connection: id, channel: ChannelId::ONLY, bad });
+        self.apply();
+    }
+
+    // Leaves this connection with no more than it needs, and the shared buffer empty for the next one.
+    fn put_away(&mut self, id: ConnectionId, mut buffer: ReadBuffer) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            let held = buffer.bytes.len();
+            if held == 0 || !connection.is_heard() {
+                connection.partial_since = None;
+            } else {
+                connection.partial_since.get_or_insert(self.now.monotonic);
+                if held > OWN_BYTES && buffer.allocated <= 2 * held + READ_BYTES {
+                    connection.allocated = buffer.allocated;
+                    connection.partial = std::mem::take(&mut buffer).bytes;
+                } else {
+                    connection.allocated = held;
+                    connection.partial = BytesMut::from(&buffer.bytes[..]);
+                }
+            }
+        }
+        self.charge(id);
+        if buffer.allocated > 0 && buffer.allocated <= 2 * READ_BYTES {
+            buffer.bytes.clear();
+            self.scratch = buffer;
+        }
+    }
+
+    // Reads only to throw away: so that a close reaches the peer instead of a reset, and its own is noticed.
+    fn discard_turn(&mut self, id: ConnectionId, cx: &mut Context<'_>) -> Turn {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let turn = self.discard_into(id, cx, &mut scratch);
+        scratch.bytes.clear();
+        self.scratch = scratch;
+        turn
+    }
+
+    fn discard_into(&mut self, id: ConnectionId, cx: &mut Context<'_>, scratch: &mut ReadBuffer) -> Turn {
+        let mut bytes_left = TURN_BYTES;
+        while bytes_left > 0 {
+            let Some(connection) = self.connections.get_mut(&id) else { return Turn::Rests };
+            connection.partial = BytesMut::new();
+            connection.has_uncut = false;
+            scratch.bytes.clear();
+            scratch.make_room();
+            match receive(connection, &mut scratch.bytes, cx) {
+                Poll::Pending => return Turn::Waits,
+                Poll::Ready(Ok(0)) => {
+                    self.finished(id);
+                    return Turn::Rests;
+                }
+                Poll::Ready(Ok(count)) => {
+                    connection.received(count, self.now);
+                    connection.discarded(count);
+                    bytes_left = bytes_left.saturating_sub(count);
+                }
+                Poll::Ready(Err(_)) => {
+                    let cause = connection.ending.map_or(DisconnectCause::Broken, |ending| ending.cause);
+                    self.end(id, cause);
+                    return Turn::Rests;
+                }
+            }
+        }
+        Turn::GoesOn
+    }
+}
+
+/// What cutting touches of a host, so that the connection can be borrowed beside it.
+struct Cutter<'a, P: Protocol> {
+    engine: &'a mut Engine<P>,
+    recorder: &'a mut Option<crate::recorder::Recorder>,
+    now: Now,
+    effects: &'a mut Vec<Effect<P::Request>>,
+    last_phase: Phase,
+}
+
+impl<P: Protocol> Cutter<'_, P> {
+    // The innermost loop of the whole program.
+    fn cut(
+        &mut self,
+        id: ConnectionId,
+        connection: &mut Connection<P::Framer>,
+        buffer: &mut BytesMut,
+        frames_left: &mut u32,
+    ) -> Cut {
+        let is_settled = connection.phase >= self.last_phase;
+        loop {
+            if *frames_left == 0 {
+                return Cut::Over;
+            }
+            match connection.framer.next(connection.phase, buffer) {
+                Framed::More => return Cut::More,
+                Framed::Bad(bad) => {
+                    *frames_left -= 1;
+                    return Cut::Bad(bad);
+                }
+                Framed::Frame(frame) => {
+                    *frames_left -= 1;
+                    connection.received_frame();
+                    let action = P2pAction::MessageReceived { connection: id, channel: ChannelId::ONLY, frame };
+                    step(self.engine, self.recorder, self.now, action, self.effects);
+                    if !is_settled || self.effects.len() >= EFFECTS_MAX {
+                        return Cut::Effects;
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn receive<F>(connection: &mut Connection<F>, buffer: &mut BytesMut, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    // A read that does not fill the buffer tells the runtime that the socket is empty, which saves asking it.
+    pin!(connection.stream.read_buf(buffer)).poll(cx)
+}
+
+/// Bytes that came, and how large the memory behind them is: frames cut off the front still belong to it.
+#[derive(Debug, Default)]
+pub(crate) struct ReadBuffer {
+    bytes: BytesMut,
+    allocated: usize,
+}
+
+impl ReadBuffer {
+    // Winds the buffer back, or lets it grow to twice what is in it.
+    fn make_room(&mut self) {
+        let held = self.bytes.len();
+        if self.bytes.capacity() - held < READ_BYTES_MIN {
+            let more = if held < READ_BYTES { READ_BYTES - held } else { held.min(GROW_BYTES_MAX) };
+            self.bytes.reserve(more.max(READ_BYTES_MIN));
+            self.allocated = self.allocated.max(self.bytes.capacity());
+        }
+    }
+}
