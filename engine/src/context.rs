@@ -395,7 +395,9 @@ impl<P: Protocol> Context<'_, P> {
         self.state.discovery.book.sample_proven(count, &mut self.state.random)
     }
 
-    fn prove(&mut self, address: Address) {
+    /// A dial of this address led to a peer that speaks this protocol: it may be handed out. [`Context::ready`] does
+    /// the same for the connection's own.
+    pub fn prove(&mut self, address: Address) {
         let now_ms = self.now.unix_ms;
         let max = self.state.config.book_max as usize;
         self.state.discovery.book.learn(address, None, max, &mut self.state.random);

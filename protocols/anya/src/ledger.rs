@@ -1,0 +1,89 @@
+//! Converses with the ledger: what was asked under which ticket, and where each answer goes.
+
+use crate::relay::Arrival;
+use crate::{Anya, Cx};
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use polypeer_engine::kit::chain::{Answer, ChainFormat, Hash, Head, Request, Tip};
+use polypeer_engine::{ConnectionId, Ticket};
+
+/// Why the ledger was asked.
+#[derive(Clone, Debug)]
+pub(crate) enum Asked {
+    /// For the tip, to start with.
+    Tip,
+    /// For the waypoints of the chain that ends here.
+    Waypoints(Tip),
+    /// To take a peer's transaction.
+    Transaction(Arrival),
+    /// To take some of a peer's `mempool`.
+    Pool {
+        /// The peer.
+        from: ConnectionId,
+        /// What was asked about, in order, each with its place in the peer's `mempool`.
+        entries: Vec<(Hash, Bytes)>,
+    },
+    /// To take a block.
+    Block(Submitted),
+    /// Which of a peer's waypoints are missing.
+    Missing(ConnectionId),
+    /// For a block that a peer asked for.
+    Serve(ConnectionId),
+    /// For the waiting transactions that a peer asked for.
+    Waiting(ConnectionId),
+}
+
+/// A block at the ledger.
+#[derive(Clone, Debug)]
+pub(crate) struct Submitted {
+    /// Who sent it.
+    pub from: ConnectionId,
+    /// Its place.
+    pub head: Head,
+    /// The block.
+    pub body: Bytes,
+    /// Whether it was asked for.
+    pub is_fetched: bool,
+}
+
+/// The questions that are open. The ledger answers each, so there are as many as the rooms allow themselves.
+#[derive(Debug, Default)]
+pub(crate) struct Desk {
+    asked: BTreeMap<Ticket, Asked>,
+}
+
+impl Desk {
+    /// Puts a question, and remembers why.
+    pub(crate) fn ask<F: ChainFormat>(&mut self, cx: &mut Cx<'_, F>, request: Request, why: Asked) {
+        self.asked.insert(cx.ask(request), why);
+    }
+}
+
+impl<F: ChainFormat> Anya<F> {
+    /// Sends an answer to the room that asked. An answer of another kind than was asked for is dropped.
+    pub(crate) fn answered(&mut self, cx: &mut Cx<'_, F>, ticket: Option<Ticket>, answer: Answer) {
+        let asked = ticket.and_then(|ticket| self.desk.asked.remove(&ticket));
+        match (asked, answer) {
+            (Some(Asked::Transaction(arrival)), Answer::TransactionsTaken(outcomes)) => {
+                self.transaction_taken(cx, arrival, outcomes.first().map(|(_, outcome)| *outcome));
+            }
+            (Some(Asked::Pool { from, entries }), Answer::TransactionsTaken(outcomes)) => {
+                self.pool_taken(cx, from, entries, &outcomes);
+            }
+            (Some(Asked::Block(submitted)), Answer::BlockTaken { outcome, .. }) => {
+                self.block_taken(cx, submitted, outcome);
+            }
+            (Some(Asked::Serve(to)), Answer::Block(block)) => self.block_found(cx, to, block),
+            (Some(Asked::Missing(of)), Answer::Missing(hashes)) => self.waypoints_compared(cx, of, &hashes),
+            (Some(Asked::Waypoints(wanted)), Answer::HashesAt { hashes, tip }) => {
+                self.waypoints_found(cx, wanted, hashes, tip);
+            }
+            (Some(Asked::Waiting(to)), Answer::Waiting(transactions)) => self.waiting_found(cx, to, &transactions),
+            (Some(Asked::Tip), Answer::Tip(tip)) => self.tip_known(cx, tip),
+            (None, Answer::NewTip { tip, block }) => self.tip_changed(cx, tip, block),
+            (None, Answer::NewTransaction { id, transaction }) => self.transaction_new(cx, id, &transaction),
+            _ => {}
+        }
+    }
+}

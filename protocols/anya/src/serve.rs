@@ -1,0 +1,297 @@
+//! Answers requests as the peer reads: each answer is made when there is room for it (AnYa spec, section 3).
+
+use crate::ledger::Asked;
+use crate::misbehavior::Misbehavior;
+use crate::wire::{self, Kind, Name, Waypoint, code};
+use crate::{Anya, Cx};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+use bytes::Bytes;
+use polypeer_engine::kit::chain::{BlockKey, ChainFormat, Hash, Request, Tip};
+use polypeer_engine::{Address, ConnectionId, Overflow};
+
+/// Requests of one peer that may wait. More close the connection.
+pub(crate) const WAITING_MAX: usize = 1_024;
+/// Blocks that may be at the ledger for one peer, so that small ones come in batches.
+const AHEAD_MAX: usize = 32;
+/// Bytes that the blocks at the ledger for one peer should have at most, by the size of its last ones.
+const AHEAD_BYTES: usize = 1 << 20;
+/// Blocks that may be at the ledger for all peers: what they hold in memory is bounded. Peers take turns.
+const AHEAD_ALL_MAX: usize = 128;
+/// The size that a block is thought to have before one was served.
+const BLOCK_BYTES_GUESS: usize = 32 << 10;
+
+/// An answer that is to be made, besides blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    /// `pong`.
+    Pong,
+    /// `blockchain_info`.
+    Info,
+    /// `mempool`.
+    Mempool,
+    /// `peers`, without the address that the peer claims.
+    Peers(Address),
+    /// `error`: the type is unknown, or not served.
+    Refusal(Name, Name),
+}
+
+/// What one peer waits for.
+#[derive(Debug)]
+struct Waiting {
+    blocks: VecDeque<Hash>,
+    at_ledger: usize,
+    replies: VecDeque<Reply>,
+    is_mempool_asked: bool,
+    // The average size of its last blocks.
+    block_bytes: usize,
+}
+
+impl Waiting {
+    fn new() -> Self {
+        Self {
+            blocks: VecDeque::new(),
+            at_ledger: 0,
+            replies: VecDeque::new(),
+            is_mempool_asked: false,
+            block_bytes: BLOCK_BYTES_GUESS,
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.blocks.len() + self.at_ledger + self.replies.len()
+    }
+
+    fn ahead_max(&self) -> usize {
+        (AHEAD_BYTES / self.block_bytes.max(1)).clamp(1, AHEAD_MAX)
+    }
+}
+
+/// What all peers wait for. A peer that waits for nothing is not in it.
+#[derive(Debug, Default)]
+pub(crate) struct Serve {
+    waiting: BTreeMap<ConnectionId, Waiting>,
+    at_ledger: usize,
+    // Peers whose next block waits for another peer's; they take turns.
+    hungry: BTreeSet<ConnectionId>,
+    last_fed: Option<ConnectionId>,
+    info: Info,
+}
+
+/// The `blockchain_info` of the tip: made once, sent to all who ask.
+#[derive(Debug, Default)]
+struct Info {
+    frame: Option<Bytes>,
+    is_asked: bool,
+    wanted_by: BTreeSet<ConnectionId>,
+}
+
+impl Serve {
+    /// The tip changed: what is ready to be sent is no longer true.
+    pub(crate) fn info_changed(&mut self) {
+        self.info.frame = None;
+    }
+
+    /// A connection is gone, or says goodbye.
+    pub(crate) fn gone(&mut self, connection: ConnectionId) {
+        self.waiting.remove(&connection);
+        self.hungry.remove(&connection);
+        self.info.wanted_by.remove(&connection);
+    }
+
+    // The hungry peer after the one that was fed last.
+    fn next_hungry(&mut self) -> Option<ConnectionId> {
+        let last = self.last_fed.unwrap_or(ConnectionId::from_u64(0));
+        let after = (core::ops::Bound::Excluded(last), core::ops::Bound::Unbounded);
+        let next = self.hungry.range(after).next().or(self.hungry.first()).copied()?;
+        self.hungry.remove(&next);
+        self.last_fed = Some(next);
+        Some(next)
+    }
+}
+
+impl<F: ChainFormat> Anya<F> {
+    /// A peer asked for something other than a block.
+    pub(crate) fn requested(
+        &mut self,
+        cx: &mut Cx<'_, F>,
+        connection: ConnectionId,
+        reply: Reply,
+    ) -> Result<(), Misbehavior> {
+        // Most answers can be made at once, without a queue.
+        if !self.serve.waiting.contains_key(&connection) && cx.is_writable(connection) {
+            match reply {
+                Reply::Pong => {
+                    return {
+                        cx.send(connection, wire::empty(Kind::Pong), Overflow::Close);
+                        Ok(())
+                    };
+                }
+                Reply::Refusal(name, code) => {
+                    cx.send(connection, wire::error(&name, &code), Overflow::Close);
+                    return Ok(());
+                }
+                _ => {}
+            }
+        }
+        let waiting = self.serve.waiting.entry(connection).or_insert_with(Waiting::new);
+        waiting.replies.push_back(reply);
+        if waiting.count() > WAITING_MAX {
+            return Err(Misbehavior::TooManyRequests);
+        }
+        self.pump(cx, connection);
+        Ok(())
+    }
+
+    /// A peer asked for a block.
+    pub(crate) fn block_requested(
+        &mut self,
+        cx: &mut Cx<'_, F>,
+        connection: ConnectionId,
+        payload: &[u8],
+    ) -> Result<(), Misbehavior> {
+        let Ok(hash) = wire::decode_hash(payload) else {
+            cx.slip(connection, Misbehavior::PayloadUnreadable(Kind::GetBlock));
+            return Ok(());
+        };
+        let waiting = self.serve.waiting.entry(connection).or_insert_with(Waiting::new);
+        waiting.blocks.push_back(hash);
+        if waiting.count() > WAITING_MAX {
+            return Err(Misbehavior::TooManyRequests);
+        }
+        self.pump(cx, connection);
+        Ok(())
+    }
+
+    /// Makes the answers that there is room for.
+    pub(crate) fn pump(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId) {
+        while cx.is_writable(connection) {
+            let Some(reply) = self.serve.waiting.get(&connection).and_then(|w| w.replies.front().copied()) else {
+                break;
+            };
+            if !self.reply(cx, connection, reply) {
+                break;
+            }
+            if let Some(waiting) = self.serve.waiting.get_mut(&connection) {
+                waiting.replies.pop_front();
+            }
+        }
+        self.ask_blocks(cx, connection);
+        if self.serve.waiting.get(&connection).is_some_and(|waiting| waiting.count() == 0) {
+            self.serve.waiting.remove(&connection);
+        }
+    }
+
+    // Makes one answer. Whether it could be made at once.
+    fn reply(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId, reply: Reply) -> bool {
+        match reply {
+            Reply::Pong => cx.send(connection, wire::empty(Kind::Pong), Overflow::Close),
+            Reply::Refusal(name, code) => cx.send(connection, wire::error(&name, &code), Overflow::Close),
+            Reply::Peers(claimed) => self.send_peers(cx, connection, claimed),
+            Reply::Info => {
+                let Some(frame) = &self.serve.info.frame else {
+                    self.serve.info.wanted_by.insert(connection);
+                    self.find_waypoints(cx);
+                    return false;
+                };
+                cx.send(connection, frame.clone(), Overflow::Close);
+            }
+            Reply::Mempool => {
+                let Some(waiting) = self.serve.waiting.get_mut(&connection) else { return false };
+                if !core::mem::replace(&mut waiting.is_mempool_asked, true) {
+                    let bytes_max = u64::from(self.config.mempool_bytes_max).saturating_sub(4);
+                    let request = Request::Waiting { bytes_max, overhead: 4 };
+                    self.desk.ask(cx, request, Asked::Waiting(connection));
+                }
+                return false;
+            }
+        }
+        true
+    }
+
+    // Asks the ledger for the next blocks that a peer waits for, as far as it reads.
+    fn ask_blocks(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId) {
+        while let Some(waiting) = self.serve.waiting.get_mut(&connection) {
+            if waiting.at_ledger >= waiting.ahead_max() || !cx.is_writable(connection) {
+                return;
+            }
+            if self.serve.at_ledger >= AHEAD_ALL_MAX && !waiting.blocks.is_empty() {
+                self.serve.hungry.insert(connection);
+                return;
+            }
+            let Some(hash) = waiting.blocks.pop_front() else { return };
+            waiting.at_ledger += 1;
+            self.serve.at_ledger += 1;
+            self.desk.ask(cx, Request::Block(BlockKey::Hash(hash)), Asked::Serve(connection));
+        }
+    }
+
+    /// The ledger looked for a block that a peer asked for.
+    pub(crate) fn block_found(&mut self, cx: &mut Cx<'_, F>, to: ConnectionId, block: Option<Bytes>) {
+        self.serve.at_ledger = self.serve.at_ledger.saturating_sub(1);
+        if let Some(waiting) = self.serve.waiting.get_mut(&to) {
+            waiting.at_ledger = waiting.at_ledger.saturating_sub(1);
+            let frame = match block {
+                Some(block) => {
+                    waiting.block_bytes = (3 * waiting.block_bytes + block.len()) / 4;
+                    wire::frame(Kind::Block, &block)
+                }
+                None => wire::error(&Kind::GetBlock.name(), &code::INVALID_PAYLOAD),
+            };
+            cx.send(to, frame, Overflow::Close);
+            self.pump(cx, to);
+        }
+        if let Some(next) = self.serve.next_hungry() {
+            self.pump(cx, next);
+        }
+    }
+
+    /// The ledger gave the waiting transactions.
+    pub(crate) fn waiting_found(&mut self, cx: &mut Cx<'_, F>, to: ConnectionId, transactions: &[Bytes]) {
+        let Some(waiting) = self.serve.waiting.get_mut(&to) else { return };
+        waiting.is_mempool_asked = false;
+        if waiting.replies.front() == Some(&Reply::Mempool) {
+            waiting.replies.pop_front();
+            cx.send(to, wire::mempool(transactions), Overflow::Close);
+        }
+        self.pump(cx, to);
+    }
+
+    fn find_waypoints(&mut self, cx: &mut Cx<'_, F>) {
+        let Some(tip) = self.sync.tip else { return };
+        if !core::mem::replace(&mut self.serve.info.is_asked, true) {
+            let request = Request::HashesAt(wire::waypoint_heights(tip.height));
+            self.desk.ask(cx, request, Asked::Waypoints(tip));
+        }
+    }
+
+    /// The ledger gave the waypoints of the chain that ended in `wanted`. If that is still part of the main chain its
+    /// info is true, though the tip may be newer: a node that catches up would never hit its tip.
+    pub(crate) fn waypoints_found(&mut self, cx: &mut Cx<'_, F>, wanted: Tip, hashes: Vec<Waypoint>, tip: Tip) {
+        self.serve.info.is_asked = false;
+        if hashes.last() != Some(&(wanted.height, wanted.hash)) {
+            self.sync.tip = Some(tip);
+            return self.find_waypoints(cx);
+        }
+        self.serve.info.frame = Some(wire::info(&self.config.network_id, &wanted, &hashes));
+        for connection in core::mem::take(&mut self.serve.info.wanted_by) {
+            self.pump(cx, connection);
+        }
+        if self.sync.tip.is_some_and(|newest| newest.hash != wanted.hash) {
+            self.serve.info.frame = None;
+        }
+    }
+
+    /// The first word of the ledger's: from now on peers can be told of the chain.
+    pub(crate) fn tip_known(&mut self, cx: &mut Cx<'_, F>, tip: Tip) {
+        self.sync.tip.get_or_insert(tip);
+        if !self.serve.info.wanted_by.is_empty() {
+            self.find_waypoints(cx);
+        }
+    }
+}
+
+/// Whether a request is served; else its refusal.
+pub(crate) fn refusal(is_served: bool, kind: Kind) -> Option<Reply> {
+    (!is_served).then(|| Reply::Refusal(kind.name(), code::UNSUPPORTED_MESSAGE_TYPE))
+}
