@@ -8,10 +8,14 @@ use anyhow::Result;
 /// A small message, and a large one for the bytes a second.
 const PAYLOADS: [usize; 2] = [256, 64 << 10];
 
-const SIDES: [Side; 3] = [
+/// From the socket through the engine's step to the protocol's handler, and nothing behind it; ours with all of AnYa
+/// and a ledger behind it stands among the others.
+const SIDES: [Side; 5] = [
+    Side { name: "engine", device: "engine", wire: Wire::Bare, floor: None },
     Side { name: "tokio Framed", device: "framed", wire: Wire::Bare, floor: Some(1.2) },
     Side { name: "pea2pea", device: "pea", wire: Wire::Bare, floor: None },
     Side { name: "raw loopback", device: "raw", wire: Wire::Bare, floor: None },
+    Side { name: "AnYa and ledger", device: "anya", wire: Wire::Anya, floor: None },
 ];
 
 pub(crate) fn run(session: &mut Session) -> Result<()> {

@@ -1,5 +1,6 @@
 //! Measures ours beside its peers.
 
+mod chains;
 mod contest;
 mod control;
 mod daemon;
@@ -8,6 +9,7 @@ mod environment;
 mod frames;
 mod h1;
 mod h2;
+mod h4;
 mod h7;
 mod load;
 mod options;
@@ -36,6 +38,8 @@ enum Command {
     H1(Options),
     /// One connection: framed messages a second.
     H2(Options),
+    /// Sync of long chains, ours from ours.
+    H4(Options),
     /// Memory: thousands of idle peers, and none.
     H7(Options),
     /// Time from a node's start to serving.
@@ -59,7 +63,8 @@ fn main() -> Result<()> {
         Command::Part(Part::Device(arguments)) => return device::run(arguments),
         Command::Part(Part::Load(arguments)) => return load::run(arguments),
         Command::Part(Part::Pinned(arguments)) => return pinned::run(arguments),
-        Command::All(options) => (options, &[h2::run, h7::run, start::run, h1::run]),
+        Command::All(options) => (options, &[h2::run, h7::run, start::run, h4::run, h1::run]),
+        Command::H4(options) => (options, &[h4::run]),
         Command::H7(options) => (options, &[h7::run]),
         Command::Start(options) => (options, &[start::run]),
         Command::H1(options) => (options, &[h1::run]),

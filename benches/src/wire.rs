@@ -17,6 +17,8 @@ pub(crate) enum Wire {
     Hello,
     /// AnYa's frames and nothing else, for peers that know no handshake.
     Bare,
+    /// None of these: a load of its own.
+    Gossip,
 }
 
 impl Wire {
@@ -26,6 +28,7 @@ impl Wire {
             Self::Anya => "anya",
             Self::Hello => "hello",
             Self::Bare => "bare",
+            Self::Gossip => "gossip",
         }
     }
 }
@@ -87,7 +90,7 @@ impl Manners {
         match wire {
             Wire::Anya => frame("connect", &network_address(local), out),
             Wire::Hello => line(json!({"HELLO": {"block_count": 1, "time": unix_seconds(), "port": 0}}), out),
-            Wire::Bare => {}
+            Wire::Bare | Wire::Gossip => {}
         }
         Self { wire, info: None, owes_info: false, is_ready: wire == Wire::Bare }
     }

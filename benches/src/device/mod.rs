@@ -1,6 +1,12 @@
 //! Lists the devices under test: ours and the peers that it is measured beside.
 
+mod anya;
+mod chain;
+mod engine;
 mod framed;
+#[cfg(feature = "gossipsub")]
+pub(crate) mod gossip;
+mod host;
 mod pea;
 mod raw;
 
@@ -11,10 +17,17 @@ use clap::{Args, ValueEnum};
 /// Whose code runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
+    /// Ours: the whole of AnYa over a ledger that takes any bytes.
+    Anya,
+    /// Ours without AnYa's rules: driver, framer and engine, up to a handler that only checks.
+    Engine,
     /// Tokio's `Framed` with its length-delimited codec.
     Framed,
     /// pea2pea.
     Pea,
+    /// rust-libp2p's gossipsub.
+    #[cfg(feature = "gossipsub")]
+    Gossip,
     /// A loop that reads and forgets: what the sockets alone can do. It checks nothing.
     Raw,
 }
@@ -49,7 +62,11 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
     place::pin(arguments.cpu)?;
     place::raise_file_limit();
     match arguments.kind {
+        Kind::Anya => anya::run(),
+        Kind::Engine => engine::run(),
         Kind::Framed => framed::run(),
+        #[cfg(feature = "gossipsub")]
+        Kind::Gossip => gossip::run(),
         Kind::Pea => pea::run(arguments.job),
         Kind::Raw => raw::run(arguments.payload),
     }

@@ -1,6 +1,8 @@
 //! Drives a device from outside, the same way whoever made it.
 
 mod fan;
+#[cfg(feature = "gossipsub")]
+mod gossip;
 mod idle;
 mod peer;
 mod stream;
@@ -53,6 +55,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
     place::raise_file_limit();
     match arguments.kind {
         Kind::Stream => stream::run(&arguments),
+        #[cfg(feature = "gossipsub")]
+        Kind::Fan if arguments.wire == Wire::Gossip => gossip::run(&arguments),
         Kind::Fan => fan::run(&arguments),
         Kind::Idle => idle::run(&arguments),
     }

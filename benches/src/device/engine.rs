@@ -1,0 +1,143 @@
+//! Receives through driver, framer and engine, up to a handler that only checks: what ours costs without a protocol.
+
+use super::host;
+use crate::payload::{Arrivals, Tally};
+use crate::wire::HEADER_BYTES;
+use anyhow::Result;
+use bytes::Bytes;
+use polypeer_anya::wire::{Framer, Limits, PHASE_OPEN};
+use polypeer_engine::{
+    BadFrame, ChannelId, Close, ConnectionId, Context, Direction, DisconnectCause, Ledger, Misbehavior, Now, Parting,
+    Phase, Profile, Protocol, Ticket, Time, To, Weight,
+};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The counters of this process's only network: a protocol's configuration is plain data.
+static TALLY: Mutex<Option<Arc<Tally>>> = Mutex::new(None);
+
+pub(super) fn run() -> Result<()> {
+    let tally = Arc::new(Tally::default());
+    *TALLY.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&tally));
+    host::run::<Heard, Silent>("engine", (), Silent, tally)
+}
+
+/// A protocol that counts frames.
+struct Heard {
+    tally: Arc<Tally>,
+}
+
+/// Nothing is wrong but bytes that are no frame.
+#[derive(Clone, Copy, Debug)]
+struct Unreadable;
+
+impl Misbehavior for Unreadable {
+    fn name(&self) -> &'static str {
+        "unreadable"
+    }
+
+    fn weight(&self) -> Weight {
+        Weight::Breach
+    }
+
+    fn farewell(&self) -> Option<Bytes> {
+        None
+    }
+}
+
+impl Protocol for Heard {
+    const NAME: &'static str = "heard";
+    type Config = ();
+    type Peer = Arrivals;
+    type Misbehavior = Unreadable;
+    type Alarm = ();
+    type Request = ();
+    type Answer = ();
+    type Framer = Framer;
+
+    fn profile((): &()) -> Profile {
+        Profile { last_phase: PHASE_OPEN, ..Profile::default() }
+    }
+
+    fn framer((): &(), _: u16, opener: Direction) -> Framer {
+        let limits = Limits { tx_bytes_max: 1 << 20, block_bytes_max: 4 << 20, mempool_bytes_max: 32 << 20 };
+        Framer::new(limits, opener)
+    }
+
+    fn new((): (), _: &mut Context<'_, Self>) -> Self {
+        let tally = TALLY.lock().unwrap_or_else(PoisonError::into_inner);
+        Self { tally: tally.as_ref().map(Arc::clone).unwrap_or_default() }
+    }
+
+    fn on_connected(&mut self, cx: &mut Context<'_, Self>, connection: ConnectionId) -> Result<Arrivals, Unreadable> {
+        cx.set_phase(connection, Phase(PHASE_OPEN.0));
+        cx.ready(connection, "load");
+        Ok(Arrivals::new(Arc::clone(&self.tally)))
+    }
+
+    fn on_frame(
+        &mut self,
+        _: &mut Context<'_, Self>,
+        _: ConnectionId,
+        mut arrivals: Arrivals,
+        _: ChannelId,
+        frame: Bytes,
+    ) -> Result<Arrivals, Unreadable> {
+        arrivals.take(&frame[HEADER_BYTES..]);
+        Ok(arrivals)
+    }
+
+    fn on_bad_frame(
+        &mut self,
+        _: &mut Context<'_, Self>,
+        _: ConnectionId,
+        _: Arrivals,
+        _: ChannelId,
+        _: BadFrame,
+    ) -> Result<Arrivals, Unreadable> {
+        Err(Unreadable)
+    }
+
+    fn on_parting(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        connection: ConnectionId,
+        arrivals: Arrivals,
+        _: Parting,
+    ) -> Result<Arrivals, Unreadable> {
+        cx.close(connection, Close::Flushed, "parting");
+        Ok(arrivals)
+    }
+
+    fn on_disconnected(&mut self, _: &mut Context<'_, Self>, _: ConnectionId, _: Option<Arrivals>, _: DisconnectCause) {
+    }
+
+    fn on_answer(&mut self, _: &mut Context<'_, Self>, _: Option<Ticket>, (): ()) {}
+
+    fn on_alarm(&mut self, _: &mut Context<'_, Self>, (): ()) {}
+
+    fn on_peer_alarm(
+        &mut self,
+        _: &mut Context<'_, Self>,
+        _: ConnectionId,
+        arrivals: Arrivals,
+        (): (),
+    ) -> Result<Arrivals, Unreadable> {
+        Ok(arrivals)
+    }
+}
+
+/// A ledger that nobody asks.
+struct Silent;
+
+impl Ledger for Silent {
+    type Request = ();
+    type Answer = ();
+
+    fn answer(&mut self, _: Now, _: Vec<(Ticket, ())>, _: &mut Vec<(To, ())>) {}
+
+    fn next_wake(&self, _: Now) -> Option<Time> {
+        None
+    }
+
+    fn wake(&mut self, _: Now, _: &mut Vec<(To, ())>) {}
+}
