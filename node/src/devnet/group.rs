@@ -1,0 +1,191 @@
+//! Runs the nodes of one network, and compares them.
+
+use super::report::{Ended, Propagation, Row};
+use super::stopwatch::{Hand, Stopwatch};
+use super::wallets::Wallets;
+use super::{Plan, SETTLE_WITHIN, eventually};
+use crate::config::{Config, Given};
+use crate::data::DataFolder;
+use crate::event_log::EventLog;
+use crate::networks::{Entry, Launch, RunningNetwork, Which};
+use crate::purses::{Purses, network_id};
+use anyhow::Context as _;
+use futures_util::future::join_all;
+use polypeer_driver::Budget;
+use polypeer_ledger_reference::PUBLIC_ACCOUNTS;
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::{Mutex, watch};
+
+/// The nodes of one network.
+pub(super) struct Group {
+    name: &'static str,
+    pub(super) nodes: Vec<Arc<dyn RunningNetwork>>,
+    stopwatch: Arc<Stopwatch>,
+    sent: AtomicU64,
+}
+
+impl Group {
+    /// Starts all nodes. Each is told of the one before it only; discovery has to do the rest.
+    pub(super) fn start(
+        entry: &'static Entry,
+        plan: &Plan,
+        data: &DataFolder,
+        budget: &Budget,
+        events: &Arc<EventLog>,
+    ) -> anyhow::Result<Self> {
+        let stopwatch = Arc::new(Stopwatch::default());
+        let mut group = Self { name: entry.devnet, nodes: Vec::new(), stopwatch, sent: AtomicU64::new(0) };
+        for index in 0..plan.nodes {
+            let before = group.nodes.last().and_then(|node| node.listening());
+            let config = Config::load(None, [], &givens(entry.devnet, before, plan))?;
+            // The first node answers under the network's own name.
+            let name = match index {
+                0 => entry.devnet.to_owned(),
+                _ => format!("{}-{}", entry.devnet, index + 1),
+            };
+            let mut producer = [0; 32];
+            getrandom::fill(&mut producer).context("no random bytes from the system")?;
+            let launch = Launch {
+                name: &name,
+                base_name: entry.devnet,
+                network: config.network(entry.devnet)?,
+                limits: &config.limits,
+                folder: Some(data.network(&name)?),
+                producer: Some(producer),
+                budget: budget.clone(),
+                events: events.clone(),
+                arrivals: Some(Arc::new(Hand { stopwatch: group.stopwatch.clone(), node: index })),
+            };
+            group.nodes.push((entry.start)(&launch)?);
+        }
+        Ok(group)
+    }
+
+    /// Waits until every node has a peer.
+    pub(super) async fn meet(&self) {
+        eventually(super::MEET_WITHIN, || async {
+            let statuses = join_all(self.nodes.iter().map(|node| node.status())).await;
+            let has_peer = |peers: crate::view::PeerCount| peers.inbound + peers.outbound > 0;
+            statuses.into_iter().all(|status| status.is_ok_and(|status| has_peer(status.peers)))
+        })
+        .await;
+    }
+
+    /// Lets the wallets pay until they are stopped.
+    pub(super) async fn pay(&self, rate: f64, stopped: watch::Receiver<bool>) -> anyhow::Result<HashSet<[u8; 32]>> {
+        let id = network_id(self.name).context("a network's name is at most 16 bytes")?;
+        let purses = Purses::public(id, PUBLIC_ACCOUNTS);
+        Wallets { nodes: &self.nodes, purses, sent: &self.sent }.pay(rate, stopped).await
+    }
+
+    /// How it goes.
+    pub(super) async fn row(&self) -> Row {
+        let statuses: Vec<_> = join_all(self.nodes.iter().map(|node| node.status())).await.into_iter().flatten().collect();
+        let heights = statuses.iter().map(|status| status.height);
+        let tips: HashSet<_> = statuses.iter().map(|status| status.tip.clone()).collect();
+        let [blocks, transactions] = self.stopwatch.quantiles().map(Propagation::from);
+        Row {
+            network: self.name.to_owned(),
+            nodes: statuses.len(),
+            connections: statuses.iter().map(|status| status.peers.outbound).sum(),
+            heights: (heights.clone().min().unwrap_or(0), heights.max().unwrap_or(0)),
+            tips_equal: tips.len() == 1,
+            sent: self.sent.load(Ordering::Relaxed),
+            waiting: statuses.iter().map(|status| status.mempool).max().unwrap_or(0),
+            messages: self.messages().await,
+            blocks,
+            transactions,
+        }
+    }
+
+    /// Waits until the nodes agree, and compares them.
+    pub(super) async fn settle(&self, sent: &HashSet<[u8; 32]>) -> Ended {
+        // What each node is known to lack shrinks from look to look.
+        let lacking: Mutex<Vec<HashSet<[u8; 32]>>> = Mutex::new(vec![sent.clone(); self.nodes.len()]);
+        eventually(SETTLE_WITHIN, || async {
+            let mut lacking = lacking.lock().await;
+            for (node, lacks) in self.nodes.iter().zip(lacking.iter_mut()) {
+                self.look_for(node, lacks).await;
+            }
+            lacking.iter().all(HashSet::is_empty) && self.tips().await.len() == 1
+        })
+        .await;
+        self.compare(sent, &lacking.into_inner()).await
+    }
+
+    async fn look_for(&self, node: &Arc<dyn RunningNetwork>, lacks: &mut HashSet<[u8; 32]>) {
+        let mut found = Vec::new();
+        for id in lacks.iter() {
+            if matches!(node.transaction(*id).await, Ok(Some(_))) {
+                found.push(*id);
+            }
+        }
+        found.iter().for_each(|id| {
+            lacks.remove(id);
+        });
+    }
+
+    async fn compare(&self, sent: &HashSet<[u8; 32]>, lacking: &[HashSet<[u8; 32]>]) -> Ended {
+        let tips = self.tips().await;
+        let mut confirmed = 0;
+        for id in sent {
+            let found = self.nodes[0].transaction(*id).await;
+            confirmed += u64::from(found.is_ok_and(|found| found.is_some_and(|found| found.block.is_some())));
+        }
+        let lacked: HashSet<_> = lacking.iter().flatten().collect();
+        let mut faults = Vec::new();
+        if tips.len() != 1 {
+            faults.push(format!("{} different tips", tips.len()));
+        }
+        for (node, lacks) in self.nodes.iter().zip(lacking).filter(|(_, lacks)| !lacks.is_empty()) {
+            faults.push(format!("{} lacks {} transactions", node.name(), lacks.len()));
+        }
+        let tip = self.nodes[0].block(Which::Tip).await.ok().flatten();
+        if tip.as_ref().is_none_or(|tip| tip.height == 0) {
+            faults.push("no block was made".into());
+        }
+        let [blocks, transactions] = self.stopwatch.quantiles().map(Propagation::from);
+        Ended {
+            network: self.name.to_owned(),
+            nodes: self.nodes.len(),
+            height: tip.as_ref().map_or(0, |tip| tip.height),
+            tip: tip.map(|tip| tip.hash).unwrap_or_default(),
+            tips_equal: tips.len() == 1,
+            sent: sent.len() as u64,
+            confirmed,
+            everywhere: (sent.len() - lacked.len()) as u64,
+            messages: self.messages().await,
+            blocks,
+            transactions,
+            faults,
+        }
+    }
+
+    // The tips that there are; a node that has stopped counts as one of its own.
+    async fn tips(&self) -> HashSet<String> {
+        let statuses = join_all(self.nodes.iter().map(|node| node.status())).await;
+        let tip = |(index, status): (usize, Result<crate::view::Network, _>)| {
+            status.ok().and_then(|status| status.tip).unwrap_or_else(|| format!("none at node {index}"))
+        };
+        statuses.into_iter().enumerate().map(tip).collect()
+    }
+
+    async fn messages(&self) -> u64 {
+        let meters = join_all(self.nodes.iter().map(|node| node.meters())).await;
+        meters.into_iter().flatten().map(|meters| meters.frames.0).sum()
+    }
+}
+
+fn givens(network: &str, before: Option<SocketAddr>, plan: &Plan) -> Vec<Given> {
+    let given = |key, text: String| Given { section: network.to_owned(), key, text, flag: "devnet" };
+    let mut all = vec![
+        given("listen", "127.0.0.1:0".into()),
+        given("produce", "true".into()),
+        given("produce_interval", humantime::format_duration(plan.produce_interval).to_string()),
+    ];
+    all.extend(before.map(|address| given("add_peer", address.to_string())));
+    all
+}

@@ -1,0 +1,7 @@
+//! Runs `polypeer`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    polypeer::cli::main()
+}

@@ -1,0 +1,78 @@
+//! Lists the networks: what each is called, which keys it has, how it starts.
+//!
+//! A sixth network is its folder under `protocols/` and one [`Entry`] here.
+
+mod anya;
+mod chain;
+// mod hello;
+mod running;
+mod shown;
+mod watched;
+
+pub use running::{About, Later, Meters, Order, Refused, RunningNetwork, Stopped, Which};
+pub use shown::happened;
+pub use watched::{Arrival, Arrivals};
+
+use crate::event_log::EventLog;
+use crate::config::{Key, NetworkSection, Section};
+use polypeer_driver::Budget;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Every network that this program speaks.
+pub static ENTRIES: &[Entry] = &[anya::ENTRY];
+
+/// One protocol and its preset networks.
+#[derive(Debug)]
+pub struct Entry {
+    /// The protocol's name, as `protocol` has it in an own network's section.
+    pub protocol: &'static str,
+    /// The network that a short name such as `anya` stands for in `devnet`.
+    pub devnet: &'static str,
+    /// The keys of its sections, beside those that every network has.
+    pub keys: &'static [&'static [Key]],
+    /// The keys that only an own network's section has.
+    pub own_keys: &'static [Key],
+    /// The networks that are built in.
+    pub presets: &'static [Preset],
+    /// Starts one: it listens when this returns.
+    pub start: fn(&Launch<'_>) -> anyhow::Result<Arc<dyn RunningNetwork>>,
+    /// Runs a recording through a new engine.
+    pub replay: fn(&Path) -> Result<polypeer_driver::Replayed, polypeer_driver::ReplayError>,
+}
+
+/// A network that is built in.
+#[derive(Debug)]
+pub struct Preset {
+    /// Its name.
+    pub name: &'static str,
+    /// Keys that differ from their defaults, as text.
+    pub values: &'static [(&'static str, &'static str)],
+}
+
+/// What a network needs to start.
+pub struct Launch<'a> {
+    /// Its name, as the API has it.
+    pub name: &'a str,
+    /// The network's own name, where several nodes of it run in one process.
+    pub base_name: &'a str,
+    /// Its section, and what runs it.
+    pub network: &'a NetworkSection,
+    /// `[limits]`.
+    pub limits: &'a Section,
+    /// Where it keeps things; in memory when there is none.
+    pub folder: Option<PathBuf>,
+    /// The key that its blocks are made with; nothing when it makes none.
+    pub producer: Option<[u8; 32]>,
+    /// Bytes that all networks' queues share.
+    pub budget: Budget,
+    /// Where its events go.
+    pub events: Arc<EventLog>,
+    /// Who is told when a block or transaction has arrived; nothing when nobody measures.
+    pub arrivals: Option<Arc<dyn Arrivals>>,
+}
+
+/// All networks that are built in.
+pub fn presets() -> impl Iterator<Item = (&'static Entry, &'static Preset)> {
+    ENTRIES.iter().flat_map(|entry| entry.presets.iter().map(move |preset| (entry, preset)))
+}

@@ -1,0 +1,146 @@
+//! Says what the API and the commands need of a network that runs, whatever it speaks.
+
+use crate::view;
+use polypeer_engine::{Address, ConnectionId, Event, Target};
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::sync::broadcast;
+
+/// An answer that comes later.
+pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The network has stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the network has stopped")]
+pub struct Stopped;
+
+/// What an operator can want of a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Keep this peer connected.
+    Add(Target),
+    /// Stop keeping it connected.
+    Forget(Target),
+    /// Close this connection.
+    Drop(ConnectionId),
+    /// Refuse this IP address.
+    Ban(IpAddr, Duration),
+    /// Take it back.
+    Unban(IpAddr),
+}
+
+/// Which block is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The one with this hash.
+    Hash([u8; 32]),
+    /// The main chain's at this height.
+    Height(u64),
+    /// The tip.
+    Tip,
+}
+
+/// Whom a question of why is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// A connection.
+    Connection(ConnectionId),
+    /// Everyone at an IP address.
+    Ip(IpAddr),
+    /// One address.
+    Address(Address),
+}
+
+/// Why a transaction was not taken, or a question to the ledger not answered.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Refused {
+    /// The network has stopped.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    /// The ledger does not take it; its word for the rule.
+    #[error("{text}")]
+    ByLedger {
+        /// The rule, in one word.
+        reason: &'static str,
+        /// The rule, for people.
+        text: String,
+    },
+}
+
+/// What is counted of a network, for its metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Meters {
+    /// Peers by direction.
+    pub peers: view::PeerCount,
+    /// Peers whose handshake is finished.
+    pub ready: u64,
+    /// Dials under way.
+    pub dialling: u64,
+    /// Entries of the address book, and how many of them are proven.
+    pub addresses: (u64, u64),
+    /// IP addresses that are refused.
+    pub bans: u64,
+    /// The height of the tip.
+    pub height: u64,
+    /// Transactions that wait.
+    pub mempool: u64,
+    /// Whether it is catching up.
+    pub syncing: bool,
+    /// Bytes received and sent.
+    pub bytes: (u64, u64),
+    /// Frames received and sent.
+    pub frames: (u64, u64),
+    /// Frames for which a queue had no room.
+    pub dropped: u64,
+    /// Connections that were accepted and dialled.
+    pub connections: (u64, u64),
+    /// Blocks and transactions that the ledger judged, by what became of them.
+    pub judged: Vec<(&'static str, &'static str, u64)>,
+}
+
+/// A network that runs.
+pub trait RunningNetwork: Send + Sync {
+    /// Its name.
+    fn name(&self) -> &str;
+    /// Where it listens.
+    fn listening(&self) -> Option<SocketAddr>;
+    /// How it is.
+    fn status(&self) -> Later<'_, Result<view::Network, Stopped>>;
+    /// Whether it is catching up with its peers.
+    fn is_syncing(&self) -> bool;
+    /// Whether its ledger keeps what it is given.
+    fn is_sound(&self) -> bool;
+    /// Its peers, by connection.
+    fn peers(&self) -> Later<'_, Result<Vec<view::Peer>, Stopped>>;
+    /// Entries of its address book after this one, in order, at most so many.
+    fn addresses(&self, after: Option<Address>, max: usize) -> Later<'_, Result<Vec<view::KnownAddress>, Stopped>>;
+    /// IP addresses that it refuses after this one, in order, at most so many.
+    fn bans(&self, after: Option<IpAddr>, max: usize) -> Later<'_, Result<Vec<view::Ban>, Stopped>>;
+    /// Why things were done about a peer, newest first, as far as that is remembered.
+    fn why(&self, about: About) -> Later<'_, Result<Vec<view::Why>, Stopped>>;
+    /// Carries out an order. Whether there was anything to do.
+    fn order(&self, order: Order) -> Later<'_, Result<bool, Stopped>>;
+    /// A block that its ledger holds.
+    fn block(&self, which: Which) -> Later<'_, Result<Option<view::Block>, Stopped>>;
+    /// A transaction that waits or is in the main chain.
+    fn transaction(&self, id: [u8; 32]) -> Later<'_, Result<Option<view::Transaction>, Stopped>>;
+    /// The transactions that wait.
+    fn mempool(&self) -> Later<'_, Result<view::Mempool, Stopped>>;
+    /// An account at the tip.
+    fn account(&self, key: [u8; 32]) -> Later<'_, Result<view::Account, Stopped>>;
+    /// Hands a transaction to the ledger; its identifier, also when it is known. Stored when this answers.
+    fn submit(&self, transaction: Vec<u8>) -> Later<'_, Result<String, Refused>>;
+    /// Produces no more blocks until the process ends; every block made before is stored and announced.
+    fn halt(&self) -> Later<'_, ()>;
+    /// What is counted.
+    fn meters(&self) -> Later<'_, Result<Meters, Stopped>>;
+    /// What happens from now on; numbered, so that a lag can be counted.
+    fn events(&self) -> broadcast::Receiver<(u64, Event)>;
+    /// Waits until it has stopped; why, if it failed.
+    fn ended(&self) -> Later<'_, Result<(), String>>;
+    /// Says goodbye to everyone and stops, everything saved, within this time.
+    fn drain(&self, within: Duration) -> Later<'_, ()>;
+}

@@ -1,0 +1,171 @@
+//! Puts what an engine knows into the words of the API.
+
+use super::Refused;
+use crate::view::{self, What};
+use polypeer_driver::View;
+use polypeer_engine::kit::chain::TransactionFault;
+use polypeer_engine::shell::bans::{Ban, Severity};
+use polypeer_engine::shell::book::Entry;
+use polypeer_engine::shell::peers::PeerState;
+use polypeer_engine::{
+    Address, ConnectionId, DialFailure, Direction, DisconnectCause, Event, Now, Protocol, Reason, ReasonRecord,
+    Subject, Time,
+};
+use std::net::IpAddr;
+
+/// A peer.
+pub(super) fn peer<P: Protocol>(view: &View<'_, P>, id: ConnectionId, state: &PeerState<P>) -> view::Peer {
+    let about = state.peer.as_ref().map(|peer| view.engine.protocol().describe(peer)).unwrap_or_default();
+    let meter = view.meters.connection(id).unwrap_or_default();
+    let is_inbound = id.direction() == Direction::Inbound;
+    let kind = match (is_inbound, state.fills_slot) {
+        (true, _) => "inbound",
+        (false, true) => "outbound-full-relay",
+        (false, false) => "feeler",
+    };
+    view::Peer {
+        id: id.as_u64(),
+        addr: state.ends.remote.to_string(),
+        addrbind: state.ends.local.to_string(),
+        network: if state.ends.remote.ip().is_ipv4() { "ipv4".into() } else { "ipv6".into() },
+        inbound: is_inbound,
+        connection_type: kind.into(),
+        conntime: state.connected.unix_ms / 1000,
+        lastsend: meter.last_sent.map_or(0, |sent| sent.unix_ms / 1000),
+        lastrecv: unix_ms(view.now, state.last_frame) / 1000,
+        bytessent: meter.bytes_sent,
+        bytesrecv: meter.bytes_received,
+        pingtime: about.ping_micros.map(|micros| micros as f64 / 1e6),
+        timeoffset: about.time_offset,
+        subver: about.subver,
+        synced_blocks: about.synced_blocks,
+        ready: state.is_ready,
+        framessent: meter.frames_sent,
+        framesrecv: meter.frames_received,
+        slips: state.slips.len(),
+    }
+}
+
+// A point on the monotonic clock, on the other one.
+fn unix_ms(now: Now, time: Time) -> u64 {
+    let ago = now.monotonic.since(time).as_millis();
+    now.unix_ms.saturating_sub(u64::try_from(ago).unwrap_or(u64::MAX))
+}
+
+/// An entry of the address book.
+pub(super) fn address(address: Address, entry: &Entry) -> view::KnownAddress {
+    view::KnownAddress {
+        address: address.to_string(),
+        proven: entry.proven,
+        source: entry.source.map(|ip| ip.to_string()),
+        last_tried: (entry.last_tried_ms > 0).then_some(entry.last_tried_ms),
+    }
+}
+
+/// A refusal.
+pub(super) fn ban(ip: IpAddr, ban: &Ban) -> view::Ban {
+    let severity = match ban.severity {
+        Severity::Banned => "banned",
+        Severity::Discouraged => "discouraged",
+    };
+    view::Ban { address: ip.to_string(), until: ban.until_ms, reason: ban.reason.clone(), severity: severity.into() }
+}
+
+/// A reason.
+pub(super) fn why(record: &ReasonRecord) -> view::Why {
+    let (what, text) = reason(&record.reason);
+    let peer = match record.subject {
+        Subject::Address(address) => address.to_string(),
+        Subject::Ip(ip) => ip.to_string(),
+    };
+    let connection = record.connection.map(ConnectionId::as_u64);
+    view::Why { time: record.now.unix_ms, peer, connection, what: what.into(), text }
+}
+
+fn reason(reason: &Reason) -> (&'static str, String) {
+    let until = |ms: u64| {
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_millis(ms.min(253_402_300_799_000));
+        humantime::format_rfc3339_seconds(time)
+    };
+    match reason {
+        Reason::DialledForOperator => ("dialled", "the operator named it".into()),
+        Reason::DialledForSlot => ("dialled", "an outbound slot was free".into()),
+        Reason::DialledToProve => ("dialled", "to prove its address".into()),
+        Reason::BackOff { until_ms, cause } => {
+            ("backed_off", format!("{}; not dialled before {}", dial_failure(*cause), until(*until_ms)))
+        }
+        Reason::BackOffLost { until_ms } => {
+            ("backed_off", format!("the connection was lost; not dialled before {}", until(*until_ms)))
+        }
+        Reason::RefusedFull => ("refused", "no inbound slot was free".into()),
+        Reason::RefusedPerIp => ("refused", "too many connections from its IP address".into()),
+        Reason::RefusedBanned => ("refused", "it is banned".into()),
+        Reason::RefusedDiscouraged => ("refused", "it is discouraged, and slots are scarce".into()),
+        Reason::RefusedDraining => ("refused", "this node is going down".into()),
+        Reason::Slip(fault) => ("slip", fault.clone()),
+        Reason::Convicted(fault) => ("convicted", fault.clone()),
+        Reason::Discouraged { until_ms, fault } => {
+            ("discouraged", format!("{fault}, until {}", until(*until_ms)))
+        }
+        Reason::Banned { until_ms, fault } => ("banned", format!("{fault}, until {}", until(*until_ms))),
+        Reason::Unbanned => ("unbanned", "a ban or discouragement was lifted".into()),
+        Reason::Closed(why) => ("closed", why.clone()),
+        Reason::Disconnected(cause) => ("disconnected", disconnect_cause(*cause).into()),
+    }
+}
+
+fn dial_failure(cause: DialFailure) -> &'static str {
+    match cause {
+        DialFailure::Refused => "nobody listens there",
+        DialFailure::TimedOut => "no answer in time",
+        DialFailure::Unreachable => "no way there",
+        DialFailure::Transport => "the transport's handshake failed",
+        DialFailure::Resources => "no resources of our own",
+    }
+}
+
+fn disconnect_cause(cause: DisconnectCause) -> &'static str {
+    match cause {
+        DisconnectCause::Ours => "closed by us",
+        DisconnectCause::Theirs => "closed by the peer",
+        DisconnectCause::Broken => "broken",
+        DisconnectCause::QueueFull => "the peer read too slowly",
+        DisconnectCause::Budget => "memory was short and it held most of it",
+    }
+}
+
+/// Why a transaction was not taken.
+pub(super) fn refused(fault: TransactionFault, is_final: bool) -> Refused {
+    let (reason, text) = match fault {
+        TransactionFault::Length => ("length", "it is not 153 bytes long"),
+        TransactionFault::Version => ("version", "its version is unknown"),
+        TransactionFault::Signature => ("signature", "its signature does not verify for this network"),
+        TransactionFault::ToSelf => ("to_self", "sender and recipient are the same"),
+        TransactionFault::Sequence => ("sequence", "its sequence is taken, or too far ahead of the sender's count"),
+        TransactionFault::Balance => ("balance", "the balance does not cover what the sender has waiting"),
+        TransactionFault::Overflow => ("overflow", "a sum is above 2^64 - 1"),
+        TransactionFault::FeeTooLow => ("fee_too_low", "its fee is below what this node takes"),
+        TransactionFault::ReplacementFeeTooLow => {
+            ("replacement_fee_too_low", "one with this sequence waits, and the fee is not at least 10 % higher")
+        }
+        TransactionFault::NoRoom => ("no_room", "too many transactions with a higher fee wait"),
+    };
+    let when = if is_final { "it can never be valid" } else { "it may be sent again later" };
+    Refused::ByLedger { reason, text: format!("{text}; {when}") }
+}
+
+/// An event.
+pub fn happened(event: &Event) -> What {
+    match event {
+        Event::PeerReady { connection, address, about } => {
+            let (connection, address) = (connection.as_u64(), address.to_string());
+            What::PeerReady { connection, address, about: about.clone() }
+        }
+        Event::PeerGone { connection, address, cause } => {
+            let cause = disconnect_cause(*cause).to_owned();
+            What::PeerGone { connection: connection.as_u64(), address: address.to_string(), cause }
+        }
+        Event::Reason(record) => What::Reason { why: why(record) },
+        Event::Note(text) => What::Note { text: text.clone() },
+    }
+}

@@ -1,0 +1,269 @@
+//! Shows what a node knows, as the API's answers have it.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The node, in a few lines.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Status {
+    /// What the node is called: `polypeer` and its process.
+    pub node: String,
+    /// The version of the program.
+    pub version: String,
+    /// Its networks.
+    pub networks: Vec<Network>,
+}
+
+/// One network, in a few lines.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Network {
+    /// Its name.
+    pub name: String,
+    /// The protocol that it speaks.
+    pub protocol: String,
+    /// What its transactions are signed for; nothing when its ledger knows no such thing.
+    pub network_id: Option<String>,
+    /// Where it listens.
+    pub listen: Option<String>,
+    /// The height of the tip.
+    pub height: u64,
+    /// The hash of the tip; nothing when it holds no blocks.
+    pub tip: Option<String>,
+    /// Whether it is catching up with its peers.
+    pub syncing: bool,
+    /// How many peers it has.
+    pub peers: PeerCount,
+    /// How many transactions wait.
+    pub mempool: u64,
+}
+
+/// How many peers there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PeerCount {
+    /// They dialled us.
+    pub inbound: usize,
+    /// We dialled them.
+    pub outbound: usize,
+}
+
+/// A peer; names and units are those of Bitcoin Core's `getpeerinfo`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Peer {
+    /// The connection's number, never used again.
+    pub id: u64,
+    /// The peer's end: IP address and port.
+    pub addr: String,
+    /// Our end.
+    pub addrbind: String,
+    /// `ipv4` or `ipv6`.
+    pub network: String,
+    /// Whether it dialled us.
+    pub inbound: bool,
+    /// `inbound`, `outbound-full-relay`, or `feeler` for one that only proves an address.
+    pub connection_type: String,
+    /// When the connection stood, in seconds since 1970.
+    pub conntime: u64,
+    /// When bytes were last sent, in seconds since 1970; 0 before the first.
+    pub lastsend: u64,
+    /// When the last whole frame came, in seconds since 1970.
+    pub lastrecv: u64,
+    /// Bytes sent.
+    pub bytessent: u64,
+    /// Bytes received.
+    pub bytesrecv: u64,
+    /// The last round trip, in seconds; nothing before the first.
+    pub pingtime: Option<f64>,
+    /// The peer's clock less ours, in seconds; nothing when the protocol does not tell.
+    pub timeoffset: Option<i64>,
+    /// What it calls its software.
+    pub subver: String,
+    /// The height that it was last known to have; nothing when it did not say.
+    pub synced_blocks: Option<u64>,
+    /// Whether its handshake is finished.
+    pub ready: bool,
+    /// Frames sent.
+    pub framessent: u64,
+    /// Frames received.
+    pub framesrecv: u64,
+    /// Faults that still count.
+    pub slips: usize,
+}
+
+/// A block. Which fields beyond the first six it has depends on the network's ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Block {
+    /// Its hash.
+    pub hash: String,
+    /// How many blocks are below it.
+    pub height: u64,
+    /// The hashes of the blocks before it.
+    pub parents: Vec<String>,
+    /// Milliseconds since 1970.
+    pub time: u64,
+    /// The identifiers of its transactions.
+    pub transactions: Vec<String>,
+    /// Its bytes.
+    pub hex: String,
+    /// The hash of the one block before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    /// Who made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub producer: Option<String>,
+    /// The work of the chain up to it, as a decimal number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub work: Option<String>,
+    /// Whether it is in the main chain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub main: Option<bool>,
+}
+
+/// A transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Transaction {
+    /// Its identifier.
+    pub id: String,
+    /// Its bytes.
+    pub hex: String,
+    /// The main chain's block that it is in; nothing while it waits.
+    pub block: Option<String>,
+    /// The height of that block.
+    pub height: Option<u64>,
+}
+
+/// The transactions that wait.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Mempool {
+    /// How many there are.
+    pub count: u64,
+    /// Their identifiers, at most 10,000.
+    pub transactions: Vec<String>,
+}
+
+/// An account at the tip.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Account {
+    /// Its public key.
+    pub key: String,
+    /// What it has.
+    pub balance: u64,
+    /// How many transactions of its own are in the chain.
+    pub sequence: u64,
+    /// The first sequence from there that no waiting transaction has.
+    pub next: u64,
+}
+
+/// An entry of the address book.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KnownAddress {
+    /// IP address and port.
+    pub address: String,
+    /// Whether a handshake with it was finished once.
+    pub proven: bool,
+    /// The IP address of who named it; nothing when the operator did.
+    pub source: Option<String>,
+    /// Milliseconds since 1970 of the last dial; nothing before the first.
+    pub last_tried: Option<u64>,
+}
+
+/// An IP address that is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Ban {
+    /// The IP address.
+    pub address: String,
+    /// Milliseconds since 1970 at which it ends.
+    pub until: u64,
+    /// The fault's name, or `operator`.
+    pub reason: String,
+    /// `banned`, or `discouraged` for one that is only the last choice.
+    pub severity: String,
+}
+
+/// Why something was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Why {
+    /// Milliseconds since 1970.
+    pub time: u64,
+    /// Whom it is about: an IP address, with a port where one was meant.
+    pub peer: String,
+    /// The connection, where there was one.
+    pub connection: Option<u64>,
+    /// What was done, in one word.
+    pub what: String,
+    /// The reason, for people.
+    pub text: String,
+}
+
+/// Something that happened; numbered over the whole node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Happened {
+    /// Its number. One that is missing was lost.
+    pub sequence: u64,
+    /// Milliseconds since 1970.
+    pub time: u64,
+    /// The network.
+    pub network: String,
+    /// What.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum What {
+    /// A peer finished its handshake.
+    PeerReady {
+        /// Its connection.
+        connection: u64,
+        /// Where it is.
+        address: String,
+        /// What it says of itself.
+        about: String,
+    },
+    /// A connection is gone.
+    PeerGone {
+        /// Its connection.
+        connection: u64,
+        /// Where it was.
+        address: String,
+        /// Why, in one word.
+        cause: String,
+    },
+    /// A choice was made.
+    Reason {
+        /// Which, and why.
+        why: Why,
+    },
+    /// The protocol has something to say.
+    Note {
+        /// What.
+        text: String,
+    },
+    /// The main chain has a new end, durably.
+    Tip {
+        /// Its hash.
+        hash: String,
+        /// Its height.
+        height: u64,
+    },
+    /// Events were lost between the one before and this one.
+    Gap {
+        /// How many.
+        lost: u64,
+    },
+}
+
+impl What {
+    /// The word that the event stream names it with.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::PeerReady { .. } => "peer_ready",
+            Self::PeerGone { .. } => "peer_gone",
+            Self::Reason { .. } => "reason",
+            Self::Note { .. } => "note",
+            Self::Tip { .. } => "tip",
+            Self::Gap { .. } => "gap",
+        }
+    }
+}
