@@ -17,6 +17,7 @@ pub struct Budget(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     limit: usize,
+    step: usize,
     used: AtomicUsize,
     shares: Mutex<Vec<Weak<Share>>>,
 }
@@ -32,7 +33,16 @@ pub(crate) struct Share {
 impl Budget {
     /// A budget of so many bytes. It should be several times the largest frame of any network in it.
     pub fn new(limit: usize) -> Self {
-        Self(Arc::new(Inner { limit, used: AtomicUsize::new(0), shares: Mutex::new(Vec::new()) }))
+        Self::in_steps(limit, STEP_BYTES)
+    }
+
+    /// A budget that counts every byte.
+    pub(crate) fn exact(limit: usize) -> Self {
+        Self::in_steps(limit, 1)
+    }
+
+    fn in_steps(limit: usize, step: usize) -> Self {
+        Self(Arc::new(Inner { limit, step, used: AtomicUsize::new(0), shares: Mutex::new(Vec::new()) }))
     }
 
     /// How many bytes may be held.
@@ -83,7 +93,8 @@ pub(crate) struct Account {
 impl Account {
     /// Notes that a connection that was charged `charged` now holds `bytes`. What it is charged from now on.
     pub(crate) fn charge(&mut self, connection: ConnectionId, charged: usize, bytes: usize) -> usize {
-        let now = bytes.div_ceil(STEP_BYTES) * STEP_BYTES;
+        let step = self.budget.0.step;
+        let now = bytes.div_ceil(step) * step;
         if now == charged {
             return charged;
         }

@@ -24,7 +24,7 @@ pub(crate) struct Connection<F> {
     pub(crate) allocated: usize,
     /// Whether `partial` may hold whole frames.
     pub(crate) has_uncut: bool,
-    /// Since when `partial` waits for the rest of a frame.
+    /// Since when a frame is in the making, where the protocol limits that time.
     pub(crate) partial_since: Option<Time>,
     /// Whether what comes is read only to be thrown away: after bytes that cannot be read on.
     pub(crate) is_deaf: bool,
@@ -40,6 +40,8 @@ pub(crate) struct Connection<F> {
     pub(crate) is_writable_due: bool,
     /// What it is charged in the memory budget.
     pub(crate) charged: usize,
+    /// What it is charged in the network's own budget for frames in the making.
+    pub(crate) partial_charged: usize,
     queue: Queue,
     sent_since_writable: usize,
     waker: Option<Waker>,
@@ -76,6 +78,7 @@ impl<F: Framer> Connection<F> {
             is_dirty: false,
             is_writable_due: false,
             charged: 0,
+            partial_charged: 0,
             queue: Queue::default(),
             sent_since_writable: 0,
             waker: None,
@@ -165,8 +168,20 @@ impl<F: Framer> Connection<F> {
         self.meter.bad_frames += 1;
     }
 
+    /// Nobody waits for the rest of what is half read.
+    pub(crate) fn discard_partial(&mut self) {
+        self.discarded(self.partial.len());
+        self.partial = BytesMut::new();
+        self.has_uncut = false;
+    }
+
     pub(crate) fn discarded(&mut self, bytes: usize) {
         self.meter.bytes_discarded += bytes as u64;
+    }
+
+    /// Bytes of a frame in the making.
+    pub(crate) fn partial_bytes(&self) -> usize {
+        self.partial.len() + self.framer.held_bytes()
     }
 
     /// Memory that it holds beyond what an idle one does.
@@ -180,7 +195,7 @@ impl<F: Framer> Connection<F> {
         Meter {
             queue_bytes: self.queue.bytes() as u64,
             queue_frames: self.queue.frames() as u64,
-            partial_bytes: (self.partial.len() + self.framer.held_bytes()) as u64,
+            partial_bytes: self.partial_bytes() as u64,
             ..self.meter
         }
     }

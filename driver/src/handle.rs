@@ -39,7 +39,6 @@ pub struct View<'a, P: Protocol> {
 }
 
 /// A running network. A clone is the same network; when the last one is dropped the network says goodbye and ends.
-#[derive(Debug)]
 pub struct Handle<P: Protocol>(Arc<Shared<P>>);
 
 pub(crate) struct Shared<P: Protocol> {
@@ -151,8 +150,11 @@ impl<P: Protocol> Clone for Handle<P> {
     }
 }
 
-impl<P: Protocol> std::fmt::Debug for Shared<P> {
+impl<P: Protocol> std::fmt::Debug for Handle<P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Network").field("name", &self.name).field("listening", &self.listening).finish_non_exhaustive()
+        f.debug_struct("Handle")
+            .field("name", &self.0.name)
+            .field("listening", &self.0.listening)
+            .finish_non_exhaustive()
     }
 }

@@ -10,6 +10,7 @@ use crate::connection::{Connection, Connections, Ending};
 use crate::events::Events;
 use crate::ledger::Asks;
 use crate::meter::{Meter, Meters, Totals};
+use crate::partials::Partials;
 use crate::queue::{Flushed, PIECE_BYTES, Pool};
 use crate::reading::ReadBuffer;
 use crate::recorder::Recorder;
@@ -18,8 +19,8 @@ use crate::sockets;
 use bytes::Bytes;
 use polypeer_engine::journal::{self, Stepped};
 use polypeer_engine::{
-    ChannelEnd, ChannelId, Close, ConnectionId, Direction, DisconnectCause, Effect, Ends, Engine, Now, Overflow,
-    P2pAction, Phase, Protocol, Time,
+    BadFrame, ChannelEnd, ChannelId, Close, ConnectionId, Direction, DisconnectCause, Effect, Ends, Engine, Now,
+    Overflow, P2pAction, Phase, Protocol, Time,
 };
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -63,6 +64,7 @@ pub(crate) struct Host<P: Protocol> {
     pub(crate) lookups: Rc<Semaphore>,
     pub(crate) is_draining: bool,
     pub(crate) account: Account,
+    pub(crate) partials: Partials,
     door: Weak<Door<P>>,
     config: P::Config,
     rules: Rules,
@@ -148,6 +150,7 @@ impl<P: Protocol> Host<P> {
             low_water_bytes: profile.low_water_bytes,
             linger: profile.linger,
         };
+        let partials = Partials::new(profile);
         Self {
             engine,
             connections: Connections::default(),
@@ -164,6 +167,7 @@ impl<P: Protocol> Host<P> {
             lookups: Rc::new(Semaphore::new(LOOKUPS_MAX)),
             is_draining: false,
             account: parts.account,
+            partials,
             door,
             config: parts.config,
             rules,
@@ -210,14 +214,12 @@ impl<P: Protocol> Host<P> {
                 self.apply();
             }
         }
-        if self.account.is_spent() {
-            self.shed();
-        }
+        self.shed();
         self.asks.send();
         if let Some(saver) = &mut self.saver {
             saver.send();
         }
-        let next = self.engine.next_wake();
+        let next = self.next_due();
         if next.is_some_and(|next| self.alarm.is_none_or(|alarm| next < alarm)) || self.is_drained() {
             self.alarm = next;
             self.ring();
@@ -226,8 +228,12 @@ impl<P: Protocol> Host<P> {
 
     /// When the keeper is to call [`Host::wake`] if it is not rung earlier.
     pub(crate) fn next_alarm(&mut self) -> Option<Time> {
-        self.alarm = self.engine.next_wake();
+        self.alarm = self.next_due();
         self.alarm
+    }
+
+    fn next_due(&self) -> Option<Time> {
+        self.engine.next_wake().into_iter().chain(self.partials.next()).min()
     }
 
     /// Does what is due.
@@ -235,6 +241,10 @@ impl<P: Protocol> Host<P> {
         self.alarm = None;
         if self.engine.next_wake().is_some_and(|due| due <= self.now.monotonic) {
             self.step(P2pAction::Wake);
+            self.apply();
+        }
+        while let Some(id) = self.partials.overdue(self.now.monotonic) {
+            self.refused(id, BadFrame::of_host(BadFrame::TOO_SLOW));
         }
     }
 
@@ -367,6 +377,8 @@ impl<P: Protocol> Host<P> {
             Close::Lingering => true,
         };
         connection.ending = Some(Ending { cause: DisconnectCause::Ours, lingers, until, is_shut: false });
+        connection.discard_partial();
+        self.partials.forget(id, connection);
         // The task discards what comes, and keeps the time.
         connection.wake();
         if !connection.is_dirty {
@@ -454,6 +466,8 @@ impl<P: Protocol> Host<P> {
         let until = self.now.monotonic + self.rules.linger;
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.is_finished = true;
+        connection.discard_partial();
+        self.partials.forget(id, connection);
         let ending = Ending { cause: DisconnectCause::Theirs, lingers: false, until, is_shut: false };
         connection.ending.get_or_insert(ending);
         self.go_on_ending(id);
@@ -461,7 +475,8 @@ impl<P: Protocol> Host<P> {
 
     /// A connection is gone: nothing of it stays but its counts, and the engine hears of it, once.
     pub(crate) fn end(&mut self, id: ConnectionId, cause: DisconnectCause) {
-        let Some(connection) = self.connections.remove(&id) else { return };
+        let Some(mut connection) = self.connections.remove(&id) else { return };
+        self.partials.forget(id, &mut connection);
         self.account.charge(id, connection.charged, 0);
         self.gone.add(&connection.last_meter());
         connection.wake();
@@ -475,8 +490,14 @@ impl<P: Protocol> Host<P> {
         }
     }
 
-    /// Closes those that hold most while the memory budget is spent.
+    /// Closes those that hold most while a memory budget is spent.
     pub(crate) fn shed(&mut self) {
+        while let Some(id) = self.partials.longest() {
+            self.refused(id, BadFrame::of_host(BadFrame::OVER_BUDGET));
+        }
+        if !self.account.is_spent() {
+            return;
+        }
         while let Some(id) = self.account.to_shed() {
             self.totals.shed += 1;
             self.end(id, DisconnectCause::Budget);

@@ -29,6 +29,7 @@ mod host;
 mod ledger;
 mod meter;
 mod network;
+mod partials;
 mod queue;
 mod reading;
 mod recorder;

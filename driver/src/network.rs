@@ -36,7 +36,6 @@ const LOOKUP_THREADS: usize = 4;
 const FAREWELL: Duration = Duration::from_secs(3);
 
 /// A network to start.
-#[derive(Debug)]
 pub struct Network<P: Protocol> {
     /// Its name, as configuration and metrics show it.
     pub name: String,
@@ -52,6 +51,13 @@ pub struct Network<P: Protocol> {
     pub record: Option<PathBuf>,
     /// The memory that queues and unfinished frames may take, shared with other networks by cloning.
     pub queue_budget: Budget,
+}
+
+impl<P: Protocol> std::fmt::Debug for Network<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Without the seed, which a log must not hold.
+        f.debug_struct("Network").field("name", &self.name).field("p2p", &self.p2p).finish_non_exhaustive()
+    }
 }
 
 /// Why a network does not start.
@@ -93,7 +99,7 @@ where
     P: Protocol,
     L: Ledger<Request = P::Request, Answer = P::Answer>,
 {
-    let listener = network.listen.map(|address| bind(address)).transpose()?;
+    let listener = network.listen.map(bind).transpose()?;
     let listening = listener.as_ref().and_then(|listener| listener.local_addr().ok());
     network.p2p.listen = listening.map(Address::from);
     let records = store.as_ref().map(Store::load).transpose()?.unwrap_or_default();

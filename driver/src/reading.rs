@@ -82,14 +82,20 @@ impl<P: Protocol> Host<P> {
             connection.partial = BytesMut::new();
             scratch
         };
-        let turn = self.read_into(id, cx, &mut buffer);
-        self.put_away(id, buffer);
+        let mut frames_left = TURN_FRAMES;
+        let turn = self.read_into(id, cx, &mut buffer, &mut frames_left);
+        self.put_away(id, buffer, frames_left < TURN_FRAMES);
         turn
     }
 
-    fn read_into(&mut self, id: ConnectionId, cx: &mut Context<'_>, buffer: &mut ReadBuffer) -> Turn {
+    fn read_into(
+        &mut self,
+        id: ConnectionId,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuffer,
+        frames_left: &mut u32,
+    ) -> Turn {
         let mut bytes_left = TURN_BYTES;
-        let mut frames_left = TURN_FRAMES;
         loop {
             let Some(connection) = self.connections.get_mut(&id) else { return Turn::Rests };
             if !std::mem::take(&mut connection.has_uncut) {
@@ -113,7 +119,7 @@ impl<P: Protocol> Host<P> {
                     }
                 }
             }
-            if let Some(turn) = self.cut_all(id, &mut buffer.bytes, &mut frames_left) {
+            if let Some(turn) = self.cut_all(id, &mut buffer.bytes, frames_left) {
                 return turn;
             }
         }
@@ -150,32 +156,42 @@ impl<P: Protocol> Host<P> {
         }
     }
 
-    fn refused(&mut self, id: ConnectionId, bad: BadFrame) {
+    /// Tells the engine of bytes that are no frame. After fatal ones nobody listens to the connection any more.
+    pub(crate) fn refused(&mut self, id: ConnectionId, bad: BadFrame) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        if !connection.is_heard() {
+        let was_heard = connection.is_heard();
+        if was_heard {
+            connection.received_bad_frame();
+        }
+        if bad.fatal {
+            connection.is_deaf = true;
+            connection.discard_partial();
+            self.partials.forget(id, connection);
+            // The task goes on to discard.
+            connection.wake();
+        }
+        if !was_heard {
             return;
         }
-        connection.received_bad_frame();
-        connection.is_deaf = bad.fatal;
         self.step(P2pAction::BadFrame { connection: id, channel: ChannelId::ONLY, bad });
         self.apply();
     }
 
     // Leaves this connection with no more than it needs, and the shared buffer empty for the next one.
-    fn put_away(&mut self, id: ConnectionId, mut buffer: ReadBuffer) {
+    fn put_away(&mut self, id: ConnectionId, mut buffer: ReadBuffer, has_cut: bool) {
         if let Some(connection) = self.connections.get_mut(&id) {
             let held = buffer.bytes.len();
-            if held == 0 || !connection.is_heard() {
-                connection.partial_since = None;
-            } else {
-                connection.partial_since.get_or_insert(self.now.monotonic);
+            if connection.is_heard() {
                 if held > OWN_BYTES && buffer.allocated <= 2 * held + READ_BYTES {
                     connection.allocated = buffer.allocated;
                     connection.partial = std::mem::take(&mut buffer).bytes;
-                } else {
+                } else if held > 0 {
                     connection.allocated = held;
                     connection.partial = BytesMut::from(&buffer.bytes[..]);
                 }
+                self.partials.note(id, connection, self.now.monotonic, has_cut);
+            } else {
+                self.partials.forget(id, connection);
             }
         }
         self.charge(id);
@@ -198,8 +214,7 @@ impl<P: Protocol> Host<P> {
         let mut bytes_left = TURN_BYTES;
         while bytes_left > 0 {
             let Some(connection) = self.connections.get_mut(&id) else { return Turn::Rests };
-            connection.partial = BytesMut::new();
-            connection.has_uncut = false;
+            connection.discard_partial();
             scratch.bytes.clear();
             scratch.make_room();
             match receive(connection, &mut scratch.bytes, cx) {

@@ -46,7 +46,9 @@ struct Waiting {
 pub(crate) fn create(path: &Path) -> io::Result<File> {
     let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     // The mode above does not hold for a file that was there.
-    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    if file.metadata()?.is_file() {
+        file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    }
     Ok(file)
 }
 

@@ -1,5 +1,5 @@
 //! A small protocol that the tests talk to over real sockets: a length, a letter that says what to do, a payload.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
 use bytes::{Buf, Bytes, BytesMut};
 use polypeer_driver::{Budget, Handle, Network, View, start};
@@ -29,11 +29,20 @@ pub struct Config {
     pub low_water_bytes: usize,
     pub linger_ms: u64,
     pub needs_greeting: bool,
+    pub frame_ms_max: Option<u64>,
+    pub partial_bytes_budget: Option<usize>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { queue_bytes_max: 33 << 20, low_water_bytes: 128 << 10, linger_ms: 3000, needs_greeting: false }
+        Self {
+            queue_bytes_max: 33 << 20,
+            low_water_bytes: 128 << 10,
+            linger_ms: 300,
+            needs_greeting: false,
+            frame_ms_max: None,
+            partial_bytes_budget: None,
+        }
     }
 }
 
@@ -113,6 +122,8 @@ impl Protocol for Echo {
             queue_bytes_max: config.queue_bytes_max,
             low_water_bytes: config.low_water_bytes,
             linger: Duration::from_millis(config.linger_ms),
+            frame_time_max: config.frame_ms_max.map(Duration::from_millis),
+            partial_bytes_budget: config.partial_bytes_budget,
             ..Profile::default()
         }
     }
@@ -307,20 +318,20 @@ pub fn network(config: Config) -> Network<Echo> {
 }
 
 pub fn run(config: Config) -> Handle<Echo> {
-    start(network(config), Parrot::default(), Some(Store::in_memory().unwrap())).unwrap()
+    start(network(config), Parrot::default(), Some(Store::in_memory().expect("memory"))).expect("a free port")
 }
 
 pub struct Client(pub TcpStream);
 
 impl Client {
     pub async fn connect(handle: &Handle<Echo>) -> Self {
-        let stream = TcpStream::connect(handle.listening().unwrap()).await.unwrap();
-        stream.set_nodelay(true).unwrap();
+        let stream = TcpStream::connect(handle.listening().expect("it listens")).await.expect("it accepts");
+        stream.set_nodelay(true).expect("a socket");
         Self(stream)
     }
 
     pub async fn send(&mut self, letter: u8, payload: &[u8]) {
-        self.0.write_all(&frame(letter, payload)).await.unwrap();
+        self.0.write_all(&frame(letter, payload)).await.expect("the node reads");
     }
 
     /// The next frame's letter and payload; nothing at the end of the stream.
