@@ -42,9 +42,8 @@ pub(crate) fn functions(tokens: TokenStream) -> Vec<(String, usize)> {
     each_run(tokens, &mut |run| {
         for (at, token) in run.iter().enumerate() {
             let (true, Some(TokenTree::Ident(name))) = (is_word(Some(token), "fn"), run.get(at + 1)) else { continue };
-            let lines = body(&run[at..]).map_or(1, |body| {
-                body.span_close().end().line.saturating_sub(token.span().start().line) + 1
-            });
+            let lines = body(&run[at..])
+                .map_or(1, |body| body.span_close().end().line.saturating_sub(token.span().start().line) + 1);
             found.push((name.to_string(), lines));
         }
     });

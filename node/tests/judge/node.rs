@@ -1,0 +1,126 @@
+//! Runs the program under judgment: one process with its settings, its memory and its API.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// How long a process may take to listen: far more than it needs, since a build may run beside.
+const START: Duration = Duration::from_secs(20);
+
+/// A running node. Dropped, it is killed; a test that fails shows what it said.
+pub(crate) struct Node {
+    child: Child,
+    folder: TempDir,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// Where its API is.
+    pub(crate) api: SocketAddr,
+}
+
+impl Node {
+    /// Starts `polypeer run` on `network`, with these lines in the network's section and these further arguments, and
+    /// waits until it listens.
+    pub(crate) fn start(network: &str, settings: &str, arguments: &[&str]) -> Self {
+        Self::start_as("run", network, settings, arguments)
+    }
+
+    /// The same for another of the program's long-running commands.
+    pub(crate) fn start_as(command: &str, network: &str, settings: &str, arguments: &[&str]) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let config = folder.path().join("polypeer.toml");
+        fs::write(&config, format!("[{network}]\n{settings}\n")).expect("the configuration is written");
+        let (address, api, metrics) = (free_address(), free_address(), free_address());
+        let log = fs::File::create(folder.path().join("log")).expect("a log");
+        let mut process = Command::new(env!("CARGO_BIN_EXE_polypeer"));
+        process.args([command, "--network", network, "--listen", &address.to_string(), "--api", &api.to_string()]);
+        if command == "run" {
+            process.args(["--metrics", &metrics.to_string(), "--no-dns-seed"]);
+        }
+        process.arg("--data-dir").arg(folder.path().join("data")).arg("--config").arg(&config).args(arguments);
+        process.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
+        let child = process.spawn().expect("the program starts");
+        let mut node = Self { child, folder, address, api };
+        let deadline = Instant::now() + START;
+        while TcpStream::connect(node.address).is_err() || TcpStream::connect(node.api).is_err() {
+            assert!(node.is_alive() && Instant::now() < deadline, "the program does not listen");
+            thread::sleep(Duration::from_millis(20));
+        }
+        node
+    }
+
+    /// Whether the process still runs.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.child.try_wait().expect("our child").is_none()
+    }
+
+    /// Bytes of anonymous memory that are resident.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the process runs");
+        let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("Linux counts it");
+        let kibibytes: u64 = line.split_whitespace().nth(1).and_then(|count| count.parse().ok()).expect("a number");
+        kibibytes << 10
+    }
+
+    /// The JSON document at an API path of the network.
+    pub(crate) fn get(&self, path: &str) -> Option<serde_json::Value> {
+        let mut stream = TcpStream::connect(self.api).expect("the API listens");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.api);
+        stream.write_all(head.as_bytes()).expect("the API reads");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("the API answers");
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let (head, body) = answer.split_once("\r\n\r\n").expect("an answer of HTTP");
+        head.starts_with("HTTP/1.1 200").then(|| serde_json::from_str(body).expect("JSON"))
+    }
+
+    /// Asks it to go, as an operator does.
+    pub(crate) fn terminate(&self) {
+        let kill = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().expect("kill runs");
+        assert!(kill.success(), "the process could not be signalled");
+    }
+
+    /// Waits until it is gone; its exit code, if it left by itself.
+    pub(crate) fn wait(&mut self, within: Duration) -> Option<i32> {
+        let deadline = Instant::now() + within;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("our child") {
+                return status.code();
+            }
+            assert!(Instant::now() < deadline, "the program is still there after {within:?}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+            let skipped = log.lines().count().saturating_sub(40);
+            let tail: Vec<&str> = log.lines().skip(skipped).collect();
+            eprintln!("the program at {} said, in the end:\n{}", self.address, tail.join("\n"));
+        }
+    }
+}
+
+/// An address on loopback that nobody uses, below the ports that the system hands out by itself.
+pub(crate) fn free_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = std::process::id() % 1000 * 20;
+    loop {
+        let offset = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(10_000 + (start + offset) % 20_000).expect("below 30,000");
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}
