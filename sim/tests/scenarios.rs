@@ -3,9 +3,10 @@
 mod cast;
 
 use cast::{Network, Stage};
-use polypeer_anya::Anya;
 use polypeer_engine::kit::chain::Hash;
 use polypeer_ledger_reference::{Format, NetworkParameters};
+use polypeer_protocols::anya::{self as speaks_anya, Anya};
+use polypeer_protocols::hello::{self as speaks_hello, Hello};
 use polypeer_sim::NodeId;
 use std::time::Duration;
 
@@ -18,8 +19,23 @@ impl Network for AnyaDevnet {
         NetworkParameters::anya_devnet()
     }
 
-    fn config() -> polypeer_anya::Config {
-        polypeer_anya::Config::default()
+    fn config() -> speaks_anya::Config {
+        speaks_anya::Config::default()
+    }
+}
+
+struct HelloDevnet;
+
+impl Network for HelloDevnet {
+    type P = Hello<Format>;
+
+    fn parameters() -> NetworkParameters {
+        NetworkParameters::hello_devnet()
+    }
+
+    fn config() -> speaks_hello::Config {
+        let network = Self::parameters().build().expect("the preset is in range");
+        speaks_hello::Config::new(network.genesis_hash())
     }
 }
 
@@ -167,3 +183,4 @@ macro_rules! scenarios {
 }
 
 scenarios!(anya, super::AnyaDevnet);
+scenarios!(hello, super::HelloDevnet);
