@@ -46,12 +46,14 @@ mod peer;
 mod relay;
 mod serve;
 mod sync;
+pub mod tracker;
 pub mod wire;
 
 pub use config::{Config, PORT};
 pub use misbehavior::Misbehavior;
 pub use peer::{Peer, Ready};
 pub use relay::PUSH;
+pub use tracker::Tracker;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use asking::Asking;

@@ -2,7 +2,7 @@
 
 use crate::asking::Asking;
 use crate::config::printable;
-use crate::handshake::{ExpectFirst, ExpectHey, Greeting, Step};
+use crate::handshake::{ExpectFirst, ExpectHey, Greeting, Step, meet_self};
 use crate::ledger::Asked;
 use crate::wire::{self, Message};
 use crate::{Alarm, Config, Cx, Hello, Misbehavior, Peer, Ready};
@@ -289,27 +289,6 @@ impl<F: ChainFormat> Hello<F> {
         self.forget_announcer(cx, connection);
         self.go_on(cx);
     }
-}
-
-// The peer is this node: neither address of it is ever dialled again.
-fn meet_self<F: ChainFormat>(cx: &mut Cx<'_, F>, connection: ConnectionId) {
-    let Some(ends) = cx.ends(connection).cloned() else { return };
-    let mut own = Vec::from_iter(ends.dialled);
-    if ends.direction == Direction::Inbound {
-        own.push(ends.local);
-        let other_end = cx
-            .peers()
-            .map(|(other, _)| other)
-            .find(|other| cx.ends(*other).is_some_and(|other| other.dialled.is_some() && other.local == ends.remote));
-        if let Some(other) = other_end {
-            own.extend(cx.ends(other).and_then(|ends| ends.dialled));
-            cx.close(other, Close::Now, "it is this node itself");
-        }
-    }
-    for address in own {
-        cx.met_self(address);
-    }
-    cx.close(connection, Close::Now, "it is this node itself");
 }
 
 impl Ready {

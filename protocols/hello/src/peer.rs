@@ -28,6 +28,16 @@ const GETADDRS_MAX: u32 = 5;
 const ADDRESSES_BURST: u32 = 1000;
 const ADDRESS_REFILL: Duration = Duration::from_millis(100);
 
+/// What meters HELLO on an open connection.
+pub(crate) const fn hello_bucket() -> Bucket {
+    Bucket::new(HELLOS_MAX, ONCE_A_SECOND)
+}
+
+/// What meters GETADDR.
+pub(crate) const fn getaddr_bucket() -> Bucket {
+    Bucket::new(GETADDRS_MAX, ONCE_A_SECOND)
+}
+
 /// One connection.
 #[derive(Debug)]
 pub enum Peer {
@@ -93,8 +103,8 @@ impl Ready {
             // Both are below 2^54.
             time_offset: i64::try_from(theirs.time).unwrap_or(i64::MAX).saturating_sub(ours),
             nonce: theirs.nonce,
-            hellos: Bucket::new(HELLOS_MAX, ONCE_A_SECOND),
-            getaddrs: Bucket::new(GETADDRS_MAX, ONCE_A_SECOND),
+            hellos: hello_bucket(),
+            getaddrs: getaddr_bucket(),
             addresses: Bucket::new(ADDRESSES_BURST, ADDRESS_REFILL),
             asked_alive: None,
             known_blocks: Seen::new(KNOWN_BLOCKS_MAX, secret),

@@ -321,8 +321,8 @@ pub(super) fn plain_run(bytes: &[u8]) -> usize {
     let mut run = 0;
     for chunk in bytes.chunks_exact(8) {
         let word = u64::from_le_bytes(chunk.try_into().unwrap_or([0; 8]));
-        let quotes = zeros(word ^ ONES * u64::from(b'"'));
-        let escapes = zeros(word ^ ONES * u64::from(b'\\'));
+        let quotes = zeros(word ^ (ONES * u64::from(b'"')));
+        let escapes = zeros(word ^ (ONES * u64::from(b'\\')));
         let controls = word.wrapping_sub(ONES * 0x20) & !word & TOPS;
         let stops = quotes | escapes | controls;
         if stops != 0 {
