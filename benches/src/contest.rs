@@ -9,8 +9,10 @@ use anyhow::{Context, Result};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long the last messages may take to arrive, and a device to call all peers ready.
+/// How long a device may take to call all peers ready.
 const SETTLE: Duration = Duration::from_secs(20);
+/// When so long after the end nothing more arrives, what is missing is lost.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// What a case measures.
 #[derive(Clone, Debug)]
@@ -119,8 +121,7 @@ impl Session {
         let expected = load.look()?.sent * case.peers as u64;
         // On a fan the load receives.
         let receiver = if case.load == "fan" { &mut load } else { &mut device };
-        // What raw reading counts may lack the last, partial frame's worth of a handshake; it has none.
-        let last = await_count(receiver, SETTLE, |look| look.delivered >= expected).or_else(|_| receiver.look())?;
+        let last = drain(receiver, expected)?;
         let (before, after) =
             if case.load == "fan" { (load_before, load_after) } else { (device_before, device_after) };
         Ok(sample(before, after, (device_before, device_after), (load_before, load_after), expected, last))
@@ -139,6 +140,21 @@ fn load(case: &Case, placement: Placement, side: &Side, device: &Part) -> Result
     let wire = side.wire.name();
     let arguments = ["load", case.load, "--to", &to, "--wire", wire, "--cpu", &cpu, "--payload", &payload];
     Ok(arguments.into_iter().chain(["--peers", &peers]).map(str::to_owned).collect())
+}
+
+// Looks at a receiver until it has everything, or nothing more comes.
+fn drain(receiver: &mut Part, expected: u64) -> Result<Look> {
+    let mut last = receiver.look()?;
+    let mut moved = Instant::now();
+    while last.delivered < expected && moved.elapsed() < SILENCE {
+        thread::sleep(Duration::from_millis(20));
+        let look = receiver.look()?;
+        if look.delivered > last.delivered {
+            moved = Instant::now();
+        }
+        last = look;
+    }
+    Ok(last)
 }
 
 /// Looks at a part until it has come far enough.
