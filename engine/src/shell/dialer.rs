@@ -148,7 +148,9 @@ pub(crate) fn failed<P: Protocol>(cx: &mut Context<'_, P>, address: Address, cau
     let now = cx.now;
     let state = &mut *cx.state;
     if let Some(wanted) = state.discovery.dialer.wanted.values_mut().find(|w| w.addresses.contains(&address)) {
-        wanted.not_before = now.monotonic + wanted_back_off(wanted.failures, &mut state.random);
+        let not_before = now.monotonic + wanted_back_off(wanted.failures, &mut state.random);
+        // A stranger's hour is not cut short by the connection that ends.
+        wanted.not_before = wanted.not_before.max(not_before);
         wanted.failures = wanted.failures.saturating_add(1);
         state.alarms.set_earlier(AlarmKey::Dial, wanted.not_before);
     }
@@ -158,7 +160,7 @@ pub(crate) fn failed<P: Protocol>(cx: &mut Context<'_, P>, address: Address, cau
     let wait = book_back_off(cause, failures, &mut state.random);
     let record = state.discovery.book.update(address, |entry| {
         entry.failures = failures;
-        entry.not_before = now.monotonic + wait;
+        entry.not_before = entry.not_before.max(now.monotonic + wait);
     });
     cx.effects.extend(record.map(Effect::Save));
     let until_ms = now.after(wait).unix_ms;

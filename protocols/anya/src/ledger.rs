@@ -45,6 +45,8 @@ pub(crate) struct Submitted {
     pub body: Bytes,
     /// Whether it was asked for.
     pub is_fetched: bool,
+    /// Whether it waited for its parent before, and was checked then.
+    pub is_fed: bool,
 }
 
 /// The questions that are open. The ledger answers each, so there are as many as the rooms allow themselves.

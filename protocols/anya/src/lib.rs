@@ -146,6 +146,8 @@ pub enum Alarm {
     Pool,
     /// Ask for `blockchain_info` again.
     Info,
+    /// Does a claim still lead anywhere?
+    Stall,
 }
 
 impl<F: ChainFormat> Protocol for Anya<F> {
@@ -313,6 +315,7 @@ impl<F: ChainFormat> Protocol for Anya<F> {
             (Alarm::Requests, Peer::Open(_)) => self.requests_late(cx, connection),
             (Alarm::Pool, Peer::Open(_)) => self.pool_done(cx, connection),
             (Alarm::Info, Peer::Open(_)) => self.ask_info(cx, connection),
+            (Alarm::Stall, Peer::Open(_)) => self.stalled(cx, connection),
             _ => {}
         }
         Ok(peer)

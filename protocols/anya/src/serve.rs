@@ -11,7 +11,9 @@ use polypeer_engine::kit::chain::{BlockKey, ChainFormat, Hash, Request, Tip};
 use polypeer_engine::{Address, ConnectionId, Overflow};
 
 /// Requests of one peer that may wait. More close the connection.
-pub(crate) const WAITING_MAX: usize = 1_024;
+const WAITING_MAX: usize = 1_024;
+/// Refusals of unknown types that may wait besides: a peer may send 5,000 frames at once.
+const REFUSALS_MAX: usize = 8_192;
 /// Blocks that may be at the ledger for one peer, so that small ones come in batches.
 const AHEAD_MAX: usize = 32;
 /// Bytes that the blocks at the ledger for one peer should have at most, by the size of its last ones.
@@ -42,6 +44,8 @@ struct Waiting {
     blocks: VecDeque<Hash>,
     at_ledger: usize,
     replies: VecDeque<Reply>,
+    // How many of those refuse something.
+    refusals: usize,
     is_mempool_asked: bool,
     // The average size of its last blocks.
     block_bytes: usize,
@@ -53,13 +57,29 @@ impl Waiting {
             blocks: VecDeque::new(),
             at_ledger: 0,
             replies: VecDeque::new(),
+            refusals: 0,
             is_mempool_asked: false,
             block_bytes: BLOCK_BYTES_GUESS,
         }
     }
 
-    fn count(&self) -> usize {
-        self.blocks.len() + self.at_ledger + self.replies.len()
+    fn is_empty(&self) -> bool {
+        self.blocks.is_empty() && self.at_ledger == 0 && self.replies.is_empty()
+    }
+
+    fn is_too_much(&self) -> bool {
+        let requests = self.blocks.len() + self.at_ledger + self.replies.len() - self.refusals;
+        requests > WAITING_MAX || self.refusals > REFUSALS_MAX
+    }
+
+    fn push(&mut self, reply: Reply) {
+        self.refusals += usize::from(matches!(reply, Reply::Refusal(..)));
+        self.replies.push_back(reply);
+    }
+
+    fn pop(&mut self) {
+        let reply = self.replies.pop_front();
+        self.refusals -= usize::from(matches!(reply, Some(Reply::Refusal(..))));
     }
 
     fn ahead_max(&self) -> usize {
@@ -135,8 +155,8 @@ impl<F: ChainFormat> Anya<F> {
             }
         }
         let waiting = self.serve.waiting.entry(connection).or_insert_with(Waiting::new);
-        waiting.replies.push_back(reply);
-        if waiting.count() > WAITING_MAX {
+        waiting.push(reply);
+        if waiting.is_too_much() {
             return Err(Misbehavior::TooManyRequests);
         }
         self.pump(cx, connection);
@@ -156,7 +176,7 @@ impl<F: ChainFormat> Anya<F> {
         };
         let waiting = self.serve.waiting.entry(connection).or_insert_with(Waiting::new);
         waiting.blocks.push_back(hash);
-        if waiting.count() > WAITING_MAX {
+        if waiting.is_too_much() {
             return Err(Misbehavior::TooManyRequests);
         }
         self.pump(cx, connection);
@@ -173,11 +193,11 @@ impl<F: ChainFormat> Anya<F> {
                 break;
             }
             if let Some(waiting) = self.serve.waiting.get_mut(&connection) {
-                waiting.replies.pop_front();
+                waiting.pop();
             }
         }
         self.ask_blocks(cx, connection);
-        if self.serve.waiting.get(&connection).is_some_and(|waiting| waiting.count() == 0) {
+        if self.serve.waiting.get(&connection).is_some_and(Waiting::is_empty) {
             self.serve.waiting.remove(&connection);
         }
     }
@@ -251,7 +271,7 @@ impl<F: ChainFormat> Anya<F> {
         let Some(waiting) = self.serve.waiting.get_mut(&to) else { return };
         waiting.is_mempool_asked = false;
         if waiting.replies.front() == Some(&Reply::Mempool) {
-            waiting.replies.pop_front();
+            waiting.pop();
             cx.send(to, wire::mempool(transactions), Overflow::Close);
         }
         self.pump(cx, to);
@@ -288,6 +308,7 @@ impl<F: ChainFormat> Anya<F> {
         if !self.serve.info.wanted_by.is_empty() {
             self.find_waypoints(cx);
         }
+        self.claims_reviewed(cx);
     }
 }
 

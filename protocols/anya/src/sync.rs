@@ -40,6 +40,10 @@ const GAP_BYTES_MAX: usize = 64 << 20;
 const BLOCK_BYTES_GUESS: usize = 64 << 10;
 /// Bytes of blocks from peers that may be at the ledger. What is above is dropped, and asked for again if it was.
 const CHECKING_BYTES_MAX: usize = 64 << 20;
+/// The same of one peer, so that none fills it alone.
+const CHECKING_BYTES_PER_PEER_MAX: usize = 16 << 20;
+/// A claim that brings nothing for this long, while our chain does not grow either, leads nowhere.
+const STALL: Duration = Duration::from_secs(30);
 /// Hashes of invalid blocks that are remembered, so that they are not fetched again.
 const BAD_MAX: usize = 4_096;
 /// Hashes of fetched blocks that are remembered, so that they are not relayed.
@@ -178,7 +182,7 @@ impl<F: ChainFormat> Anya<F> {
         };
         if let Some(source) = self.sync.sources.get_mut(&from) {
             let waypoints = if claimed.work > work { info.waypoints } else { Vec::new() };
-            source.claim = Some(Claim { claimed, waypoints, from: 0, next: 0, is_supported: false });
+            source.claim = Some(Claim::new(claimed, waypoints));
         }
         self.desk.ask(cx, Request::Missing(hashes), Asked::Missing(from));
         Some(())
@@ -197,7 +201,10 @@ impl<F: ChainFormat> Anya<F> {
         let awaited = (!source.is_pool_wanted).then(|| source.awaited_tip.replace(tip));
         match first {
             // Genesis is the same, so the first one is held.
-            Some(from) if from > 0 => (claim.from, claim.next) = (from, from),
+            Some(from) if from > 0 => {
+                (claim.from, claim.next) = (from, from);
+                cx.peer_alarm(of, Alarm::Stall, cx.time() + STALL);
+            }
             // A chain with less work than ours: nothing to fetch.
             _ => source.claim = None,
         }
@@ -231,14 +238,28 @@ impl<F: ChainFormat> Anya<F> {
         cx.peer_alarm(connection, Alarm::Info, cx.time() + wait);
     }
 
+    /// Looks whether a claim still leads anywhere.
+    pub(crate) fn stalled(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId) {
+        let height = self.sync.height();
+        let Some(source) = self.sync.sources.get_mut(&connection) else { return };
+        let Some(claim) = &mut source.claim else { return };
+        let progress = (claim.from, source.delivered, height);
+        if core::mem::replace(&mut claim.progress, progress) == progress {
+            self.disappointed(cx, connection);
+        } else {
+            cx.peer_alarm(connection, Alarm::Stall, cx.time() + STALL);
+        }
+    }
+
     // A claim ends; what only it stood for is no longer fetched.
     fn drop_claim(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId) {
         let Some(source) = self.sync.sources.get_mut(&connection) else { return };
         if source.claim.take().is_none() {
             return;
         }
-        source.todo.clear();
+        let todo = core::mem::take(&mut source.todo);
         self.drop_unclaimed_gaps(cx);
+        self.reassign(cx, todo);
         if self.sync.sources.values().all(|source| source.claim.is_none()) {
             cx.alarm(Alarm::Tidy, cx.time() + KEPT_FOR);
         }
@@ -292,7 +313,8 @@ impl<F: ChainFormat> Anya<F> {
         let Some(source) = self.sync.sources.remove(&connection) else { return };
         self.sync.orphans.gone(connection);
         self.sync.stop_awaiting(source.awaited_tip, connection);
-        self.wants_abandoned(cx, connection, source.asks.iter().map(|ask| ask.hash));
+        let asked = source.asks.iter().map(|ask| ask.hash);
+        self.wants_abandoned(cx, connection, asked.chain(source.todo.iter().map(|(_, hash)| *hash)));
         self.catching_up_reviewed(cx);
     }
 
@@ -328,12 +350,11 @@ impl<F: ChainFormat> Anya<F> {
             self.supported(cx, from);
         }
         let is_new = !was_taken && self.block_is_new(&head, &body);
-        let mut is_kept = true;
-        if is_new {
-            is_kept = self.take_block(cx, from, head, body, is_fetched);
-        }
-        if is_kept {
-            self.want_answered(cx, from, head);
+        if !is_new || self.take_block(cx, from, head, body, is_fetched) {
+            self.want_answered(cx, head);
+            self.has_parent(from, head);
+        } else {
+            self.still_wanted(cx, head.hash);
         }
         self.fill(cx, from);
         Ok(())
@@ -341,7 +362,9 @@ impl<F: ChainFormat> Anya<F> {
 
     // A claim whose blocks come counts.
     fn supported(&mut self, cx: &mut Cx<'_, F>, from: ConnectionId) {
-        let Some(claim) = self.sync.sources.get_mut(&from).and_then(|source| source.claim.as_mut()) else { return };
+        let Some(source) = self.sync.sources.get_mut(&from) else { return };
+        source.delivered += 1;
+        let Some(claim) = &mut source.claim else { return };
         if !core::mem::replace(&mut claim.is_supported, true) {
             self.catching_up_reviewed(cx);
         }
@@ -375,27 +398,22 @@ impl<F: ChainFormat> Anya<F> {
             }
             return true;
         }
-        if self.sync.checking_bytes + body.len() > CHECKING_BYTES_MAX {
+        let Some(source) = self.sync.sources.get_mut(&from) else { return false };
+        let (of_all, of_peer) = (self.sync.checking_bytes + body.len(), source.checking_bytes + body.len());
+        if of_all > CHECKING_BYTES_MAX || of_peer > CHECKING_BYTES_PER_PEER_MAX {
             return false;
         }
-        if self.sync.checking.insert(head.hash, (head, body.clone())).is_none() {
-            self.sync.checking_bytes += body.len();
-        }
-        let submitted = Submitted { from, head, body: body.clone(), is_fetched };
+        (self.sync.checking_bytes, source.checking_bytes) = (of_all, of_peer);
+        self.sync.checking.insert(head.hash, (head, body.clone()));
+        let submitted = Submitted { from, head, body: body.clone(), is_fetched, is_fed: false };
         self.desk.ask(cx, Request::TakeBlock(body), Asked::Block(submitted));
         true
     }
 
     /// The ledger judged a block.
     pub(crate) fn block_taken(&mut self, cx: &mut Cx<'_, F>, submitted: Submitted, outcome: BlockOutcome) {
-        let Submitted { from, head, body, is_fetched } = submitted;
-        if self.sync.orphans.get(&head.hash).is_some_and(|held| held.stage == Stage::AtLedger) {
-            self.sync.feeding = self.sync.feeding.saturating_sub(1);
-            self.sync.feeding_bytes = self.sync.feeding_bytes.saturating_sub(body.len());
-        } else if self.sync.checking.get(&head.hash).is_some_and(|(_, checked)| *checked == body) {
-            self.sync.checking.remove(&head.hash);
-            self.sync.checking_bytes = self.sync.checking_bytes.saturating_sub(body.len());
-        }
+        let Submitted { from, head, body, is_fetched, is_fed } = submitted;
+        self.left_ledger(from, &head, &body, is_fed);
         match outcome {
             BlockOutcome::Accepted | BlockOutcome::Known => self.block_held(cx, head),
             BlockOutcome::ParentUnknown => self.block_waits(cx, from, head, &body, is_fetched),
@@ -410,6 +428,22 @@ impl<F: ChainFormat> Anya<F> {
         self.feed(cx);
         self.fill(cx, from);
         self.tip_due(cx);
+    }
+
+    fn left_ledger(&mut self, from: ConnectionId, head: &Head, body: &Bytes, is_fed: bool) {
+        let sync = &mut self.sync;
+        if is_fed {
+            sync.feeding = sync.feeding.saturating_sub(1);
+            sync.feeding_bytes = sync.feeding_bytes.saturating_sub(body.len());
+            return;
+        }
+        sync.checking_bytes = sync.checking_bytes.saturating_sub(body.len());
+        if let Some(source) = sync.sources.get_mut(&from) {
+            source.checking_bytes = source.checking_bytes.saturating_sub(body.len());
+        }
+        if sync.checking.get(&head.hash).is_some_and(|(_, checked)| checked == body) {
+            sync.checking.remove(&head.hash);
+        }
     }
 
     // The ledger holds this block now: what waits for it can follow.

@@ -1,7 +1,7 @@
 //! Feeds the ledger from the lowest held block upwards, in order, with many blocks at the ledger at once.
 
 use crate::ledger::{Asked, Submitted};
-use crate::orphans::Stage;
+use crate::orphans::{Account, Stage};
 use crate::{Anya, Cx};
 use alloc::vec::Vec;
 use polypeer_engine::kit::chain::{ChainFormat, Hash, Head, Request};
@@ -40,7 +40,8 @@ impl<F: ChainFormat> Anya<F> {
                 continue;
             };
             let head = Head { hash, parent: held.parent, height };
-            let submitted = Submitted { from: held.from, head, body: body.clone(), is_fetched: true };
+            let is_fetched = held.account == Account::Gap;
+            let submitted = Submitted { from: held.from, head, body: body.clone(), is_fetched, is_fed: true };
             self.sync.orphans.set_stage(&hash, Stage::AtLedger);
             self.sync.feeding += 1;
             self.sync.feeding_bytes += body.len();

@@ -4,6 +4,8 @@ use super::sources::{Ask, AskState, GapKey, Source};
 use super::{Anya, Cx, GAP_BYTES_MAX};
 use crate::Alarm;
 use crate::wire;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::btree_map::Entry;
 use alloc::vec::Vec;
 use polypeer_engine::kit::chain::{ChainFormat, Hash, Head};
 use polypeer_engine::{ConnectionId, Overflow};
@@ -59,7 +61,7 @@ impl<F: ChainFormat> Anya<F> {
                 if self.start_gap(cx, connection) {
                     continue;
                 }
-                return;
+                return self.share_gaps(connection);
             };
             let source = &self.sync.sources[&connection];
             let Some(want) = self.sync.wants.get(&hash) else { continue };
@@ -99,26 +101,54 @@ impl<F: ChainFormat> Anya<F> {
         }
         let key = GapKey { low: claim.waypoints[claim.next - 1], high: claim.waypoints[claim.next] };
         claim.next += 1;
-        if !self.sync.gaps.contains_key(&key) {
+        if let Entry::Vacant(vacant) = self.sync.gaps.entry(key) {
+            vacant.insert(Gap { cursor: key.high.1, height: key.high.0, owner: connection });
             source.walking += key.high.0 - key.low.0;
-            let gap = Gap { cursor: key.high.1, height: key.high.0, owner: connection };
-            self.sync.gaps.insert(key, gap);
-            self.walk(cx, key, connection);
+            self.walk(cx, key);
         }
         true
     }
 
-    // Goes down a gap through what is known, and wants the next block. `prefer` is asked for it if it may be.
-    fn walk(&mut self, cx: &mut Cx<'_, F>, key: GapKey, prefer: ConnectionId) {
+    // A peer that has nothing to do takes over half of what the busiest one has more: the next blocks of those gaps
+    // are asked of it.
+    fn share_gaps(&mut self, to: ConnectionId) {
+        let Some(source) = self.sync.sources.get(&to) else { return };
+        let Some(claim) = source.claim.as_ref().filter(|_| source.asks.is_empty()) else { return };
+        let mut by_owner = BTreeMap::<ConnectionId, Vec<GapKey>>::new();
+        for (key, gap) in &self.sync.gaps {
+            if gap.height > key.low.0 && gap.owner != to && claim.covers(key) {
+                by_owner.entry(gap.owner).or_default().push(*key);
+            }
+        }
+        let Some(keys) = by_owner.into_values().max_by_key(Vec::len) else { return };
+        let count = keys.len() / 2;
+        for key in keys.into_iter().rev().take(count) {
+            self.hand_over(key, to);
+        }
+    }
+
+    fn hand_over(&mut self, key: GapKey, to: ConnectionId) {
+        let Some(gap) = self.sync.gaps.get_mut(&key) else { return };
+        let (left, from) = (gap.height - key.low.0, core::mem::replace(&mut gap.owner, to));
+        if let Some(source) = self.sync.sources.get_mut(&from) {
+            source.walking = source.walking.saturating_sub(left);
+        }
+        if let Some(source) = self.sync.sources.get_mut(&to) {
+            source.walking += left;
+        }
+    }
+
+    // Goes down a gap through what is known, and wants the next block, of the gap's owner if it may be asked.
+    fn walk(&mut self, cx: &mut Cx<'_, F>, key: GapKey) {
         let mut steps = 0;
         while let Some(gap) = self.sync.gaps.get_mut(&key) {
             if gap.height <= key.low.0 {
                 break;
             }
-            let (cursor, height) = (gap.cursor, gap.height);
+            let (cursor, height, owner) = (gap.cursor, gap.height, gap.owner);
             let Some(head) = self.known_head(&cursor) else {
                 self.walked(key, steps);
-                return self.want_for_gap(cx, key, cursor, height, prefer);
+                return self.want_for_gap(cx, key, cursor, height, owner);
             };
             let is_last = height == key.low.0 + 1;
             if self.sync.bad.contains(&cursor) || head.height != height || is_last && head.parent != key.low.1 {
@@ -236,7 +266,9 @@ impl<F: ChainFormat> Anya<F> {
 
     /// A fetched block had a wrong body: others are asked for it.
     pub(crate) fn want_again(&mut self, cx: &mut Cx<'_, F>, head: Head, not_from: ConnectionId) {
-        if self.sync.orphans.children(head.hash).is_empty() || self.known_head(&head.hash).is_some() {
+        let is_high = |gap: &GapKey| gap.high.1 == head.hash;
+        let is_needed = !self.sync.orphans.children(head.hash).is_empty() || self.sync.gaps.keys().any(is_high);
+        if !is_needed || self.known_head(&head.hash).is_some() {
             return;
         }
         let want = self.sync.wants.entry(head.hash).or_insert_with(|| Want::new(head.height));
@@ -245,29 +277,24 @@ impl<F: ChainFormat> Anya<F> {
         self.assign(cx, head.hash, None);
     }
 
-    // Asks someone for a wanted block, or notes it with all who could be asked.
+    // Asks someone for a wanted block, or notes it with all who could be asked. `prefer` is asked if it may be, else
+    // whoever has least to do.
     fn assign(&mut self, cx: &mut Cx<'_, F>, hash: Hash, prefer: Option<ConnectionId>) {
         let Some(want) = self.sync.wants.get(&hash) else { return };
         if want.asked.is_some() {
             return;
         }
-        let (height, is_again, block_bytes) = (want.height, want.is_again, self.sync.block_bytes);
-        let may: Vec<_> = self
-            .sync
-            .sources
-            .iter()
-            .filter(|(connection, source)| want.may_ask(**connection, source))
-            .map(|(connection, source)| (*connection, source.has_room(block_bytes)))
-            .collect();
-        let ordered = may.iter().filter(|(peer, _)| Some(*peer) == prefer).chain(&may);
-        let free = ordered.filter(|(_, has_room)| *has_room).map(|(peer, _)| *peer);
-        let chosen = free
-            .into_iter()
-            .find(|peer| is_again || self.sync.sources[peer].asks.is_empty() || !self.is_over_share(*peer));
-        if let Some(chosen) = chosen {
+        if let Some(prefer) = prefer.filter(|prefer| self.may_ask_now(want, *prefer)) {
+            return self.ask_block(cx, prefer, hash);
+        }
+        let sources = self.sync.sources.iter();
+        let may: Vec<_> = sources.filter(|(peer, source)| want.may_ask(**peer, source)).map(|(peer, _)| *peer).collect();
+        let free = may.iter().copied().filter(|peer| self.may_ask_now(want, *peer));
+        if let Some(chosen) = free.min_by_key(|peer| self.sync.sources[peer].asks.len()) {
             return self.ask_block(cx, chosen, hash);
         }
-        for (peer, _) in &may {
+        let height = want.height;
+        for peer in &may {
             if let Some(source) = self.sync.sources.get_mut(peer) {
                 source.todo.insert((height, hash));
             }
@@ -275,6 +302,13 @@ impl<F: ChainFormat> Anya<F> {
         if may.is_empty() {
             self.nobody_has(cx, hash);
         }
+    }
+
+    fn may_ask_now(&self, want: &Want, peer: ConnectionId) -> bool {
+        let Some(source) = self.sync.sources.get(&peer) else { return false };
+        source.has_room(self.sync.block_bytes)
+            && (want.is_again || source.asks.is_empty() || !self.is_over_share(peer))
+            && want.may_ask(peer, source)
     }
 
     // Everyone who could be asked for a block was asked in vain.
@@ -306,6 +340,11 @@ impl<F: ChainFormat> Anya<F> {
         source.asks.push_back(Ask { hash, at: cx.time(), state: AskState::Open });
         if let Some(want) = self.sync.wants.get_mut(&hash) {
             want.asked = Some(connection);
+            let (gaps, sources) = (&self.sync.gaps, &self.sync.sources);
+            let is_ownerless = |key: &&GapKey| gaps.get(key).is_some_and(|gap| !sources.contains_key(&gap.owner));
+            if let Some(key) = want.gaps.iter().find(is_ownerless).copied() {
+                self.hand_over(key, connection);
+            }
         }
         cx.send(connection, wire::get_block(hash), Overflow::Close);
         if !cx.has_peer_alarm(connection, Alarm::Requests) {
@@ -314,11 +353,11 @@ impl<F: ChainFormat> Anya<F> {
     }
 
     /// A block came: whatever waits for it goes on.
-    pub(crate) fn want_answered(&mut self, cx: &mut Cx<'_, F>, from: ConnectionId, head: Head) {
+    pub(crate) fn want_answered(&mut self, cx: &mut Cx<'_, F>, head: Head) {
         let Some(want) = self.sync.wants.remove(&head.hash) else { return };
         for key in want.gaps {
             if self.known_head(&head.hash).is_some() {
-                self.walk(cx, key, from);
+                self.walk(cx, key);
             }
         }
     }
@@ -376,11 +415,35 @@ impl<F: ChainFormat> Anya<F> {
     pub(crate) fn wants_abandoned(&mut self, cx: &mut Cx<'_, F>, by: ConnectionId, hashes: impl Iterator<Item = Hash>) {
         for hash in hashes {
             let Some(want) = self.sync.wants.get_mut(&hash) else { continue };
-            if want.asked == Some(by) {
+            if want.asked.is_none_or(|asked| asked == by) {
                 want.asked = None;
                 want.tried.push(by);
                 self.assign(cx, hash, None);
             }
+        }
+    }
+
+    /// A block that came could not be looked at: it is still wanted.
+    pub(crate) fn still_wanted(&mut self, cx: &mut Cx<'_, F>, hash: Hash) {
+        if let Some(want) = self.sync.wants.get_mut(&hash) {
+            want.asked = None;
+            self.assign(cx, hash, None);
+        }
+    }
+
+    /// Wanted blocks that a peer can no longer be asked for are asked of others.
+    pub(crate) fn reassign(&mut self, cx: &mut Cx<'_, F>, todo: BTreeSet<(u64, Hash)>) {
+        for (_, hash) in todo {
+            self.assign(cx, hash, None);
+        }
+    }
+
+    /// A peer sent a block that waits already: it can be asked for its parent too.
+    pub(crate) fn has_parent(&mut self, from: ConnectionId, head: Head) {
+        if let Some(want) = self.sync.wants.get_mut(&head.parent)
+            && !want.peers.contains(&from)
+        {
+            want.peers.push(from);
         }
     }
 }

@@ -39,9 +39,15 @@ pub(crate) struct Claim {
     pub next: usize,
     /// Whether it delivered a block of it.
     pub is_supported: bool,
+    /// How far things were when it was looked at last.
+    pub progress: (usize, u64, u64),
 }
 
 impl Claim {
+    pub(crate) fn new(claimed: Claimed, waypoints: Vec<Waypoint>) -> Self {
+        Self { claimed, waypoints, from: 0, next: 0, is_supported: false, progress: (0, 0, 0) }
+    }
+
     /// Whether both ends of a gap are neighbours in it.
     pub(crate) fn covers(&self, key: &GapKey) -> bool {
         self.waypoints.binary_search(&key.high).is_ok_and(|at| at > 0 && self.waypoints[at - 1] == key.low)
@@ -103,6 +109,10 @@ pub(crate) struct Source {
     pub is_pool_wanted: bool,
     /// The block that must be held before that.
     pub awaited_tip: Option<Hash>,
+    /// Bytes of its blocks that the ledger has not looked at.
+    pub checking_bytes: usize,
+    /// Blocks that it delivered when asked.
+    pub delivered: u64,
 }
 
 impl Source {
@@ -118,6 +128,8 @@ impl Source {
             patience: PATIENCE_FIRST,
             is_pool_wanted: false,
             awaited_tip: None,
+            checking_bytes: 0,
+            delivered: 0,
         }
     }
 

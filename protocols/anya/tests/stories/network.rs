@@ -43,8 +43,12 @@ impl Network {
     }
 
     pub(crate) fn join(&mut self, from: usize, to: usize) {
-        self.nodes[from].act(P2pAction::Connect { address: home(to) });
+        self.dial(from, to);
         self.run();
+    }
+
+    pub(crate) fn dial(&mut self, from: usize, to: usize) {
+        self.nodes[from].act(P2pAction::Connect { address: home(to) });
     }
 
     /// Carries everything until nothing moves.

@@ -45,7 +45,7 @@ fn a_newcomer_catches_up_from_all_and_relays_only_the_tip() {
     network(ledgers, |network| {
         network.join(5, 4);
         for server in 0..4 {
-            network.join(4, server);
+            network.dial(4, server);
         }
         network.wait(A_WHILE);
         assert_eq!(tips(network), [1_000; 6]);

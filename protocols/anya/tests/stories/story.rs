@@ -9,7 +9,7 @@ use polypeer_anya::{Anya, Config};
 use polypeer_engine::kit::chain::{Answer, Request};
 use polypeer_engine::{
     Address, ChannelId, Close, ConnectionId, Direction, DisconnectCause, Effect, Ends, Engine, Framed, Framer as _,
-    Now, P2pAction, P2pConfig, Phase, Protocol as _, Ticket, Time,
+    Now, PeerAbout, P2pAction, P2pConfig, Phase, Protocol as _, Ticket, Time,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -18,7 +18,6 @@ pub(crate) type Node = Engine<Anya<Format>>;
 
 /// One connection as its other end sees it.
 pub(crate) struct Line {
-    pub(crate) ends: Ends,
     framer: Framer,
     phase: Phase,
     incoming: BytesMut,
@@ -87,14 +86,30 @@ pub(crate) fn compare(first: &[String], second: &[String]) {
 }
 
 impl Story {
+    pub(crate) fn with(ledger: Ledger) -> Self {
+        Self::new(config(), p2p(), ledger)
+    }
+
     pub(crate) fn new(config: Config, p2p: P2pConfig, ledger: Ledger) -> Self {
+        let mut story = Self::quiet(config, p2p, ledger);
+        story.is_prompt = true;
+        story.settle();
+        story
+    }
+
+    /// A node whose ledger did not say anything yet.
+    pub(crate) fn silent(config: Config, p2p: P2pConfig) -> Self {
+        Self::quiet(config, p2p, Ledger::new())
+    }
+
+    fn quiet(config: Config, p2p: P2pConfig, ledger: Ledger) -> Self {
         let now = Now { monotonic: Time::from_micros(1_000_000), unix_ms: 1_800_000_000_000 };
         let mut effects = Vec::new();
         let engine = Engine::new(now, p2p, config.clone(), [7; 32], &[], &mut effects);
         let mut story = Self {
             engine,
             ledger,
-            is_prompt: true,
+            is_prompt: false,
             asked: Vec::new(),
             lines: BTreeMap::new(),
             dialled: Vec::new(),
@@ -105,12 +120,21 @@ impl Story {
             log: Vec::new(),
         };
         story.apply(effects);
-        story.settle();
         story
     }
 
     pub(crate) fn now(&self) -> Time {
         self.now.monotonic
+    }
+
+    pub(crate) fn both_clocks(&self) -> Now {
+        self.now
+    }
+
+    /// What the API shows of a peer.
+    pub(crate) fn about(&self, connection: ConnectionId) -> PeerAbout {
+        let peer = self.engine.state().peers[&connection].peer.as_ref();
+        self.engine.protocol().describe(peer.expect("no handler runs"))
     }
 
     /// One action, its effects, and what the ledger says to them.
@@ -190,7 +214,6 @@ impl Story {
     pub(crate) fn add_line(&mut self, connection: ConnectionId, ends: Ends) {
         let framer = Anya::<Format>::framer(&self.config, 0, ends.direction);
         let line = Line {
-            ends: ends.clone(),
             framer,
             phase: Phase(0),
             incoming: BytesMut::new(),
@@ -222,6 +245,11 @@ impl Story {
     /// The last dial comes to stand.
     pub(crate) fn dial_stands(&mut self) -> ConnectionId {
         let (connection, remote) = *self.dialled.last().unwrap();
+        self.stands(connection, remote)
+    }
+
+    /// A dial comes to stand.
+    pub(crate) fn stands(&mut self, connection: ConnectionId, remote: Address) -> ConnectionId {
         let local = Address::new(address("10.0.0.1:1").ip(), 40_000 + connection.as_u64() as u16);
         let ends = Ends { direction: Direction::Outbound, local, remote, dialled: Some(remote), identity: None };
         self.add_line(connection, ends);
