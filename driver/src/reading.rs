@@ -5,7 +5,7 @@
 
 use crate::connection::Connection;
 use crate::host::{EFFECTS_MAX, Host, step};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use polypeer_engine::{
     BadFrame, ChannelId, ConnectionId, DisconnectCause, Effect, Engine, Framed, Framer, Now, P2pAction, Phase, Protocol,
 };
@@ -271,13 +271,22 @@ impl<P: Protocol> Cutter<'_, P> {
                 Framed::Frame(frame) => {
                     *frames_left -= 1;
                     connection.received_frame();
-                    let action = P2pAction::MessageReceived { connection: id, channel: ChannelId::ONLY, frame };
-                    step(self.engine, self.recorder, self.now, action, self.effects);
+                    self.hand_over(id, frame);
                     if !is_settled || self.effects.len() >= EFFECTS_MAX {
                         return Cut::Effects;
                     }
                 }
             }
+        }
+    }
+
+    fn hand_over(&mut self, id: ConnectionId, frame: Bytes) {
+        let channel = ChannelId::ONLY;
+        if self.recorder.is_none() {
+            self.engine.receive(self.now, id, channel, frame, self.effects);
+        } else {
+            let action = P2pAction::MessageReceived { connection: id, channel, frame };
+            step(self.engine, self.recorder, self.now, action, self.effects);
         }
     }
 }

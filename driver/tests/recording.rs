@@ -13,7 +13,7 @@ use support::{Client, Config, Echo, LIMIT, Parrot, network};
 fn run_recording(path: &Path) -> Handle<Echo> {
     let mut network = network(Config { needs_greeting: true, ..Config::default() });
     network.record = Some(path.to_path_buf());
-    start(network, Parrot::default(), Some(Store::in_memory().unwrap())).unwrap()
+    start(network, Parrot::default(), Some(Store::in_memory().expect("memory"))).expect("a free port")
 }
 
 // All kinds of things happen to a node.
@@ -40,7 +40,7 @@ async fn live(node: Handle<Echo>) {
 }
 
 async fn record() -> (tempfile::TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("node.journal");
     live(run_recording(&path)).await;
     (folder, path)

@@ -14,6 +14,7 @@ use crate::{
 };
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
+use bytes::Bytes;
 use core::net::IpAddr;
 
 /// Connections that may be on their way out beside those that fill the slots, before new ones are refused.
@@ -189,10 +190,7 @@ impl<P: Protocol> Engine<P> {
     pub fn step(&mut self, now: Now, action: P2pAction<P::Answer>, effects: &mut Vec<Effect<P::Request>>) {
         match action {
             P2pAction::MessageReceived { connection, channel, frame } => {
-                let peer = self.state.peers.get_mut(&connection).and_then(|state| state.received(now.monotonic));
-                self.handle(now, effects, connection, peer, |protocol, cx, peer| {
-                    protocol.on_frame(cx, connection, peer, channel, frame)
-                });
+                return self.receive(now, connection, channel, frame, effects);
             }
             P2pAction::Writable { connection, channel } => {
                 self.state.channels.writable(connection, channel);
@@ -237,6 +235,23 @@ impl<P: Protocol> Engine<P> {
             P2pAction::Resolved { name, port, addresses } => self.resolved(now, name, port, addresses),
             P2pAction::Command(command) => self.command(now, effects, command),
         }
+        self.settle(now, effects);
+    }
+
+    /// Takes a whole frame: what [`Engine::step`] does with a [`P2pAction::MessageReceived`]. It is the hottest way
+    /// in, and a host that does not write actions down spares itself the move into one and out of it.
+    pub fn receive(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        channel: ChannelId,
+        frame: Bytes,
+        effects: &mut Vec<Effect<P::Request>>,
+    ) {
+        let peer = self.state.peers.get_mut(&connection).and_then(|state| state.received(now.monotonic));
+        self.handle(now, effects, connection, peer, |protocol, cx, peer| {
+            protocol.on_frame(cx, connection, peer, channel, frame)
+        });
         self.settle(now, effects);
     }
 
