@@ -34,19 +34,31 @@ impl Plan {
     pub(crate) fn folder(&self, cache: &Path) -> Result<PathBuf> {
         let name = format!("{}-{}-blocks-{}-transactions", self.network, self.blocks, self.transactions);
         let folder = cache.join(&name);
-        if folder.exists() {
+        if self.is_whole(&folder) {
             return Ok(folder);
         }
         eprintln!("making {name}");
         // Under another name until it is whole.
         let unfinished = cache.join(format!("{name}.unfinished"));
-        if unfinished.exists() {
-            fs::remove_dir_all(&unfinished)?;
+        for old in [&folder, &unfinished] {
+            if old.exists() {
+                fs::remove_dir_all(old)?;
+            }
         }
         fs::create_dir_all(unfinished.join(self.network))?;
         self.make(&chain_file(&unfinished, self.network))?;
         fs::rename(&unfinished, &folder)?;
         Ok(folder)
+    }
+
+    // Whether an earlier run left the chain, in a form that today's ledger reads.
+    fn is_whole(&self, folder: &Path) -> bool {
+        let path = chain_file(folder, self.network);
+        if !path.exists() {
+            return false;
+        }
+        let opened = Reference::open(Config { path: Some(path), ..Config::in_memory(self.parameters()) });
+        opened.is_ok_and(|(_, reader)| reader.tip().height == self.blocks)
     }
 
     fn make(&self, file: &Path) -> Result<()> {
@@ -156,9 +168,12 @@ mod tests {
         let cache = tempfile::tempdir().unwrap();
         let plan = Plan { network: "anya-devnet", blocks: 5, transactions: 20 };
         let folder = plan.folder(cache.path()).unwrap();
+        assert!(plan.is_whole(&folder) && !Plan { blocks: 6, ..plan }.is_whole(&folder));
+        let made = fs::metadata(&folder).unwrap().modified().unwrap();
         assert_eq!(plan.folder(cache.path()).unwrap(), folder);
-        let path = Some(chain_file(&folder, plan.network));
-        let (_ledger, reader) = Reference::open(Config { path, ..Config::in_memory(plan.parameters()) }).unwrap();
-        assert_eq!(reader.tip().height, 5);
+        assert_eq!(fs::metadata(&folder).unwrap().modified().unwrap(), made);
+        fs::write(chain_file(&folder, plan.network), "damaged").unwrap();
+        assert!(!plan.is_whole(&folder));
+        assert!(plan.is_whole(&plan.folder(cache.path()).unwrap()));
     }
 }

@@ -19,14 +19,24 @@ const SILENCE: Duration = Duration::from_secs(1);
 pub(crate) struct Case {
     /// As reports show it, `h2 frame_bytes=256`.
     pub(crate) name: String,
-    /// The load's kind: `stream` or `fan`.
-    pub(crate) load: &'static str,
-    /// What the device does: `sink` or `hub`.
-    pub(crate) job: &'static str,
+    /// What comes from outside.
+    pub(crate) load: Load,
     /// Bytes of a payload.
     pub(crate) payload: usize,
-    /// Connections that receive.
-    pub(crate) peers: usize,
+}
+
+/// What drives a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Load {
+    /// Nothing: it works on memory.
+    None,
+    /// One connection that sends.
+    Stream,
+    /// One connection that sends, and others to which the device sends on.
+    Fan {
+        /// How many others.
+        peers: usize,
+    },
 }
 
 /// One that takes part. The first of a case is ours.
@@ -47,7 +57,12 @@ impl Session {
     /// going backwards.
     pub(crate) fn contest(&mut self, case: &Case, sides: &[Side]) -> Result<()> {
         let ours = *sides.first().context("a contest without sides")?;
-        for placement in self.options.placements() {
+        let mut placements = self.options.placements();
+        if case.load == Load::None {
+            // Nothing to be placed apart from.
+            placements.truncate(1);
+        }
+        for placement in placements {
             let again = Side { name: "ours again", floor: None, ..ours };
             let is_quiet = self.series(case, placement, &[ours, again], true)?;
             self.series(case, placement, sides, is_quiet)?;
@@ -107,39 +122,61 @@ impl Session {
 
     // Device and load run in processes of their own, new ones for every sample.
     fn sample(&self, case: &Case, placement: Placement, side: &Side) -> Result<Sample> {
-        let mut device = Part::start(&self.device(case, placement, side))?;
-        let mut load = Part::start(&load(case, placement, side, &device)?)?;
-        let peers = if case.load == "fan" { case.peers as u64 + 1 } else { 1 };
+        let mut device = Part::start(&device(case, placement, side))?;
+        let mut load = load(case, placement, side, &device)?;
+        let peers = if let Load::Fan { peers } = case.load { peers as u64 + 1 } else { 1 };
         await_count(&mut device, SETTLE, |look| look.ready >= peers).context("the device waits for peers")?;
-        load.send()?;
+        if let Some(load) = &mut load {
+            load.send()?;
+        }
         thread::sleep(self.options.warm_up());
-        let (device_before, load_before) = (device.look()?, load.look()?);
+        let before = look(&mut device, load.as_mut())?;
         thread::sleep(self.options.seconds());
-        let (device_after, load_after) = (device.look()?, load.look()?);
-        load.stop()?;
-        thread::sleep(Duration::from_millis(50));
-        let expected = load.look()?.sent * case.peers as u64;
-        // On a fan the load receives.
-        let receiver = if case.load == "fan" { &mut load } else { &mut device };
-        let last = drain(receiver, expected)?;
-        let (before, after) =
-            if case.load == "fan" { (load_before, load_after) } else { (device_before, device_after) };
-        Ok(sample(before, after, (device_before, device_after), (load_before, load_after), expected, last))
-    }
-
-    fn device(&self, case: &Case, placement: Placement, side: &Side) -> Vec<String> {
-        let cpu = placement.device().to_string();
-        let payload = case.payload.to_string();
-        ["device", side.device, "--job", case.job, "--cpu", &cpu, "--payload", &payload].map(str::to_owned).into()
+        let after = look(&mut device, load.as_mut())?;
+        let (expected, last) = match &mut load {
+            None => (0, Look::default()),
+            Some(load) => finish(case, &mut device, load)?,
+        };
+        Ok(sample(case, before, after, expected, last))
     }
 }
 
-fn load(case: &Case, placement: Placement, side: &Side, device: &Part) -> Result<Vec<String>> {
+// Device and load at about the same moment.
+fn look(device: &mut Part, load: Option<&mut Part>) -> Result<(Look, Look)> {
+    Ok((device.look()?, load.map_or(Ok(Look::default()), Part::look)?))
+}
+
+// How much had to arrive, and what did.
+fn finish(case: &Case, device: &mut Part, load: &mut Part) -> Result<(u64, Look)> {
+    load.stop()?;
+    thread::sleep(Duration::from_millis(50));
+    let sent = load.look()?.sent;
+    match case.load {
+        Load::Fan { peers } => {
+            let expected = sent * peers as u64;
+            Ok((expected, drain(load, expected)?))
+        }
+        Load::Stream | Load::None => Ok((sent, drain(device, sent)?)),
+    }
+}
+
+fn device(case: &Case, placement: Placement, side: &Side) -> Vec<String> {
+    let job = if let Load::Fan { .. } = case.load { "hub" } else { "sink" };
+    let (cpu, payload) = (placement.device().to_string(), case.payload.to_string());
+    ["device", side.device, "--job", job, "--cpu", &cpu, "--payload", &payload].map(str::to_owned).into()
+}
+
+fn load(case: &Case, placement: Placement, side: &Side, device: &Part) -> Result<Option<Part>> {
+    let (kind, peers) = match case.load {
+        Load::None => return Ok(None),
+        Load::Stream => ("stream", 1),
+        Load::Fan { peers } => ("fan", peers),
+    };
     let (to, cpu) = (device.address()?.to_string(), placement.load().to_string());
-    let (payload, peers) = (case.payload.to_string(), case.peers.to_string());
-    let wire = side.wire.name();
-    let arguments = ["load", case.load, "--to", &to, "--wire", wire, "--cpu", &cpu, "--payload", &payload];
-    Ok(arguments.into_iter().chain(["--peers", &peers]).map(str::to_owned).collect())
+    let (payload, peers, wire) = (case.payload.to_string(), peers.to_string(), side.wire.name());
+    let first = ["load", kind, "--to", &to, "--wire", wire, "--cpu", &cpu];
+    let second = ["--payload", &payload, "--peers", &peers];
+    Part::start(&first.into_iter().chain(second).map(str::to_owned).collect::<Vec<_>>()).map(Some)
 }
 
 // Looks at a receiver until it has everything, or nothing more comes.
@@ -170,19 +207,21 @@ pub(crate) fn await_count(part: &mut Part, within: Duration, is_enough: impl Fn(
     }
 }
 
-fn sample(before: Look, after: Look, device: (Look, Look), load: (Look, Look), expected: u64, last: Look) -> Sample {
-    let messages = (after.delivered - before.delivered) as f64;
-    let seconds = (after.at_ns - before.at_ns) as f64 / 1e9;
-    let cpu = |part: (Look, Look)| {
+fn sample(case: &Case, before: (Look, Look), after: (Look, Look), expected: u64, last: Look) -> Sample {
+    // On a fan the load receives.
+    let (first, second) = if let Load::Fan { .. } = case.load { (before.1, after.1) } else { (before.0, after.0) };
+    let messages = (second.delivered - first.delivered) as f64;
+    let seconds = (second.at_ns - first.at_ns) as f64 / 1e9;
+    let cpu = |before: Look, after: Look| {
         // Looks of two processes are not of the same moment: each one's time is scaled to the measured span.
-        let span = (part.1.at_ns - part.0.at_ns) as f64 / 1e9;
-        (part.1.cpu_ns - part.0.cpu_ns) as f64 / span * seconds / messages.max(1.0)
+        let span = (after.at_ns - before.at_ns).max(1) as f64 / 1e9;
+        (after.cpu_ns - before.cpu_ns) as f64 / span * seconds / messages.max(1.0)
     };
     Sample {
         rate: messages / seconds,
-        bytes_rate: (after.bytes - before.bytes) as f64 / seconds,
-        cpu_ns: cpu(device),
-        load_cpu_ns: cpu(load),
+        bytes_rate: (second.bytes - first.bytes) as f64 / seconds,
+        cpu_ns: cpu(before.0, after.0),
+        load_cpu_ns: cpu(before.1, after.1),
         lost: expected.saturating_sub(last.delivered),
         corrupt: last.corrupt,
         repeated: last.repeated,

@@ -3,6 +3,7 @@
 use crate::options::Options;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ pub(crate) struct Daemon {
     /// Where its peers reach it.
     pub(crate) listen: SocketAddr,
     api: SocketAddr,
+    log: PathBuf,
 }
 
 /// How to start a node.
@@ -28,7 +30,7 @@ pub(crate) struct Start<'a> {
     pub(crate) binary: &'a Path,
     /// The network's name.
     pub(crate) network: &'a str,
-    /// The data folder.
+    /// The data folder. What the node says goes into a file there.
     pub(crate) data: &'a Path,
     /// The CPU to stay on.
     pub(crate) cpu: usize,
@@ -66,8 +68,10 @@ impl Daemon {
         for peer in &start.connect {
             command.args(["--connect", &peer.to_string()]);
         }
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().context("cannot start the node")?;
-        Ok(Self { child, listen, api })
+        let log = start.data.join("node.log");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?);
+        let child = command.spawn().context("cannot start the node")?;
+        Ok(Self { child, listen, api, log })
     }
 
     /// Starts a node and waits until its API answers.
@@ -76,7 +80,7 @@ impl Daemon {
         let until = Instant::now() + START;
         while daemon.status().is_err() {
             if let Some(status) = daemon.child.try_wait()? {
-                bail!("the node ended with {status}");
+                bail!("the node ended with {status}: {}", fs::read_to_string(&daemon.log).unwrap_or_default());
             }
             ensure!(Instant::now() < until, "the node does not answer");
             thread::sleep(Duration::from_millis(5));

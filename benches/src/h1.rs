@@ -1,6 +1,6 @@
 //! Measures H1: relay fan-out, unique deliveries a second from one hub to 32 peers.
 
-use crate::contest::{Case, Side};
+use crate::contest::{Case, Load, Side};
 use crate::session::Session;
 use crate::wire::Wire;
 use anyhow::Result;
@@ -20,5 +20,5 @@ pub(crate) fn run(session: &mut Session) -> Result<()> {
         session.remark("H1 without gossipsub: build with --features gossipsub for it.".to_owned());
     }
     let name = format!("h1 peers={PEERS} payload_bytes=256");
-    session.contest(&Case { name, load: "fan", job: "hub", payload: 256, peers: PEERS }, SIDES)
+    session.contest(&Case { name, load: Load::Fan { peers: PEERS }, payload: 256 }, SIDES)
 }

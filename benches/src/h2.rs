@@ -1,6 +1,6 @@
 //! Measures H2: one connection, framed messages a second.
 
-use crate::contest::{Case, Side};
+use crate::contest::{Case, Load, Side};
 use crate::session::Session;
 use crate::wire::Wire;
 use anyhow::Result;
@@ -18,10 +18,16 @@ const SIDES: [Side; 5] = [
     Side { name: "AnYa and ledger", device: "anya", wire: Wire::Anya, floor: None },
 ];
 
+const FRAMERS: [Side; 2] = [
+    Side { name: "AnYa framer", device: "anya-framer", wire: Wire::Bare, floor: None },
+    Side { name: "length-delimited codec", device: "delimited-framer", wire: Wire::Bare, floor: None },
+];
+
 pub(crate) fn run(session: &mut Session) -> Result<()> {
     for payload in PAYLOADS {
         let name = format!("h2 payload_bytes={payload}");
-        session.contest(&Case { name, load: "stream", job: "sink", payload, peers: 1 }, &SIDES)?;
+        session.contest(&Case { name, load: Load::Stream, payload }, &SIDES)?;
     }
-    Ok(())
+    let name = "h2 framer alone payload_bytes=256".to_owned();
+    session.contest(&Case { name, load: Load::None, payload: 256 }, &FRAMERS)
 }

@@ -15,6 +15,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The counters of this process's only network: a protocol's configuration is plain data.
 static TALLY: Mutex<Option<Arc<Tally>>> = Mutex::new(None);
 
+/// AnYa's defaults.
+pub(super) const LIMITS: Limits =
+    Limits { tx_bytes_max: 1 << 20, block_bytes_max: 4 << 20, mempool_bytes_max: 32 << 20 };
+
 pub(super) fn run() -> Result<()> {
     let tally = Arc::new(Tally::default());
     *TALLY.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&tally));
@@ -59,8 +63,7 @@ impl Protocol for Heard {
     }
 
     fn framer((): &(), _: u16, opener: Direction) -> Framer {
-        let limits = Limits { tx_bytes_max: 1 << 20, block_bytes_max: 4 << 20, mempool_bytes_max: 32 << 20 };
-        Framer::new(limits, opener)
+        Framer::new(LIMITS, opener)
     }
 
     fn new((): (), _: &mut Context<'_, Self>) -> Self {

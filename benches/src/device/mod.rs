@@ -4,6 +4,7 @@ mod anya;
 mod chain;
 mod engine;
 mod framed;
+mod framer;
 #[cfg(feature = "gossipsub")]
 pub(crate) mod gossip;
 mod host;
@@ -30,6 +31,10 @@ pub(crate) enum Kind {
     Gossip,
     /// A loop that reads and forgets: what the sockets alone can do. It checks nothing.
     Raw,
+    /// Ours: AnYa's framer alone, over memory.
+    AnyaFramer,
+    /// Tokio's length-delimited codec alone, over memory.
+    DelimitedFramer,
 }
 
 /// What a device does.
@@ -69,5 +74,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         Kind::Gossip => gossip::run(),
         Kind::Pea => pea::run(arguments.job),
         Kind::Raw => raw::run(arguments.payload),
+        Kind::AnyaFramer => framer::run(arguments.payload, framer::anya()),
+        Kind::DelimitedFramer => framer::run(arguments.payload, framer::delimited()),
     }
 }
