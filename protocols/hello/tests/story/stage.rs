@@ -81,7 +81,16 @@ where
         Self::restarted(config, p2p, ledger, seed, &[])
     }
 
+    /// A ledger that says nothing yet.
+    pub(crate) fn asleep_with(config: P::Config, p2p: P2pConfig, ledger: L, seed: u8) -> Self {
+        Self::begun(config, p2p, ledger, seed, &[], true)
+    }
+
     pub(crate) fn restarted(config: P::Config, p2p: P2pConfig, ledger: L, seed: u8, records: &[Record]) -> Self {
+        Self::begun(config, p2p, ledger, seed, records, false)
+    }
+
+    fn begun(config: P::Config, p2p: P2pConfig, ledger: L, seed: u8, records: &[Record], is_asleep: bool) -> Self {
         let now = Now { monotonic: Time::from_micros(1_000_000), unix_ms: START_UNIX_MS };
         let mut effects = Vec::new();
         let engine = Engine::new(now, p2p, config.clone(), [seed; 32], records, &mut effects);
@@ -95,7 +104,7 @@ where
             saved: Vec::new(),
             events: Vec::new(),
             asked: Vec::new(),
-            is_asleep: false,
+            is_asleep,
             reads: true,
             framers: BTreeMap::new(),
             config,
@@ -300,6 +309,11 @@ impl Stage {
     /// A stage whose node holds these blocks above genesis.
     pub(crate) fn holding(blocks: &[Bytes]) -> Self {
         Self::new(config(), p2p(), Toy::with(blocks), 1)
+    }
+
+    /// A stage whose ledger has not answered yet.
+    pub(crate) fn asleep(ledger: Toy) -> Self {
+        Self::asleep_with(config(), p2p(), ledger, 1)
     }
 
     /// Someone who dialled us has completed the handshake, and everything said so far is forgotten.
