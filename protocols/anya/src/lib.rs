@@ -148,6 +148,8 @@ pub enum Alarm {
     Info,
     /// Does a claim still lead anywhere?
     Stall,
+    /// Is another peer slow to deliver what this one has too?
+    Hedge,
 }
 
 impl<F: ChainFormat> Protocol for Anya<F> {
@@ -316,6 +318,7 @@ impl<F: ChainFormat> Protocol for Anya<F> {
             (Alarm::Pool, Peer::Open(_)) => self.pool_done(cx, connection),
             (Alarm::Info, Peer::Open(_)) => self.ask_info(cx, connection),
             (Alarm::Stall, Peer::Open(_)) => self.stalled(cx, connection),
+            (Alarm::Hedge, Peer::Open(_)) => self.hedge(cx, connection),
             _ => {}
         }
         Ok(peer)

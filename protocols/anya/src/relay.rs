@@ -125,6 +125,13 @@ impl Relay {
         }
     }
 
+    /// A block was taken on this one: if it was the tip, word of the next one is on its way.
+    pub(crate) fn tip_outgrown(&mut self, parent: &Hash) {
+        if self.tip_held.as_ref().is_some_and(|(hash, _)| hash == parent) {
+            self.tip_held = None;
+        }
+    }
+
     /// The ledger refused a block: its trace goes, and with it who sent it.
     pub(crate) fn block_refused(&mut self, hash: &Hash) {
         self.blocks.remove(hash);

@@ -387,9 +387,6 @@ impl<F: ChainFormat> Anya<F> {
         body: Bytes,
         is_fetched: bool,
     ) -> bool {
-        if is_fetched {
-            self.sync.fetched.insert(head.hash, ());
-        }
         if self.sync.orphans.get(&head.hash).is_some() {
             self.sync.orphans.supply(&head.hash, &body, from);
             if self.sync.due.remove(&(head.height, head.hash)) {
@@ -415,7 +412,13 @@ impl<F: ChainFormat> Anya<F> {
         let Submitted { from, head, body, is_fetched, is_fed } = submitted;
         self.left_ledger(from, &head, &body, is_fed);
         match outcome {
-            BlockOutcome::Accepted | BlockOutcome::Known => self.block_held(cx, head),
+            BlockOutcome::Accepted | BlockOutcome::Known => {
+                if is_fetched {
+                    self.sync.fetched.insert(head.hash, ());
+                }
+                self.relay.tip_outgrown(&head.parent);
+                self.block_held(cx, head);
+            }
             BlockOutcome::ParentUnknown => self.block_waits(cx, from, head, &body, is_fetched),
             // The ledger keeps it until its time; then it is a new tip like any other.
             BlockOutcome::Held => self.branch_ends(cx, head.hash),

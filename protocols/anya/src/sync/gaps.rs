@@ -4,11 +4,15 @@ use super::sources::{Ask, AskState, GapKey, Source};
 use super::{Anya, Cx, GAP_BYTES_MAX};
 use crate::Alarm;
 use crate::wire;
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::collections::btree_map::Entry;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::time::Duration;
 use polypeer_engine::kit::chain::{ChainFormat, Hash, Head};
-use polypeer_engine::{ConnectionId, Overflow};
+use polypeer_engine::{ConnectionId, Overflow, Time};
+
+/// A peer that has nothing to do is asked for what another one was asked for this long ago.
+const HEDGE: Duration = Duration::from_secs(2);
 
 /// A gap that is being walked.
 #[derive(Debug)]
@@ -24,6 +28,7 @@ pub(crate) struct Gap {
 pub(crate) struct Want {
     height: u64,
     asked: Option<ConnectionId>,
+    asked_at: Time,
     // The gaps that wait for it: whoever claims one can be asked.
     gaps: Vec<GapKey>,
     // Who sent a block that stands on it.
@@ -36,7 +41,15 @@ pub(crate) struct Want {
 
 impl Want {
     fn new(height: u64) -> Self {
-        Self { height, asked: None, gaps: Vec::new(), peers: Vec::new(), tried: Vec::new(), is_again: false }
+        Self {
+            height,
+            asked: None,
+            asked_at: Time::ZERO,
+            gaps: Vec::new(),
+            peers: Vec::new(),
+            tried: Vec::new(),
+            is_again: false,
+        }
     }
 
     fn may_ask(&self, connection: ConnectionId, source: &Source) -> bool {
@@ -61,7 +74,8 @@ impl<F: ChainFormat> Anya<F> {
                 if self.start_gap(cx, connection) {
                     continue;
                 }
-                return self.share_gaps(connection);
+                self.share_gaps(connection);
+                return self.hedge(cx, connection);
             };
             let source = &self.sync.sources[&connection];
             let Some(want) = self.sync.wants.get(&hash) else { continue };
@@ -125,6 +139,34 @@ impl<F: ChainFormat> Anya<F> {
         for key in keys.into_iter().rev().take(count) {
             self.hand_over(key, to);
         }
+    }
+
+    /// Asks a peer that delivers and has nothing to do for what others are slow to deliver.
+    pub(crate) fn hedge(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId) {
+        let (now, block_bytes) = (cx.time(), self.sync.block_bytes);
+        let Some(source) = self.sync.sources.get(&connection) else { return };
+        if !source.asks.is_empty() || source.delivered == 0 || source.claim.is_none() {
+            return;
+        }
+        let may = |want: &Want| want.asked.is_some_and(|asked| asked != connection) && want.may_ask(connection, source);
+        let others: Vec<_> = self
+            .sync
+            .wants
+            .iter()
+            .filter(|(_, want)| may(want))
+            .map(|(hash, want)| (want.height, *hash, want.asked_at))
+            .collect();
+        if others.is_empty() {
+            return;
+        }
+        let mut slow: Vec<_> = others.into_iter().filter(|(_, _, at)| now.since(*at) >= HEDGE).collect();
+        slow.sort_unstable();
+        for (_, hash, _) in slow {
+            if self.sync.sources.get(&connection).is_some_and(|source| source.has_room(block_bytes)) {
+                self.ask_block(cx, connection, hash);
+            }
+        }
+        cx.peer_alarm(connection, Alarm::Hedge, now + HEDGE);
     }
 
     fn hand_over(&mut self, key: GapKey, to: ConnectionId) {
@@ -288,9 +330,12 @@ impl<F: ChainFormat> Anya<F> {
             return self.ask_block(cx, prefer, hash);
         }
         let sources = self.sync.sources.iter();
-        let may: Vec<_> = sources.filter(|(peer, source)| want.may_ask(**peer, source)).map(|(peer, _)| *peer).collect();
+        let may: Vec<_> =
+            sources.filter(|(peer, source)| want.may_ask(**peer, source)).map(|(peer, _)| *peer).collect();
         let free = may.iter().copied().filter(|peer| self.may_ask_now(want, *peer));
-        if let Some(chosen) = free.min_by_key(|peer| self.sync.sources[peer].asks.len()) {
+        if let Some(chosen) =
+            free.min_by_key(|peer| (self.sync.sources[peer].delivered == 0, self.sync.sources[peer].asks.len()))
+        {
             return self.ask_block(cx, chosen, hash);
         }
         let height = want.height;
@@ -339,7 +384,7 @@ impl<F: ChainFormat> Anya<F> {
         let Some(source) = self.sync.sources.get_mut(&connection) else { return };
         source.asks.push_back(Ask { hash, at: cx.time(), state: AskState::Open });
         if let Some(want) = self.sync.wants.get_mut(&hash) {
-            want.asked = Some(connection);
+            (want.asked, want.asked_at) = (Some(connection), cx.time());
             let (gaps, sources) = (&self.sync.gaps, &self.sync.sources);
             let is_ownerless = |key: &&GapKey| gaps.get(key).is_some_and(|gap| !sources.contains_key(&gap.owner));
             if let Some(key) = want.gaps.iter().find(is_ownerless).copied() {

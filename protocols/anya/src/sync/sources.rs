@@ -133,10 +133,12 @@ impl Source {
         }
     }
 
-    /// Whether it can be asked for another block of about this size.
+    /// Whether it can be asked for another block of about this size. One that has not delivered yet gets one request,
+    /// then twice as many as it delivered: a crowd of liars ties up little.
     pub(crate) fn has_room(&self, block_bytes: usize) -> bool {
         let max = (ASKED_BYTES / block_bytes.max(1)).clamp(2, ASKS_MAX);
-        self.strikes == 0 && self.asks.len() < max
+        let earned = usize::try_from(self.delivered.saturating_mul(2)).unwrap_or(ASKS_MAX).saturating_add(1);
+        self.strikes == 0 && self.asks.len() < max.min(earned)
     }
 
     /// A block came. Whether it answers a request; an answer behind others is one that came by itself.

@@ -109,7 +109,8 @@ fn four_peers_share_the_work() {
         serve(story, &mut servers);
         assert_eq!(story.ledger.tip.height, 20_000);
         assert_eq!(servers.iter().map(|server| server.served).sum::<usize>(), 20_000, "each block once");
-        assert!(servers.iter().all(|server| server.served > 2_000));
+        let shares: Vec<_> = servers.iter().map(|server| server.served).collect();
+        assert!(shares.iter().all(|share| *share > 1_000), "{shares:?}");
     });
 }
 
@@ -142,11 +143,14 @@ fn large_blocks_stay_within_the_budget() {
 fn liars_cost_themselves_only() {
     for manner in [Manner::Mute, Manner::Ignorant, Manner::Wrong, Manner::Spoiled] {
         story(|story| {
+            let begun = story.now();
             let chain = ledger::chain(2_000, 1);
             let mut servers: Vec<_> = (10..17).map(|host| server(story, host, &chain, manner)).collect();
             servers.push(server(story, 9, &chain, Manner::Honest));
-            run(story, &mut servers, 25 * SECOND);
-            assert_eq!(story.ledger.tip.height, 2_000);
+            while story.ledger.tip.height < 2_000 {
+                run(story, &mut servers, SECOND);
+                assert!(story.now().since(begun) < 5 * SECOND, "at {}", story.ledger.tip.height);
+            }
             let honest = servers.last().expect("eight");
             assert!(story.is_open(honest.peer) && story.engine.state().peers[&honest.peer].slips.is_empty());
         });
@@ -261,7 +265,8 @@ fn a_peer_that_grows_while_it_is_followed_is_followed_to_its_end() {
         loop {
             serve(story, &mut servers);
             let line = story.lines.get_mut(&servers[0].peer).expect("it connected");
-            let wants_info = line.sent.iter().any(|frame| Kind::of(&wire::name_in(frame)) == Some(Kind::GetBlockchainInfo));
+            let wants_info =
+                line.sent.iter().any(|frame| Kind::of(&wire::name_in(frame)) == Some(Kind::GetBlockchainInfo));
             line.sent.clear();
             if story.ledger.tip.height == 3_000 {
                 return;

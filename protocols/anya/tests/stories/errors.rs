@@ -2,8 +2,8 @@
 
 use crate::ledger::{self, EARLY, WORTHLESS, WRONG};
 use crate::story::{address, config, info, p2p, story, story_with};
-use polypeer_anya::wire::{self, Kind, code, name};
 use polypeer_anya::Config;
+use polypeer_anya::wire::{self, Kind, code, name};
 use std::time::Duration;
 
 const PEER: &str = "10.0.0.9:5000";
@@ -199,7 +199,9 @@ fn waypoints_that_do_not_run_from_genesis_to_the_tip_are_refused() {
     let good = wire::payload(&info(&blocks)).to_vec();
     let (head, waypoint) = (109, 40);
     let mut bad = Vec::new();
-    for (at, flip) in [(head + 7, 1), (head + 8, 1), (head + waypoint + 7, 255), (good.len() - 1, 1), (81 + 7, 1), (49, 1)] {
+    for (at, flip) in
+        [(head + 7, 1), (head + 8, 1), (head + waypoint + 7, 255), (good.len() - 1, 1), (81 + 7, 1), (49, 1)]
+    {
         let mut info = good.clone();
         info[at] ^= flip;
         bad.push(info);

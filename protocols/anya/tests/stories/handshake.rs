@@ -13,8 +13,10 @@ fn own(text: &str) -> [u8; 32] {
     wire::address(address(text))
 }
 
-/// The two sides of a handshake: who waits for what.
-const SIDES: [(Kind, fn(&mut Story) -> ConnectionId); 2] = [
+/// One side of a handshake: what it waits for, and how to get there.
+type Side = (Kind, fn(&mut Story) -> ConnectionId);
+
+const SIDES: [Side; 2] = [
     (Kind::Connect, |story| story.accept(PEER)),
     (Kind::ConnectionAccepted, |story| {
         let connection = story.dial(PEER);
@@ -250,7 +252,8 @@ fn strangers_get_a_disconnect_and_no_blame() {
             let peer = story.dial(PEER);
             story.says(peer, Kind::ConnectionAccepted, &own(PEER));
             story.skip(peer);
-            let tip = polypeer_engine::kit::chain::Tip { hash: theirs.genesis, height: 0, work: 1, genesis: theirs.genesis };
+            let tip =
+                polypeer_engine::kit::chain::Tip { hash: theirs.genesis, height: 0, work: 1, genesis: theirs.genesis };
             story.bytes(peer, &wire::info(&theirs.network_id, &tip, &[(0, theirs.genesis)]));
             story.hears(peer, Kind::Disconnect);
             story.hears_nothing(peer);

@@ -16,8 +16,7 @@ enum State {
     Parting,
 }
 
-const STATES: [State; 5] =
-    [State::AwaitConnect, State::AwaitAccepted, State::Strange, State::Ready, State::Parting];
+const STATES: [State; 5] = [State::AwaitConnect, State::AwaitAccepted, State::Strange, State::Ready, State::Parting];
 
 /// What must happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,13 +90,9 @@ fn verdicts(state: State, kind: Option<Kind>) -> (Verdict, Verdict) {
             Kind::GetBlockchainInfo => both(Answers(vec![Kind::BlockchainInfo])),
             Kind::GetMempool => both(Answers(vec![Kind::Mempool])),
             Kind::GetPeers => both(Answers(vec![Kind::Peers])),
-            Kind::Pong
-            | Kind::Tx
-            | Kind::Block
-            | Kind::BlockchainInfo
-            | Kind::Mempool
-            | Kind::Peers
-            | Kind::Error => both(nothing()),
+            Kind::Pong | Kind::Tx | Kind::Block | Kind::BlockchainInfo | Kind::Mempool | Kind::Peers | Kind::Error => {
+                both(nothing())
+            }
         },
     }
 }

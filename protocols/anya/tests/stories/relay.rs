@@ -28,7 +28,7 @@ fn a_transaction_goes_to_everyone_but_who_sent_it_once() {
             story.skip(peer);
             story.says(peer, Kind::Tx, b"v1");
         }
-        [a, b, c].map(|peer| story.hears_nothing(peer));
+        story.all_hear_nothing(&[a, b, c]);
     });
 }
 
@@ -42,7 +42,7 @@ fn who_sends_a_transaction_while_it_is_judged_does_not_get_it_back() {
         assert_eq!(story.asked.len(), 1, "judged once");
         story.answer();
         story.hears(c, Kind::Tx);
-        [a, b, c].map(|peer| story.hears_nothing(peer));
+        story.all_hear_nothing(&[a, b, c]);
     });
 }
 
@@ -114,7 +114,7 @@ fn a_block_is_relayed_when_it_became_the_tip_durably() {
         assert_eq!(story.hears(b, Kind::Block), block);
         assert_eq!(story.hears(c, Kind::Block), block);
         story.says(b, Kind::Block, &block);
-        [a, b, c].map(|peer| story.hears_nothing(peer));
+        story.all_hear_nothing(&[a, b, c]);
     });
 }
 
@@ -162,7 +162,8 @@ fn orphans_of_a_peer_are_few_and_the_oldest_leaves() {
         for branch in &tops {
             story.says(b, Kind::Block, &branch[0]);
         }
-        let held: Vec<_> = tops.iter().filter(|branch| story.ledger.blocks.contains_key(&ledger::hash(&branch[1]))).collect();
+        let held: Vec<_> =
+            tops.iter().filter(|branch| story.ledger.blocks.contains_key(&ledger::hash(&branch[1]))).collect();
         assert_eq!(held.len(), 64);
         assert_eq!(ledger::hash(&held[0][1]), ledger::hash(&tops[36][1]));
     });
@@ -197,7 +198,10 @@ fn a_mempool_is_asked_for_once_when_the_peers_tip_is_known() {
         assert_eq!(story.ledger.tip.height, 3);
         story.hears(peer, Kind::GetMempool);
         let friend = story.friend("10.0.0.8:1");
-        story.bytes(peer, &wire::mempool(&[Bytes::from_static(b"v1"), Bytes::from_static(b"n2"), Bytes::from_static(b"v3")]));
+        story.bytes(
+            peer,
+            &wire::mempool(&[Bytes::from_static(b"v1"), Bytes::from_static(b"n2"), Bytes::from_static(b"v3")]),
+        );
         assert_eq!(story.hears(friend, Kind::Tx), b"v1".as_slice());
         assert_eq!(story.hears(friend, Kind::Tx), b"v3".as_slice());
         story.hears_nothing(peer);

@@ -9,7 +9,7 @@ use polypeer_anya::{Anya, Config};
 use polypeer_engine::kit::chain::{Answer, Request};
 use polypeer_engine::{
     Address, ChannelId, Close, ConnectionId, Direction, DisconnectCause, Effect, Ends, Engine, Framed, Framer as _,
-    Now, PeerAbout, P2pAction, P2pConfig, Phase, Protocol as _, Ticket, Time,
+    Now, P2pAction, P2pConfig, PeerAbout, Phase, Protocol as _, Ticket, Time,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -188,7 +188,7 @@ impl Story {
 
     fn apply(&mut self, effects: Vec<Effect<Request>>) {
         for effect in effects {
-            self.log.push(format!("{effect:?}"));
+            self.log.push(text(&effect));
             match effect {
                 Effect::Dial { connection, address } => self.dialled.push((connection, address)),
                 Effect::Send { connection, frame, .. } => {
@@ -213,14 +213,8 @@ impl Story {
 
     pub(crate) fn add_line(&mut self, connection: ConnectionId, ends: Ends) {
         let framer = Anya::<Format>::framer(&self.config, 0, ends.direction);
-        let line = Line {
-            framer,
-            phase: Phase(0),
-            incoming: BytesMut::new(),
-            sent: VecDeque::new(),
-            closed: None,
-            unread: 0,
-        };
+        let line =
+            Line { framer, phase: Phase(0), incoming: BytesMut::new(), sent: VecDeque::new(), closed: None, unread: 0 };
         self.lines.insert(connection, line);
         self.act(P2pAction::Connected { connection, ends });
     }
@@ -299,6 +293,12 @@ impl Story {
         assert!(names.is_empty(), "heard {names:?}");
     }
 
+    pub(crate) fn all_hear_nothing(&mut self, connections: &[ConnectionId]) {
+        for connection in connections {
+            self.hears_nothing(*connection);
+        }
+    }
+
     pub(crate) fn is_open(&self, connection: ConnectionId) -> bool {
         self.lines[&connection].closed.is_none()
     }
@@ -361,6 +361,12 @@ impl Story {
         self.hears_nothing(connection);
         connection
     }
+}
+
+// An effect as text, by its digest when it is long.
+fn text(effect: &Effect<Request>) -> String {
+    let bytes = postcard::to_allocvec(effect).unwrap();
+    if bytes.len() < 4_096 { format!("{effect:?}") } else { blake3::hash(&bytes).to_string() }
 }
 
 /// The `blockchain_info` of a chain of these blocks on genesis.
