@@ -125,6 +125,24 @@ fn wrong_payloads() -> Vec<(&'static str, Value)> {
     {
         wrong.push(("BROADCASTBLOCK", payload));
     }
+    for change in [
+        ("block_count", json!(null)),
+        ("time", json!("now")),
+        ("port", json!(65_536)),
+        ("agent", json!("a".repeat(129))),
+    ] {
+        let mut payload = hello(1, 0, 5);
+        payload[change.0] = change.1;
+        wrong.push(("HELLO", payload));
+    }
+    wrong
+}
+
+// The same of questions for blocks and transactions, and of their answers.
+fn wrong_questions_and_answers() -> Vec<(&'static str, Value)> {
+    let hash = hex(&[7; 32]);
+    let upper = "AB".repeat(32);
+    let mut wrong: Vec<(&'static str, Value)> = Vec::new();
     for payload in [
         json!({}),
         json!({"number": 1, "hash": hash}),
@@ -175,16 +193,6 @@ fn wrong_payloads() -> Vec<(&'static str, Value)> {
         wrong.push(("BROADCASTTRANSACTION", payload));
     }
     wrong.extend([("NOTFOUND", json!({})), ("NOTFOUND", json!({"hash": 5})), ("NOTFOUND", json!(null))]);
-    for change in [
-        ("block_count", json!(null)),
-        ("time", json!("now")),
-        ("port", json!(65_536)),
-        ("agent", json!("a".repeat(129))),
-    ] {
-        let mut payload = hello(1, 0, 5);
-        payload[change.0] = change.1;
-        wrong.push(("HELLO", payload));
-    }
     wrong
 }
 
@@ -193,7 +201,7 @@ fn what_does_not_obey_the_specification_is_rejected_and_borne() {
     let mut court = Court::new("", &[]);
     court.try_all(&misshapen());
     court.try_all(&unknown_methods());
-    for (method, payload) in wrong_payloads() {
+    for (method, payload) in wrong_payloads().into_iter().chain(wrong_questions_and_answers()) {
         let mut name = format!("{method} {payload}");
         name.truncate(100);
         court.check(&row(name, Stage::Open, line(method, payload), rejected(method)));
