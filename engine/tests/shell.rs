@@ -181,6 +181,8 @@ fn patience_with_a_dead_peer_grows_to_its_bound() {
         }
     }
     assert!((20..40).contains(&tries), "{tries} dials in ten minutes");
+    let is_back_off = |reason: &Reason| matches!(reason, Reason::BackOff { cause: DialFailure::Refused, .. });
+    assert!(reasons(&story, "10.9.9.9").iter().any(is_back_off), "and why can be read");
 }
 
 #[test]

@@ -145,26 +145,30 @@ pub(crate) fn look<P: Protocol>(cx: &mut Context<'_, P>) {
 
 /// A dial to this address failed.
 pub(crate) fn failed<P: Protocol>(cx: &mut Context<'_, P>, address: Address, cause: DialFailure) {
-    let now = cx.now;
+    let now = cx.now.monotonic;
     let state = &mut *cx.state;
+    let mut again = None;
+    if let Some(failures) = state.discovery.book.get(address).map(|entry| entry.failures.saturating_add(1)) {
+        let not_before = now + book_back_off(cause, failures, &mut state.random);
+        let record = state.discovery.book.update(address, |entry| {
+            entry.failures = failures;
+            entry.not_before = entry.not_before.max(not_before);
+            again = Some(entry.not_before);
+        });
+        cx.effects.extend(record.map(Effect::Save));
+    }
     if let Some(wanted) = state.discovery.dialer.wanted.values_mut().find(|w| w.addresses.contains(&address)) {
-        let not_before = now.monotonic + wanted_back_off(wanted.failures, &mut state.random);
+        let not_before = now + wanted_back_off(wanted.failures, &mut state.random);
         // A stranger's hour is not cut short by the connection that ends.
         wanted.not_before = wanted.not_before.max(not_before);
         wanted.failures = wanted.failures.saturating_add(1);
         state.alarms.set_earlier(AlarmKey::Dial, wanted.not_before);
+        again = Some(wanted.not_before);
     }
-    let Some(failures) = state.discovery.book.get(address).map(|entry| entry.failures.saturating_add(1)) else {
-        return;
-    };
-    let wait = book_back_off(cause, failures, &mut state.random);
-    let record = state.discovery.book.update(address, |entry| {
-        entry.failures = failures;
-        entry.not_before = entry.not_before.max(now.monotonic + wait);
-    });
-    cx.effects.extend(record.map(Effect::Save));
-    let until_ms = now.after(wait).unix_ms;
-    cx.because(Subject::Address(address), None, Reason::BackOff { until_ms, cause });
+    if let Some(again) = again {
+        let until_ms = cx.now.after(again.since(now)).unix_ms;
+        cx.because(Subject::Address(address), None, Reason::BackOff { until_ms, cause });
+    }
 }
 
 /// A connection that we dialled is gone. One that never got ready counts like a dial that failed.
