@@ -151,13 +151,16 @@ impl Work<'_, '_> {
     ) -> Result<TransactionOutcome> {
         let unstored = mempool.get(&judgement.id).filter(|waiting| waiting.operator.is_none());
         let Some(bytes) = unstored.map(|waiting| waiting.bytes) else { return Ok(outcome) };
-        let place = self.chain.tables.add_operator(&bytes)?;
-        mempool.set_operator(&judgement.id, place);
-        if outcome == TransactionOutcome::Accepted {
-            if place.is_none() {
+        let is_new = outcome == TransactionOutcome::Accepted;
+        match self.chain.tables.add_operator(&bytes)? {
+            Some(place) => mempool.store_operator(&judgement.id, place, !is_new),
+            None if is_new => {
                 mempool.drop_one(&judgement.id);
                 return Ok(TransactionOutcome::NotNow(TransactionFault::NoRoom));
             }
+            None => {}
+        }
+        if is_new {
             self.news.push(judgement.id);
         }
         Ok(outcome)

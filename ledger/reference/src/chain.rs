@@ -121,7 +121,7 @@ impl Chain<'_, '_> {
         if block.header.height != height + 1 || block.header.time <= self.median_after(parent, height)? {
             return self.refuse(&block.hash, BlockFault::Header);
         }
-        if block.header.time >= now_ms.saturating_add(AHEAD_MS) {
+        if now_ms.checked_add(AHEAD_MS).is_some_and(|limit| block.header.time >= limit) {
             return Ok(held.put(block, 0));
         }
         if parent == self.end.number {

@@ -23,6 +23,7 @@ mod batch;
 mod block;
 mod chain;
 mod held;
+mod index;
 mod judge;
 mod mempool;
 mod operator;

@@ -64,6 +64,8 @@ pub(crate) struct Mempool {
     arrivals: u64,
     /// What blocks of this batch took out, until their commit: whoever reads the committed chain still finds it here.
     leaving: HashMap<Hash, Waiting>,
+    /// The operator's of this batch, until their commit, and whether they waited before.
+    unstored: Vec<(Hash, bool)>,
 }
 
 impl Mempool {
@@ -78,6 +80,7 @@ impl Mempool {
             by_fee: BTreeSet::new(),
             arrivals: 0,
             leaving: HashMap::new(),
+            unstored: Vec::new(),
         }
     }
 
@@ -231,8 +234,21 @@ impl Mempool {
         gone
     }
 
-    /// What left since the last commit, to be offered again when the commit failed.
-    pub(crate) fn take_leaving(&mut self) -> Vec<Waiting> {
+    /// The batch is committed: what left is gone, and what the operator brought is stored.
+    pub(crate) fn commit(&mut self) {
+        self.leaving.clear();
+        self.unstored.clear();
+    }
+
+    /// The batch's commit failed: what the operator brought is not stored. Returns what left, to be offered again.
+    pub(crate) fn roll_back(&mut self) -> Vec<Waiting> {
+        for (id, waited) in std::mem::take(&mut self.unstored) {
+            if waited {
+                self.set_operator(&id, None);
+            } else {
+                self.drop_one(&id);
+            }
+        }
         let mut leaving: Vec<Waiting> = std::mem::take(&mut self.leaving).into_values().collect();
         leaving.sort_unstable_by_key(|waiting| waiting.arrival);
         leaving
@@ -245,8 +261,13 @@ impl Mempool {
         keys
     }
 
-    /// Marks a waiting transaction as the operator's.
-    pub(crate) fn set_operator(&mut self, id: &Hash, place: Option<u64>) {
+    /// Marks a waiting transaction as the operator's, stored at this place once the batch is committed.
+    pub(crate) fn store_operator(&mut self, id: &Hash, place: u64, waited: bool) {
+        self.set_operator(id, Some(place));
+        self.unstored.push((*id, waited));
+    }
+
+    fn set_operator(&mut self, id: &Hash, place: Option<u64>) {
         let Some((key, sequence)) = self.ids.get(id) else { return };
         let waiting = self.senders.get_mut(key).and_then(|sender| sender.waiting.get_mut(sequence));
         if let Some(waiting) = waiting {

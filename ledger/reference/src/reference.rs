@@ -4,7 +4,7 @@ use crate::batch::{Batch, Work, answer_reading, refusal};
 use crate::chain::{Chain, Changes, End};
 use crate::held::Held;
 use crate::judge::{Judged, judge, judge_block};
-use crate::mempool::{Mempool, Offer};
+use crate::mempool::{Mempool, Offer, Waiting};
 use crate::parameters::{Network, NetworkParameters, ParametersError};
 use crate::producer::{Ground, Producer, Production};
 use crate::reader::{Reader, Shared};
@@ -14,7 +14,6 @@ use crate::tables::{Look, Result, StoreError};
 use crate::transaction::{Transaction, id};
 use crate::validate::Examined;
 use crate::writing::Writing;
-use bytes::Bytes;
 use polypeer_engine::kit::chain::{Answer, Hash, Request, TransactionFault, TransactionOutcome};
 use polypeer_engine::{Ledger, Now, Ticket, Time, To};
 use redb::StorageBackend;
@@ -112,6 +111,10 @@ pub struct Reference {
     shared: Arc<Shared>,
     store: Store,
     end: End,
+    /// The tip that the engine was last told of.
+    told: Hash,
+    /// What left the mempool in batches whose commit failed, until the store is open again.
+    displaced: Vec<Waiting>,
     held: Held,
     production: Option<Production>,
     side_bytes_max: u64,
@@ -159,14 +162,16 @@ impl Reference {
         let reader = Reader { shared: shared.clone(), database: store.shared() };
         let production = config.producer.map(Production::new);
         let side_bytes_max = limits.side_bytes;
-        let mut ledger =
-            Self { shared, store, end, held: Held::default(), production, side_bytes_max, health: Health::Sound };
-        ledger.load_operators()?;
+        let (told, held, health) = (end.hash, Held::default(), Health::Sound);
+        let displaced = Vec::new();
+        let mut ledger = Self { shared, store, end, told, displaced, held, production, side_bytes_max, health };
+        ledger.load_operators(false)?;
         Ok((ledger, reader))
     }
 
-    /// Lets the operator's stored transactions wait again, and forgets those that are not valid any more.
-    fn load_operators(&mut self) -> Result<()> {
+    /// Lets the operator's stored transactions wait again, and forgets those that are not valid any more. `commits`
+    /// asks for a durable commit in any case.
+    fn load_operators(&mut self, commits: bool) -> Result<()> {
         self.store.release();
         let transaction = self.store.begin()?;
         let mut tables = Writing::open(&transaction)?;
@@ -193,7 +198,7 @@ impl Reference {
             }
         }
         drop(mempool);
-        if tables.finish()? {
+        if tables.finish()? || commits {
             transaction.commit()?;
         } else {
             transaction.abort()?;
@@ -224,28 +229,41 @@ impl Reference {
     /// Works through a batch and pushes its answers. True when what it wrote is durable.
     fn turn(&mut self, now: Now, batch: &Batch, answers: &mut Vec<(To, Answer)>) -> bool {
         self.mend(now);
-        if self.health == Health::Sound && batch.writes() {
-            match self.work(now, batch, answers) {
-                Ok(()) => return true,
-                Err(_) => self.fail(now),
-            }
+        let done = self.health == Health::Sound && batch.writes() && self.write(now, batch, answers);
+        if !done && !self.read(now, batch, answers) {
+            self.answer_blind(batch, answers);
         }
-        let read = self.read(batch);
-        match read {
-            Ok(mut read) => answers.append(&mut read),
-            Err(_) => {
-                self.fail(now);
-                self.answer_blind(batch, answers);
-            }
+        self.announce(answers);
+        done
+    }
+
+    /// Tells the engine of a new tip.
+    fn announce(&mut self, answers: &mut Vec<(To, Answer)>) {
+        if self.told == self.end.hash {
+            return;
         }
-        false
+        let (tip, number) = (self.end.tip(self.network()), self.end.number);
+        // When it cannot be read, the next batch tells.
+        if let Ok(block) = self.store.reading().and_then(|reading| reading.block(number)) {
+            self.told = tip.hash;
+            let place = answers.iter().position(|(to, _)| *to == To::Engine).unwrap_or(answers.len());
+            answers.insert(place, (To::Engine, Answer::NewTip { tip, block }));
+        }
+    }
+
+    fn write(&mut self, now: Now, batch: &Batch, answers: &mut Vec<(To, Answer)>) -> bool {
+        let worked = self.work(now, batch, answers);
+        if worked.is_err() {
+            self.fail(now);
+        }
+        worked.is_ok()
     }
 
     fn work(&mut self, now: Now, batch: &Batch, answers: &mut Vec<(To, Answer)>) -> Result<()> {
         self.store.release();
         let shared = self.shared.clone();
         let transaction = self.store.begin()?;
-        let (mut ready, end, news, newest, changed) = {
+        let (mut ready, end, news, changed) = {
             let chain = Chain {
                 network: &shared.network,
                 tables: Writing::open(&transaction)?,
@@ -257,9 +275,7 @@ impl Reference {
             let mut work = Work { shared: &shared, chain, held: &mut self.held, now_ms, news: Vec::new() };
             let ready = work.run(batch)?;
             let Work { chain: Chain { tables, end, .. }, news, .. } = work;
-            let is_new = end.hash != self.end.hash;
-            let newest = if is_new { Some(tables.block(end.number)?) } else { None };
-            (ready, end, news, newest, tables.finish()?)
+            (ready, end, news, tables.finish()?)
         };
         if changed {
             transaction.commit()?;
@@ -267,18 +283,15 @@ impl Reference {
             transaction.abort()?;
         }
         answers.append(&mut ready);
-        self.conclude(end, newest, &news, answers);
+        self.conclude(end, &news, answers);
         Ok(())
     }
 
     /// Makes known what has just become durable.
-    fn conclude(&mut self, end: End, newest: Option<Bytes>, news: &[Hash], answers: &mut Vec<(To, Answer)>) {
-        self.end = end;
-        let tip = self.end.tip(self.network());
-        *self.shared.tip.write().unwrap_or_else(PoisonError::into_inner) = tip;
-        self.shared.mempool.write().unwrap_or_else(PoisonError::into_inner).take_leaving();
+    fn conclude(&mut self, end: End, news: &[Hash], answers: &mut Vec<(To, Answer)>) {
+        self.set_end(end);
+        self.shared.mempool.write().unwrap_or_else(PoisonError::into_inner).commit();
         self.shared.ails.store(false, Ordering::Relaxed);
-        answers.extend(newest.map(|block| (To::Engine, Answer::NewTip { tip, block })));
         let mempool = self.shared.mempool();
         let waiting = news.iter().filter_map(|id| mempool.get(id));
         answers.extend(waiting.map(|waiting| {
@@ -287,10 +300,28 @@ impl Reference {
         }));
     }
 
-    fn read(&mut self, batch: &Batch) -> Result<Vec<(To, Answer)>> {
+    fn set_end(&mut self, end: End) {
+        self.end = end;
+        let tip = self.end.tip(self.network());
+        *self.shared.tip.write().unwrap_or_else(PoisonError::into_inner) = tip;
+    }
+
+    fn read(&mut self, now: Now, batch: &Batch, answers: &mut Vec<(To, Answer)>) -> bool {
+        if !self.store.is_open() {
+            return false;
+        }
         let (shared, end, held) = (&self.shared, &self.end, &self.held);
-        let look = self.store.reading()?;
-        answer_reading(&Desk { shared, look, end, held }, batch)
+        let read = self.store.reading().and_then(|look| answer_reading(&Desk { shared, look, end, held }, batch));
+        match read {
+            Ok(mut read) => {
+                answers.append(&mut read);
+                true
+            }
+            Err(_) => {
+                self.fail(now);
+                false
+            }
+        }
     }
 
     /// Answers while the store is shut.
@@ -317,55 +348,60 @@ impl Reference {
         }
     }
 
-    /// After a failure: what is in memory becomes what was last durable.
+    /// Shuts the store after a failure, and opens it again if it can be trusted.
     fn fail(&mut self, now: Now) {
         self.shared.ails.store(true, Ordering::Relaxed);
-        let was_full = self.store.shut();
-        self.health = if was_full { Health::Full(now.monotonic + PAUSE) } else { Health::Broken };
-        if was_full && self.store.reopen().is_ok() {
-            self.restore_mempool();
+        if self.shut(now) {
+            self.reopen(now);
         }
+    }
+
+    /// Shuts the store. True when it can be opened again.
+    fn shut(&mut self, now: Now) -> bool {
+        let was_full = self.store.shut();
+        self.displaced.extend(self.shared.mempool.write().unwrap_or_else(PoisonError::into_inner).roll_back());
+        self.health = if was_full { Health::Full(now.monotonic + PAUSE) } else { Health::Broken };
+        was_full
     }
 
     /// Tries a disk again that was full.
     fn mend(&mut self, now: Now) {
         let Health::Full(until) = self.health else { return };
-        if now.monotonic < until {
-            return;
+        if now.monotonic >= until && (self.store.is_open() || self.reopen(now)) {
+            self.health = Health::Sound;
         }
-        if self.store.reading().is_err() {
-            if self.store.reopen().is_err() {
-                self.store.shut();
-                self.health = Health::Full(now.monotonic + PAUSE);
-                return;
-            }
-            self.restore_mempool();
-        }
-        self.health = Health::Sound;
     }
 
-    /// Brings the mempool back to the committed state.
-    fn restore_mempool(&mut self) {
-        let shared = self.shared.clone();
-        let mut mempool = shared.mempool.write().unwrap_or_else(PoisonError::into_inner);
-        let leaving = mempool.take_leaving();
-        let Ok(reading) = self.store.reading() else { return };
-        for key in mempool.sender_keys() {
-            if let Ok(account) = reading.account(&key) {
-                mempool.settle(&key, account);
-            }
+    /// Opens the store again and makes what is in memory what the store holds.
+    fn reopen(&mut self, now: Now) -> bool {
+        let restored = self.store.reopen().and_then(|()| self.restore());
+        if restored.is_err() {
+            self.shut(now);
         }
-        mempool.take_leaving();
-        for waiting in &leaving {
+        restored.is_ok()
+    }
+
+    fn restore(&mut self) -> Result<()> {
+        let shared = self.shared.clone();
+        // A commit that failed at its very end may have come through. Another one makes sure of what is seen now.
+        self.load_operators(true)?;
+        let reading = self.store.reading()?;
+        let end = End::load(reading, reading.top()?)?;
+        let mut mempool = shared.mempool.write().unwrap_or_else(PoisonError::into_inner);
+        for key in mempool.sender_keys() {
+            let account = reading.account(&key)?;
+            mempool.settle(&key, account);
+        }
+        for waiting in self.displaced.drain(..) {
             let Ok(transaction) = Transaction::read(&waiting.bytes) else { continue };
-            let (Ok(sender), Ok(recipient)) =
-                (reading.account(&transaction.sender), reading.account(&transaction.recipient))
-            else {
-                continue;
-            };
+            let (sender, recipient) = (reading.account(&transaction.sender)?, reading.account(&transaction.recipient)?);
             let (id, bytes, operator) = (waiting.id, &waiting.bytes, waiting.operator);
             mempool.offer(&Offer { id, bytes, transaction, sender, recipient, operator });
         }
+        mempool.commit();
+        drop(mempool);
+        self.set_end(end);
+        Ok(())
     }
 
     /// Searches for the next block, and takes it when there is one.

@@ -82,6 +82,11 @@ impl Store {
         Ok(transaction)
     }
 
+    /// Whether nothing has shut it.
+    pub(crate) fn is_open(&self) -> bool {
+        self.database.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// What was last committed.
     pub(crate) fn reading(&mut self) -> Result<&Reading> {
         if self.reading.is_none() {

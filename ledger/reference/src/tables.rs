@@ -5,6 +5,7 @@
 //! range of the index, and the block's own bytes decide.
 
 use crate::block::{HEADER_BYTES, Header, header_hash, split};
+use crate::index::between;
 use crate::transaction;
 use bytes::Bytes;
 use polypeer_engine::kit::chain::Hash;
@@ -20,10 +21,14 @@ pub(crate) const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta
 pub(crate) const BLOCKS: TableDefinition<u64, &[u8]> = TableDefinition::new("blocks");
 /// The last 8 bytes of a block's hash, its number.
 pub(crate) const NUMBERS: TableDefinition<&[u8; 16], ()> = TableDefinition::new("numbers");
+/// Those of the newest blocks.
+pub(crate) const FRESH_NUMBERS: TableDefinition<&[u8; 16], ()> = TableDefinition::new("fresh-numbers");
 /// Height in the main chain to hash and number.
 pub(crate) const MAIN: TableDefinition<u64, &[u8; 40]> = TableDefinition::new("main");
 /// The first 8 bytes of an identifier, then where in the main chain the transaction stands.
 pub(crate) const TRANSACTIONS: TableDefinition<&[u8; 20], ()> = TableDefinition::new("transactions");
+/// Those of the newest transactions.
+pub(crate) const FRESH_TRANSACTIONS: TableDefinition<&[u8; 20], ()> = TableDefinition::new("fresh-transactions");
 /// Key to balance and sequence, of the tip.
 pub(crate) const ACCOUNTS: TableDefinition<&[u8; 32], &[u8; 16]> = TableDefinition::new("accounts");
 /// Number of a block off the main chain to height, length, parent's number, whether its signatures were verified.
@@ -128,9 +133,9 @@ pub(crate) fn torn(what: &str) -> StoreError {
 /// The tables that reading needs, of a snapshot or of a transaction that writes.
 pub(crate) trait Tables {
     fn blocks(&self) -> &impl ReadableTable<u64, &'static [u8]>;
-    fn numbers(&self) -> &impl ReadableTable<&'static [u8; 16], ()>;
+    fn numbers(&self) -> [&impl ReadableTable<&'static [u8; 16], ()>; 2];
     fn main_table(&self) -> &impl ReadableTable<u64, &'static [u8; 40]>;
-    fn transactions(&self) -> &impl ReadableTable<&'static [u8; 20], ()>;
+    fn transactions(&self) -> [&impl ReadableTable<&'static [u8; 20], ()>; 2];
     fn accounts(&self) -> &impl ReadableTable<&'static [u8; 32], &'static [u8; 16]>;
     fn side_table(&self) -> &impl ReadableTable<u64, (u64, u64, u64, bool)>;
     /// An account that was changed and has not gone into the table yet.
@@ -162,8 +167,8 @@ pub(crate) trait Look {
 impl<T: Tables> Look for T {
     fn number(&self, hash: &Hash) -> Result<Option<u64>> {
         let (low, high) = (number_key(hash, 0), number_key(hash, u64::MAX));
-        for entry in self.numbers().range::<&[u8; 16]>(&low..=&high)? {
-            let (_, number) = halves(entry?.0.value());
+        for key in between(self.numbers(), &low, &high)? {
+            let (_, number) = halves(&key);
             if header_hash(&header_bytes(self, number)?) == *hash {
                 return Ok(Some(number));
             }
@@ -203,9 +208,8 @@ impl<T: Tables> Look for T {
 
     fn confirmed(&self, id: &Hash) -> Result<Option<(u64, Bytes)>> {
         let (low, high) = (transaction_key(id, 0, 0), transaction_key(id, u64::MAX, u32::MAX));
-        for entry in self.transactions().range::<&[u8; 20]>(&low..=&high)? {
-            let entry = entry?;
-            let (_, place) = entry.0.value().split_at(8);
+        for key in between(self.transactions(), &low, &high)? {
+            let (_, place) = key.split_at(8);
             let (height, position) = place.split_at(8);
             let height = number_of(height);
             let position = position.try_into().map_or(u32::MAX, u32::from_be_bytes);
@@ -233,9 +237,9 @@ fn header_bytes(tables: &impl Tables, number: u64) -> Result<[u8; HEADER_BYTES]>
 /// A snapshot of what was last committed.
 pub(crate) struct Reading {
     blocks: ReadOnlyTable<u64, &'static [u8]>,
-    numbers: ReadOnlyTable<&'static [u8; 16], ()>,
+    numbers: [ReadOnlyTable<&'static [u8; 16], ()>; 2],
     main: ReadOnlyTable<u64, &'static [u8; 40]>,
-    transactions: ReadOnlyTable<&'static [u8; 20], ()>,
+    transactions: [ReadOnlyTable<&'static [u8; 20], ()>; 2],
     accounts: ReadOnlyTable<&'static [u8; 32], &'static [u8; 16]>,
     side: ReadOnlyTable<u64, (u64, u64, u64, bool)>,
     /// Keeps the snapshot's pages from being used again.
@@ -247,9 +251,9 @@ impl Reading {
         let snapshot = database.begin_read()?;
         Ok(Self {
             blocks: snapshot.open_table(BLOCKS)?,
-            numbers: snapshot.open_table(NUMBERS)?,
+            numbers: [snapshot.open_table(FRESH_NUMBERS)?, snapshot.open_table(NUMBERS)?],
             main: snapshot.open_table(MAIN)?,
-            transactions: snapshot.open_table(TRANSACTIONS)?,
+            transactions: [snapshot.open_table(FRESH_TRANSACTIONS)?, snapshot.open_table(TRANSACTIONS)?],
             accounts: snapshot.open_table(ACCOUNTS)?,
             side: snapshot.open_table(SIDE)?,
             _snapshot: snapshot,
@@ -262,16 +266,16 @@ impl Tables for Reading {
         &self.blocks
     }
 
-    fn numbers(&self) -> &impl ReadableTable<&'static [u8; 16], ()> {
-        &self.numbers
+    fn numbers(&self) -> [&impl ReadableTable<&'static [u8; 16], ()>; 2] {
+        self.numbers.each_ref()
     }
 
     fn main_table(&self) -> &impl ReadableTable<u64, &'static [u8; 40]> {
         &self.main
     }
 
-    fn transactions(&self) -> &impl ReadableTable<&'static [u8; 20], ()> {
-        &self.transactions
+    fn transactions(&self) -> [&impl ReadableTable<&'static [u8; 20], ()>; 2] {
+        self.transactions.each_ref()
     }
 
     fn accounts(&self) -> &impl ReadableTable<&'static [u8; 32], &'static [u8; 16]> {

@@ -1,5 +1,6 @@
 //! Changes the store: everything that one batch writes, until its one commit.
 
+use crate::index::Index;
 use crate::parameters::Network;
 use crate::tables::*;
 use crate::validate::Accounts;
@@ -14,6 +15,11 @@ const CACHED_ACCOUNTS_MAX: usize = 65_536;
 /// Hashes of invalid blocks that are remembered, about 8 MB on disk. Each cost its maker the work of a block; when
 /// the oldest is forgotten, it can be tried and refused once more.
 const INVALID_MAX: u64 = 65_536;
+
+/// Numbers of blocks that wait for their sweep: 60 pages.
+const FRESH_NUMBERS_MAX: u64 = 8_192;
+/// Places of transactions that wait for their sweep: 500 pages, and a sweep of a tenth of a second.
+const FRESH_TRANSACTIONS_MAX: u64 = 65_536;
 
 /// Numbers that a batch moves on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,9 +57,9 @@ impl Counters {
 pub(crate) struct Writing<'t> {
     meta: Table<'t, &'static str, &'static [u8]>,
     blocks: Table<'t, u64, &'static [u8]>,
-    numbers: Table<'t, &'static [u8; 16], ()>,
+    numbers: Index<'t, 16>,
     main: Table<'t, u64, &'static [u8; 40]>,
-    transactions: Table<'t, &'static [u8; 20], ()>,
+    transactions: Index<'t, 20>,
     accounts: Table<'t, &'static [u8; 32], &'static [u8; 16]>,
     pub(crate) side: Table<'t, u64, (u64, u64, u64, bool)>,
     pub(crate) leaves: Table<'t, (u64, u64), ()>,
@@ -78,9 +84,17 @@ impl<'t> Writing<'t> {
         let saved = meta.get(Counters::NAME)?.map_or_else(Counters::default, |row| Counters::decode(row.value()));
         Ok(Self {
             blocks: transaction.open_table(BLOCKS)?,
-            numbers: transaction.open_table(NUMBERS)?,
+            numbers: Index::new(
+                transaction.open_table(FRESH_NUMBERS)?,
+                transaction.open_table(NUMBERS)?,
+                FRESH_NUMBERS_MAX,
+            ),
             main: transaction.open_table(MAIN)?,
-            transactions: transaction.open_table(TRANSACTIONS)?,
+            transactions: Index::new(
+                transaction.open_table(FRESH_TRANSACTIONS)?,
+                transaction.open_table(TRANSACTIONS)?,
+                FRESH_TRANSACTIONS_MAX,
+            ),
             accounts: transaction.open_table(ACCOUNTS)?,
             side: transaction.open_table(SIDE)?,
             leaves: transaction.open_table(LEAVES)?,
@@ -121,7 +135,7 @@ impl<'t> Writing<'t> {
         let number = self.counters.number;
         self.counters.number += 1;
         self.blocks.insert(number, bytes)?;
-        self.numbers.insert(&number_key(hash, number), ())?;
+        self.numbers.insert(&number_key(hash, number))?;
         self.changed = true;
         Ok(number)
     }
@@ -138,7 +152,7 @@ impl<'t> Writing<'t> {
     pub(crate) fn append_main(&mut self, height: u64, hash: &Hash, number: u64, ids: &[Hash]) -> Result<()> {
         self.main.insert(height, &main_row(hash, number))?;
         for (id, position) in ids.iter().zip(0..) {
-            self.transactions.insert(&transaction_key(id, height, position), ())?;
+            self.transactions.insert(&transaction_key(id, height, position))?;
         }
         self.changed = true;
         Ok(())
@@ -199,6 +213,8 @@ impl<'t> Writing<'t> {
             return Ok(false);
         }
         self.flush_accounts()?;
+        self.numbers.sweep()?;
+        self.transactions.sweep()?;
         if self.counters != self.saved {
             self.meta.insert(Counters::NAME, self.counters.encode().as_slice())?;
         }
@@ -242,16 +258,16 @@ impl Tables for Writing<'_> {
         &self.blocks
     }
 
-    fn numbers(&self) -> &impl ReadableTable<&'static [u8; 16], ()> {
-        &self.numbers
+    fn numbers(&self) -> [&impl ReadableTable<&'static [u8; 16], ()>; 2] {
+        [&self.numbers.fresh, &self.numbers.settled]
     }
 
     fn main_table(&self) -> &impl ReadableTable<u64, &'static [u8; 40]> {
         &self.main
     }
 
-    fn transactions(&self) -> &impl ReadableTable<&'static [u8; 20], ()> {
-        &self.transactions
+    fn transactions(&self) -> [&impl ReadableTable<&'static [u8; 20], ()>; 2] {
+        [&self.transactions.fresh, &self.transactions.settled]
     }
 
     fn accounts(&self) -> &impl ReadableTable<&'static [u8; 32], &'static [u8; 16]> {

@@ -1,5 +1,16 @@
 //! Tells the ledger's stories through its public door.
 
+mod blocks;
+mod disk;
+mod future;
+mod mempool;
+mod model;
+mod producing;
+mod reading;
+mod reorganisation;
+mod restart;
+mod side;
+mod signatures;
 mod vectors;
 #[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 mod world;

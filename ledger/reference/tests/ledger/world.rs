@@ -7,6 +7,7 @@ use polypeer_ledger_reference::{
     Config, HEADER_BYTES, Header, NetworkParameters, Payment, Reader, Reference, TransactionBytes, Wallet,
     encode_block, merkle_root, transaction_id,
 };
+use std::path::Path;
 use std::time::Duration;
 
 pub(crate) const NETWORK: &[u8; 16] = b"anya-devnet\0\0\0\0\0";
@@ -30,6 +31,18 @@ impl World {
 
     pub(crate) fn open(config: Config) -> Self {
         Self::over(Reference::open(config).unwrap())
+    }
+
+    /// A ledger in memory, with something changed.
+    pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::in_memory(NetworkParameters::anya_devnet());
+        change(&mut config);
+        Self::open(config)
+    }
+
+    /// A ledger on this file.
+    pub(crate) fn on(path: &Path) -> Self {
+        Self::with(|config| config.path = Some(path.to_owned()))
     }
 
     pub(crate) fn over((ledger, reader): (Reference, Reader)) -> Self {
@@ -116,6 +129,32 @@ impl World {
         }
     }
 
+    pub(crate) fn is_missing(&mut self, hash: Hash) -> bool {
+        match self.ask(Request::Missing(vec![hash])) {
+            Answer::Missing(missing) => missing == [hash],
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Takes blocks that must all be accepted.
+    pub(crate) fn take_all<'a>(&mut self, blocks: impl IntoIterator<Item = &'a Bytes>) {
+        for block in blocks {
+            assert_eq!(self.take(block), BlockOutcome::Accepted);
+        }
+    }
+
+    /// A block on the tip with these transactions, taken.
+    pub(crate) fn confirm(&mut self, transactions: &[TransactionBytes]) -> Bytes {
+        let block = Draft::on(&self.tip_block()).with(transactions).mine();
+        assert_eq!(self.take(&block), BlockOutcome::Accepted);
+        block
+    }
+
+    pub(crate) fn tip_block(&mut self) -> Bytes {
+        let tip = self.tip();
+        self.block(BlockKey::Hash(tip.hash)).unwrap()
+    }
+
     pub(crate) fn balance(&self, account: u8) -> u64 {
         self.reader.account(&key(account)).balance
     }
@@ -167,7 +206,7 @@ impl Draft {
             version: 1,
             parent: hash,
             height: header.height + 1,
-            time: header.time + 1_000,
+            time: header.time.saturating_add(1_000),
             root: Hash::ZERO,
             producer: key(3),
             target: TARGET,

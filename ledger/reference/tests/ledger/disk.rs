@@ -1,0 +1,283 @@
+//! Disks that are full, that fail, and that lose what was not synced.
+
+use crate::world::{Draft, World, genesis, hash, key, line, pay};
+use bytes::Bytes;
+use polypeer_engine::Random;
+use polypeer_engine::kit::chain::{
+    Answer, BlockKey, BlockOutcome, Origin, Request, TransactionFault, TransactionOutcome,
+};
+use polypeer_ledger_reference::{Config, NetworkParameters, Reference, transaction_id};
+use redb::StorageBackend;
+use std::io::{Error, ErrorKind, Result};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What was done to a disk.
+#[derive(Clone, Debug)]
+enum Done {
+    Length(u64),
+    Write(u64, Vec<u8>),
+    Sync,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    bytes: Vec<u8>,
+    done: Vec<Done>,
+    /// How many more changes succeed, and how the next one fails.
+    fails: Option<(usize, ErrorKind)>,
+}
+
+impl State {
+    fn change(&mut self, done: Done) -> Result<()> {
+        if let Some((left, kind)) = &mut self.fails {
+            *left = left.checked_sub(1).ok_or_else(|| Error::from(*kind))?;
+        }
+        self.apply(&done);
+        self.done.push(done);
+        Ok(())
+    }
+
+    fn apply(&mut self, done: &Done) {
+        match done {
+            Done::Length(length) => self.bytes.resize(*length as usize, 0),
+            Done::Write(at, data) => {
+                let at = *at as usize;
+                // What a lost change would have made room for.
+                let length = self.bytes.len().max(at + data.len());
+                self.bytes.resize(length, 0);
+                self.bytes[at..at + data.len()].copy_from_slice(data);
+            }
+            Done::Sync => {}
+        }
+    }
+}
+
+/// A disk in memory that does as it is told.
+#[derive(Clone, Debug, Default)]
+struct Disk(Arc<Mutex<State>>);
+
+impl Disk {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().expect("nobody panics with it")
+    }
+
+    /// Lets `left` changes succeed from now on.
+    fn fail_after(&self, left: usize, kind: ErrorKind) {
+        self.state().fails = Some((left, kind));
+    }
+
+    fn heal(&self) {
+        self.state().fails = None;
+    }
+
+    fn world(&self) -> World {
+        let config = Config::in_memory(NetworkParameters::anya_devnet());
+        World::over(Reference::open_with_backend(self.clone(), config).expect("opens"))
+    }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> Result<u64> {
+        Ok(self.state().bytes.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+        let state = self.state();
+        let at = offset as usize;
+        let bytes = state.bytes.get(at..at + out.len()).ok_or(ErrorKind::UnexpectedEof)?;
+        out.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> Result<()> {
+        self.state().change(Done::Length(len))
+    }
+
+    fn sync_data(&self) -> Result<()> {
+        self.state().change(Done::Sync)
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
+        self.state().change(Done::Write(offset, data.to_vec()))
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_blocks_and_keeps_what_was_durable() {
+    let (mut refused, mut came_through) = (0, 0);
+    for left in (0..60).chain([80, 120]) {
+        let disk = Disk::default();
+        let mut world = disk.world();
+        let blocks = line(&genesis(), 30, 1);
+        world.take_all(&blocks[..2]);
+        world.offer(&pay(2, 1, 1, 1, 0), Origin::Peer);
+        disk.fail_after(left, ErrorKind::StorageFull);
+        let mut height = 2;
+        for block in &blocks[2..] {
+            let (outcome, news) = world.take_with_news(block);
+            match outcome {
+                BlockOutcome::Accepted => height += 1,
+                BlockOutcome::NoRoom => {
+                    refused += 1;
+                    assert_eq!(news, [], "nothing is announced");
+                    break;
+                }
+                other => panic!("{other:?} after {left}"),
+            }
+        }
+        assert_eq!(world.tip().height, height, "after {left}");
+        assert_eq!(world.reader.tip().height, height);
+        assert_eq!(world.waiting(), [transaction_id(&pay(2, 1, 1, 1, 0))]);
+        // Space comes back, and half a second later the service resumes where it was.
+        disk.heal();
+        world.pass(Duration::from_millis(500));
+        // The last step of the commit may have failed after its work was done; then that is made sure of, and told.
+        let (_, news) = world.batch(vec![Request::Tip]);
+        if let [Answer::NewTip { tip, block }] = &news[..] {
+            came_through += 1;
+            height += 1;
+            assert_eq!((tip.height, block), (height, &blocks[height as usize - 1]));
+        }
+        assert_eq!(world.tip().height, height);
+        world.take_all(&blocks[height as usize..]);
+        assert!(world.reader.is_sound());
+        drop(world);
+        let mut world = disk.world();
+        assert_eq!(world.tip().hash, hash(&blocks[29]));
+        assert_eq!(world.reader.account(&[1; 32]).balance, 1_500);
+    }
+    assert!(refused > 60 && came_through > 0, "refused {refused}, came through {came_through}");
+}
+
+#[test]
+fn what_reads_goes_on_while_the_disk_is_full() {
+    let disk = Disk::default();
+    let mut world = disk.world();
+    let blocks = line(&genesis(), 3, 1);
+    world.take_all(&blocks[..2]);
+    disk.fail_after(0, ErrorKind::StorageFull);
+    assert_eq!(world.take(&blocks[2]), BlockOutcome::NoRoom);
+    assert!(!world.reader.is_sound());
+    // Whatever of it the closed store still lets through must be right.
+    let served = world.block(BlockKey::Hash(hash(&blocks[1])));
+    assert!(served.is_none_or(|block| block == blocks[1]));
+    assert_eq!(world.tip().hash, hash(&blocks[1]));
+    assert!(matches!(world.take(&blocks[1]), BlockOutcome::Known | BlockOutcome::NoRoom));
+    let outcome = world.offer(&pay(1, 2, 1, 1, 0), Origin::Operator);
+    assert_eq!(outcome, TransactionOutcome::NotNow(TransactionFault::NoRoom), "it could not be stored");
+    let mut wrong = pay(1, 2, 1, 1, 0);
+    wrong[152] ^= 1;
+    assert_eq!(world.offer(&wrong, Origin::Peer), TransactionOutcome::NeverValid(TransactionFault::Signature));
+    let wrong = Draft::on(&blocks[1]).fail_to_mine();
+    assert!(matches!(world.take(&wrong), BlockOutcome::Invalid(_)));
+    disk.heal();
+    world.pass(Duration::from_millis(500));
+    assert_eq!(world.block(BlockKey::Hash(hash(&blocks[1]))), Some(blocks[1].clone()));
+    assert_eq!(world.offer(&pay(1, 2, 1, 1, 0), Origin::Operator), TransactionOutcome::Accepted);
+}
+
+#[test]
+fn a_failed_commit_takes_back_what_the_batch_did_to_the_mempool() {
+    for left in 0..25 {
+        let disk = Disk::default();
+        let mut world = disk.world();
+        let own = pay(1, 2, 1, 1, 0);
+        assert_eq!(world.offer(&own, Origin::Operator), TransactionOutcome::Accepted);
+        world.offer(&pay(3, 2, 1, 1, 0), Origin::Peer);
+        let waiting = world.waiting();
+        let block = Draft::on(&genesis()).with(&[own, pay(3, 2, 1, 1, 0)]).mine();
+        disk.fail_after(left, ErrorKind::StorageFull);
+        let (asked, _) = world.batch(vec![
+            Request::TakeBlock(block.clone()),
+            Request::TakeTransactions {
+                transactions: vec![Bytes::copy_from_slice(&pay(1, 2, 1, 1, 1))],
+                origin: Origin::Operator,
+            },
+        ]);
+        let Answer::BlockTaken { outcome, .. } = asked[0] else { panic!("{asked:?}") };
+        disk.heal();
+        if outcome == BlockOutcome::Accepted {
+            assert!(left > 5);
+            continue;
+        }
+        assert_eq!(outcome, BlockOutcome::NoRoom);
+        let refused = TransactionOutcome::NotNow(TransactionFault::NoRoom);
+        assert!(matches!(&asked[1], Answer::TransactionsTaken(taken) if taken[0].1 == refused), "{asked:?}");
+        world.pass(Duration::from_millis(500));
+        let there = world.waiting();
+        let came_through = world.tip().height == 1;
+        match came_through {
+            true => assert_eq!(there, [transaction_id(&pay(1, 2, 1, 1, 1))]),
+            false => assert_eq!(there, waiting),
+        }
+        let taken = world.take(&block);
+        assert_eq!(taken, if came_through { BlockOutcome::Known } else { BlockOutcome::Accepted });
+        let left = world.waiting();
+        drop(world);
+        assert_eq!(disk.world().waiting(), left);
+    }
+}
+
+#[test]
+fn a_disk_that_breaks_its_word_is_not_trusted_again() {
+    let disk = Disk::default();
+    let mut world = disk.world();
+    let blocks = line(&genesis(), 3, 1);
+    world.take_all(&blocks[..2]);
+    disk.fail_after(0, ErrorKind::Other);
+    assert_eq!(world.take(&blocks[2]), BlockOutcome::NoRoom);
+    disk.heal();
+    world.pass(Duration::from_secs(60));
+    assert_eq!(world.take(&blocks[2]), BlockOutcome::NoRoom);
+    assert_eq!(world.tip().hash, hash(&blocks[1]));
+    assert!(!world.reader.is_sound());
+    drop(world);
+    // A new start reads what the disk really holds.
+    let mut world = disk.world();
+    assert_eq!(world.tip().hash, hash(&blocks[1]));
+    assert_eq!(world.take(&blocks[2]), BlockOutcome::Accepted);
+}
+
+/// What a disk may hold after a crash: everything before the last sync that came before `at`, and any of the changes
+/// between it and `at`.
+fn crash(done: &[Done], at: usize, random: &mut Random) -> Disk {
+    let synced = done[..at].iter().rposition(|done| matches!(done, Done::Sync)).unwrap_or(0);
+    let mut state = State::default();
+    let all = random.below(3) == 0;
+    for (place, done) in done[..at].iter().enumerate() {
+        if place < synced || all || random.below(2) == 0 {
+            state.apply(done);
+        }
+    }
+    Disk(Arc::new(Mutex::new(state)))
+}
+
+#[test]
+fn whatever_a_crash_leaves_has_every_acknowledged_block() {
+    let disk = Disk::default();
+    let mut world = disk.world();
+    let founded = disk.state().done.len();
+    let (ours, theirs) = (line(&genesis(), 6, 1), line(&genesis(), 9, 2));
+    // How many changes had been made when which tip was acknowledged.
+    let mut acknowledged = vec![(founded, world.tip())];
+    for block in ours.iter().chain(&theirs) {
+        world.take_all([block]);
+        acknowledged.push((disk.state().done.len(), world.tip()));
+    }
+    let done = disk.state().done.clone();
+    let mut random = Random::new([3; 32]);
+    for round in 0..400 {
+        let at = founded + random.below(done.len() - founded + 1);
+        let mut after = crash(&done, at, &mut random).world();
+        let last = acknowledged.iter().rposition(|(when, _)| *when <= at).expect("founded");
+        let tip = after.tip();
+        // The crash may have come between a commit and its acknowledgement.
+        let next = acknowledged.get(last + 1).map_or(tip, |(_, tip)| *tip);
+        assert!(tip == acknowledged[last].1 || tip == next, "round {round}, change {at}");
+        let producer = if tip.height > 6 { 2 } else { 1 };
+        assert_eq!(after.reader.account(&[producer; 32]).balance, tip.height * 50);
+        assert_eq!(after.balance(1), 1_000_000_000);
+        assert_eq!(after.reader.account(&key(1)).sequence, 0);
+    }
+}
