@@ -3,8 +3,10 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-/// Slots of the smallest table. A set that nobody uses holds none.
+/// Slots of the smallest table. A map that nobody uses holds none.
 const TABLE_MIN: usize = 16;
+/// No entry here. No tag has its highest bit set, so no slot looks like it.
+const EMPTY: u64 = u64::MAX;
 
 /// A bounded map from identifiers to what is remembered of them. When it is full the oldest entry makes room.
 ///
@@ -16,17 +18,17 @@ pub struct Seen<K, V = ()> {
     secret: u64,
     // Entries in order of arrival; a removed one leaves a gap until it reaches the front.
     ring: VecDeque<Option<(K, V)>>,
-    // The running number of the ring's front.
-    first: u64,
+    // The running number of the ring's front. Numbers wrap; the ring is far shorter than that.
+    first: u32,
     len: usize,
-    // Running number + 1 of the entry, 0 for an empty slot. A power of two, at most half full.
+    // 31 bits of the key's hash, then the entry's running number. A power of two, at most half full.
     table: Vec<u64>,
 }
 
 impl<K: Copy + Eq + AsRef<[u8]>, V> Seen<K, V> {
-    /// An empty map for at most `max` entries, at least one. `secret` comes from the engine's generator.
+    /// An empty map for at most `max` entries, at least one, at most 2^30. `secret` comes from the engine's generator.
     pub fn new(max: usize, secret: u64) -> Self {
-        Self { max: max.max(1), secret, ring: VecDeque::new(), first: 0, len: 0, table: Vec::new() }
+        Self { max: max.clamp(1, 1 << 30), secret, ring: VecDeque::new(), first: 0, len: 0, table: Vec::new() }
     }
 
     /// How many entries there are.
@@ -41,52 +43,55 @@ impl<K: Copy + Eq + AsRef<[u8]>, V> Seen<K, V> {
 
     /// Whether `key` is remembered.
     pub fn contains(&self, key: &K) -> bool {
-        self.find(key).is_some()
+        self.find(key, self.tag(key)).is_some()
     }
 
     /// What is remembered of `key`.
     pub fn get(&self, key: &K) -> Option<&V> {
-        let number = self.table[self.find(key)?] - 1;
-        self.entry(number).map(|(_, value)| value)
+        let slot = self.find(key, self.tag(key))?;
+        self.ring.get(self.at(self.table[slot]))?.as_ref().map(|(_, value)| value)
     }
 
     /// What is remembered of `key`, to change it.
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        let number = self.table[self.find(key)?] - 1;
-        let at = usize::try_from(number - self.first).ok()?;
+        let slot = self.find(key, self.tag(key))?;
+        let at = self.at(self.table[slot]);
         self.ring.get_mut(at)?.as_mut().map(|(_, value)| value)
     }
 
     /// Remembers `key` unless it is remembered already. Whether it is new.
     pub fn insert(&mut self, key: K, value: V) -> bool {
-        if self.contains(&key) {
-            return false;
+        let tag = self.tag(&key);
+        let is_new = self.find(&key, tag).is_none();
+        if is_new {
+            self.push(key, tag, value);
         }
-        // Gaps in the middle count too, so that inserting and removing for ever does not let the ring grow.
-        while self.len >= self.max || self.ring.len() >= 2 * self.max {
-            self.drop_oldest();
-        }
-        if 2 * (self.len + 1) > self.table.len() {
-            self.grow();
-        }
-        let number = self.first + self.ring.len() as u64;
-        self.ring.push_back(Some((key, value)));
-        self.len += 1;
-        self.place(&key, number);
-        true
+        is_new
+    }
+
+    /// What is remembered of `key`, which is remembered with `value()` if it is new; and whether it is new. One
+    /// look-up for both.
+    pub fn get_or_insert_with(&mut self, key: K, value: impl FnOnce() -> V) -> Option<(&mut V, bool)> {
+        let tag = self.tag(&key);
+        let (at, is_new) = match self.find(&key, tag) {
+            Some(slot) => (self.at(self.table[slot]), false),
+            None => {
+                self.push(key, tag, value());
+                (self.ring.len() - 1, true)
+            }
+        };
+        self.ring.get_mut(at)?.as_mut().map(|(_, value)| (value, is_new))
     }
 
     /// Forgets `key`, and gives what was remembered of it.
     pub fn remove(&mut self, key: &K) -> Option<V> {
-        let slot = self.find(key)?;
-        let number = self.table[slot] - 1;
+        let slot = self.find(key, self.tag(key))?;
+        let at = self.at(self.table[slot]);
         self.vacate(slot);
-        let at = usize::try_from(number - self.first).ok()?;
         let entry = self.ring.get_mut(at)?.take();
         self.len -= 1;
         while matches!(self.ring.front(), Some(None)) {
-            self.ring.pop_front();
-            self.first += 1;
+            self.pop_front();
         }
         entry.map(|(_, value)| value)
     }
@@ -96,18 +101,35 @@ impl<K: Copy + Eq + AsRef<[u8]>, V> Seen<K, V> {
         self.ring.iter().flatten().map(|(key, value)| (key, value))
     }
 
-    fn entry(&self, number: u64) -> Option<&(K, V)> {
-        self.ring.get(usize::try_from(number.checked_sub(self.first)?).ok()?)?.as_ref()
+    fn push(&mut self, key: K, tag: u32, value: V) {
+        // Gaps in the middle count too, so that inserting and removing for ever does not let the ring grow.
+        while self.len >= self.max || self.ring.len() >= 2 * self.max {
+            self.drop_oldest();
+        }
+        if 2 * (self.len + 1) > self.table.len() {
+            self.grow();
+        }
+        let number = self.first.wrapping_add(self.ring.len() as u32);
+        self.ring.push_back(Some((key, value)));
+        self.len += 1;
+        self.place(tag, number);
     }
 
-    fn find(&self, key: &K) -> Option<usize> {
+    // The place in the ring of the entry that a slot stands for.
+    fn at(&self, slot: u64) -> usize {
+        (slot as u32).wrapping_sub(self.first) as usize
+    }
+
+    fn find(&self, key: &K, tag: u32) -> Option<usize> {
         if self.table.is_empty() {
             return None;
         }
         let mask = self.table.len() - 1;
-        let mut slot = self.home(key);
-        while self.table[slot] != 0 {
-            if self.entry(self.table[slot] - 1).is_some_and(|(held, _)| held == key) {
+        let mut slot = tag as usize & mask;
+        while self.table[slot] != EMPTY {
+            let held = self.table[slot];
+            let is_it = || matches!(self.ring.get(self.at(held)), Some(Some((other, _))) if other == key);
+            if (held >> 32) as u32 == tag && is_it() {
                 return Some(slot);
             }
             slot = (slot + 1) & mask;
@@ -115,62 +137,66 @@ impl<K: Copy + Eq + AsRef<[u8]>, V> Seen<K, V> {
         None
     }
 
-    fn place(&mut self, key: &K, number: u64) {
+    fn place(&mut self, tag: u32, number: u32) {
         let mask = self.table.len() - 1;
-        let mut slot = self.home(key);
-        while self.table[slot] != 0 {
+        let mut slot = tag as usize & mask;
+        while self.table[slot] != EMPTY {
             slot = (slot + 1) & mask;
         }
-        self.table[slot] = number + 1;
+        self.table[slot] = u64::from(tag) << 32 | u64::from(number);
     }
 
     // Empties a slot and moves back what was pushed past it, so that no probe stops short.
     fn vacate(&mut self, slot: usize) {
         let mask = self.table.len() - 1;
         let (mut hole, mut next) = (slot, (slot + 1) & mask);
-        while self.table[next] != 0 {
-            let home = self.entry(self.table[next] - 1).map_or(next, |(key, _)| self.home(key));
+        while self.table[next] != EMPTY {
+            let home = (self.table[next] >> 32) as usize & mask;
             if next.wrapping_sub(home) & mask >= next.wrapping_sub(hole) & mask {
                 self.table[hole] = self.table[next];
                 hole = next;
             }
             next = (next + 1) & mask;
         }
-        self.table[hole] = 0;
+        self.table[hole] = EMPTY;
     }
 
     fn drop_oldest(&mut self) {
         if let Some(Some((key, _))) = self.ring.front() {
-            let key = *key;
-            if let Some(slot) = self.find(&key) {
+            if let Some(slot) = self.find(key, self.tag(key)) {
                 self.vacate(slot);
             }
             self.len -= 1;
         }
+        self.pop_front();
+    }
+
+    fn pop_front(&mut self) {
         self.ring.pop_front();
-        self.first += 1;
+        self.first = self.first.wrapping_add(1);
     }
 
     fn grow(&mut self) {
         let slots = (self.table.len() * 2).max(TABLE_MIN);
-        self.table.clear();
-        self.table.resize(slots, 0);
-        for at in 0..self.ring.len() {
-            if let Some(Some((key, _))) = self.ring.get(at) {
-                let key = *key;
-                self.place(&key, self.first + at as u64);
-            }
+        let before = core::mem::replace(&mut self.table, alloc::vec![EMPTY; slots]);
+        for slot in before.into_iter().filter(|slot| *slot != EMPTY) {
+            self.place((slot >> 32) as u32, slot as u32);
         }
     }
 
-    fn home(&self, key: &K) -> usize {
+    // 31 bits that only who knows the secret can foresee.
+    fn tag(&self, key: &K) -> u32 {
         let mut hash = self.secret;
-        for word in key.as_ref().chunks(8) {
-            let mut bytes = [0; 8];
-            bytes[..word.len()].copy_from_slice(word);
-            hash = fold(hash ^ u64::from_le_bytes(bytes));
+        let (words, rest) = key.as_ref().as_chunks::<8>();
+        for word in words {
+            hash = fold(hash ^ u64::from_le_bytes(*word));
         }
-        hash as usize & (self.table.len() - 1)
+        if !rest.is_empty() {
+            let mut word = [0; 8];
+            word[..rest.len()].copy_from_slice(rest);
+            hash = fold(hash ^ u64::from_le_bytes(word));
+        }
+        (hash >> 33) as u32
     }
 }
 
@@ -238,5 +264,28 @@ mod tests {
             seen.remove(&id(number));
         }
         assert!(seen.ring.len() <= 20 && seen.table.len() <= 64);
+    }
+
+    #[test]
+    fn running_numbers_wrap() {
+        let mut seen = Seen::new(100, 5);
+        seen.first = u32::MAX - 50;
+        for number in 0..1_000 {
+            seen.insert(id(number), number);
+            assert_eq!(seen.get(&id(number)), Some(&number));
+            assert_eq!(seen.get(&id(number.saturating_sub(99))), Some(&number.saturating_sub(99)));
+        }
+        assert_eq!(seen.iter().map(|(_, value)| *value).collect::<Vec<_>>(), (900..1_000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn looking_up_and_inserting_are_one() {
+        let mut seen = Seen::new(2, 5);
+        assert_eq!(seen.get_or_insert_with(id(1), || 10), Some((&mut 10, true)));
+        assert_eq!(seen.get_or_insert_with(id(1), || 11), Some((&mut 10, false)));
+        seen.insert(id(2), 20);
+        seen.insert(id(3), 30);
+        assert_eq!(seen.get_or_insert_with(id(1), || 12), Some((&mut 12, true)));
+        assert!(!seen.contains(&id(2)));
     }
 }

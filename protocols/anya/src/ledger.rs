@@ -2,7 +2,7 @@
 
 use crate::relay::Arrival;
 use crate::{Anya, Cx};
-use alloc::collections::BTreeMap;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use polypeer_engine::kit::chain::{Answer, ChainFormat, Hash, Head, Request, Tip};
@@ -49,23 +49,43 @@ pub(crate) struct Submitted {
     pub is_fed: bool,
 }
 
-/// The questions that are open. The ledger answers each, so there are as many as the rooms allow themselves.
+/// The questions that are open, by their tickets, which run on. The ledger answers in order, so this is a queue, as
+/// long as the rooms allow themselves.
 #[derive(Debug, Default)]
 pub(crate) struct Desk {
-    asked: BTreeMap<Ticket, Asked>,
+    first: u64,
+    asked: VecDeque<Option<Asked>>,
 }
 
 impl Desk {
     /// Puts a question, and remembers why.
     pub(crate) fn ask<F: ChainFormat>(&mut self, cx: &mut Cx<'_, F>, request: Request, why: Asked) {
-        self.asked.insert(cx.ask(request), why);
+        let Ticket(ticket) = cx.ask(request);
+        if self.asked.is_empty() {
+            self.first = ticket;
+        }
+        // Tickets between are of questions that are not answered.
+        while self.first + (self.asked.len() as u64) < ticket {
+            self.asked.push_back(None);
+        }
+        self.asked.push_back(Some(why));
+    }
+
+    fn take(&mut self, Ticket(ticket): Ticket) -> Option<Asked> {
+        let at = usize::try_from(ticket.checked_sub(self.first)?).ok()?;
+        let asked = self.asked.get_mut(at)?.take();
+        while matches!(self.asked.front(), Some(None)) {
+            self.asked.pop_front();
+            self.first += 1;
+        }
+        asked
     }
 }
 
 impl<F: ChainFormat> Anya<F> {
     /// Sends an answer to the room that asked. An answer of another kind than was asked for is dropped.
     pub(crate) fn answered(&mut self, cx: &mut Cx<'_, F>, ticket: Option<Ticket>, answer: Answer) {
-        let asked = ticket.and_then(|ticket| self.desk.asked.remove(&ticket));
+        let asked = ticket.and_then(|ticket| self.desk.take(ticket));
         match (asked, answer) {
             (Some(Asked::Transaction(arrival)), Answer::TransactionsTaken(outcomes)) => {
                 self.transaction_taken(cx, arrival, outcomes.first().map(|(_, outcome)| *outcome));

@@ -109,18 +109,16 @@ impl Relay {
 
     /// A peer sent this block. Whether it was taken before.
     pub(crate) fn heard_block(&mut self, hash: Hash, from: ConnectionId) -> bool {
-        if let Some(trace) = self.blocks.get_mut(&hash) {
+        let Some((trace, is_new)) = self.blocks.get_or_insert_with(hash, || Trace::new(Some(from))) else { return false };
+        if !is_new {
             trace.note(from);
-            return trace.taken.is_some();
         }
-        self.blocks.insert(hash, Trace::new(Some(from)));
-        false
+        trace.taken.is_some()
     }
 
     /// The ledger took a block.
     pub(crate) fn block_taken(&mut self, hash: Hash, now: Time) {
-        self.blocks.insert(hash, Trace::new(None));
-        if let Some(trace) = self.blocks.get_mut(&hash) {
+        if let Some((trace, _)) = self.blocks.get_or_insert_with(hash, || Trace::new(None)) {
             trace.taken = Some(now);
         }
     }
@@ -139,10 +137,12 @@ impl Relay {
 
     // A peer sent this transaction. Whether the ledger is to judge it.
     fn heard_transaction(&mut self, id: Hash, from: ConnectionId, now: Time) -> bool {
-        let Some(trace) = self.transactions.get_mut(&id) else {
-            self.transactions.insert(id, Trace::new(Some(from)));
-            return true;
+        let Some((trace, is_new)) = self.transactions.get_or_insert_with(id, || Trace::new(Some(from))) else {
+            return false;
         };
+        if is_new {
+            return true;
+        }
         let is_fresh = trace.taken.is_none_or(|taken| now.since(taken) < TAKEN_FOR);
         // Whoever was ready when it was sent to all has it anyway.
         if trace.sent == 0 || self.ready.get(&from).is_none_or(|number| *number > trace.sent) {
@@ -245,8 +245,7 @@ impl<F: ChainFormat> Anya<F> {
     /// A transaction is new to the mempool: everyone gets it.
     pub(crate) fn relay_transaction(&mut self, cx: &mut Cx<'_, F>, id: Hash, frame: &Bytes) {
         let Relay { ready, newest, transactions, .. } = &mut self.relay;
-        transactions.insert(id, Trace::new(None));
-        if let Some(trace) = transactions.get_mut(&id) {
+        if let Some((trace, _)) = transactions.get_or_insert_with(id, || Trace::new(None)) {
             trace.taken = Some(cx.time());
             send_to_all(cx, ready, *newest, trace, frame);
         }
@@ -278,8 +277,7 @@ impl<F: ChainFormat> Anya<F> {
         let Some((hash, block)) = self.relay.tip_held.take() else { return };
         let frame = wire::frame(Kind::Block, &block);
         let Relay { ready, newest, blocks, .. } = &mut self.relay;
-        blocks.insert(hash, Trace::new(None));
-        if let Some(trace) = blocks.get_mut(&hash) {
+        if let Some((trace, _)) = blocks.get_or_insert_with(hash, || Trace::new(None)) {
             trace.taken = Some(cx.time());
             send_to_all(cx, ready, *newest, trace, &frame);
         }
@@ -306,8 +304,7 @@ impl<F: ChainFormat> Anya<F> {
                 None => return,
             },
         };
-        traces.insert(id, Trace::new(None));
-        if let Some(trace) = traces.get_mut(&id) {
+        if let Some((trace, _)) = traces.get_or_insert_with(id, || Trace::new(None)) {
             trace.taken.get_or_insert(now);
             send_to_all(cx, ready, *newest, trace, &frame);
         }

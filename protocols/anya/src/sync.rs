@@ -24,6 +24,7 @@ use crate::misbehavior::Misbehavior;
 use crate::orphans::{Account, Orphans, Stage};
 use crate::wire::{self, HEADER_BYTES, Kind};
 use crate::{Alarm, Anya, Config, Cx, Open};
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -182,7 +183,7 @@ impl<F: ChainFormat> Anya<F> {
         };
         if let Some(source) = self.sync.sources.get_mut(&from) {
             let waypoints = if claimed.work > work { info.waypoints } else { Vec::new() };
-            source.claim = Some(Claim::new(claimed, waypoints));
+            source.claim = Some(Box::new(Claim::new(claimed, waypoints)));
         }
         self.desk.ask(cx, Request::Missing(hashes), Asked::Missing(from));
         Some(())
@@ -274,7 +275,7 @@ impl<F: ChainFormat> Anya<F> {
             .sync
             .sources
             .iter()
-            .filter(|(_, source)| source.claim.as_ref().is_some_and(is_done))
+            .filter(|(_, source)| source.claim.as_deref().is_some_and(is_done))
             .map(|(connection, claim)| (*connection, claim.claim.as_ref().is_some_and(|c| c.claimed.tip == tip.hash)))
             .collect();
         for (connection, is_ours) in done {
@@ -520,7 +521,7 @@ impl<F: ChainFormat> Anya<F> {
             .sync
             .sources
             .iter()
-            .filter(|(_, source)| source.claim.as_ref().is_some_and(leads_nowhere))
+            .filter(|(_, source)| source.claim.as_deref().is_some_and(leads_nowhere))
             .map(|(connection, _)| *connection)
             .collect();
         for connection in concerned {

@@ -57,7 +57,7 @@ impl Want {
             self.gaps.iter().any(|key| claim.covers(key)) || self.is_again && claim.claimed.height >= self.height
         };
         !self.tried.contains(&connection)
-            && (self.peers.contains(&connection) || source.claim.as_ref().is_some_and(claims))
+            && (self.peers.contains(&connection) || source.claim.as_deref().is_some_and(claims))
     }
 }
 

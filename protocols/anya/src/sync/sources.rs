@@ -1,6 +1,7 @@
 //! Keeps what each peer claims and what it was asked for.
 
 use crate::wire::{Claimed, Waypoint};
+use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -90,7 +91,7 @@ pub(crate) enum InfoState {
 #[derive(Debug)]
 pub(crate) struct Source {
     /// Its chain, while it has more work than ours and was not disproved.
-    pub claim: Option<Claim>,
+    pub claim: Option<Box<Claim>>,
     /// Requests without an answer, oldest first: answers come in this order.
     pub asks: VecDeque<Ask>,
     /// Blocks that it could be asked for, lowest first.
