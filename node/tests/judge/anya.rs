@@ -318,7 +318,7 @@ impl Peer {
             let mut piece = [0; 65536];
             match self.stream.read(&mut piece) {
                 Ok(0) if self.unread.is_empty() => return Heard::Closed,
-                Ok(0) => panic!("the node closed within a frame"),
+                Ok(0) => return Heard::Broken, // Within a frame.
                 Ok(length) => self.unread.extend(&piece[..length]),
                 Err(fault) if matches!(fault.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
                 Err(_) => return Heard::Broken,

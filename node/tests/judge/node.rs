@@ -38,8 +38,9 @@ impl Node {
         let log = fs::File::create(folder.path().join("log")).expect("a log");
         let mut process = Command::new(env!("CARGO_BIN_EXE_polypeer"));
         process.args([command, "--network", network, "--listen", &address.to_string(), "--api", &api.to_string()]);
+        process.args(["--metrics", &metrics.to_string()]);
         if command == "run" {
-            process.args(["--metrics", &metrics.to_string(), "--no-dns-seed"]);
+            process.arg("--no-dns-seed");
         }
         process.arg("--data-dir").arg(folder.path().join("data")).arg("--config").arg(&config).args(arguments);
         process.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
