@@ -14,7 +14,7 @@ const COPY_BELOW: usize = 4 << 10;
 pub(crate) const PIECE_BYTES: usize = 64 << 10;
 /// A frame that stays in a queue may be a slice of a large read buffer, which it would keep alive. Below this it is
 /// copied out once the socket has blocked.
-const COPY_OUT_BELOW: usize = 32 << 10;
+const COPY_OUT_BELOW: usize = 64 << 10;
 /// Pieces in one vectored write.
 const SLICES_MAX: usize = 64;
 /// Buffers kept for reuse by all queues of a thread, 64 KiB each at most.

@@ -5,7 +5,7 @@
 
 use crate::connection::Connection;
 use crate::host::{EFFECTS_MAX, Host, step};
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use polypeer_engine::{
     BadFrame, ChannelId, ConnectionId, DisconnectCause, Effect, Engine, Framed, Framer, Now, P2pAction, Phase, Protocol,
 };
@@ -15,9 +15,11 @@ use std::task::{Context, Poll};
 use tokio::io::AsyncReadExt;
 
 /// The shared buffer: large enough that a read's fixed cost does not show, small enough for the cache.
-const READ_BYTES: usize = 64 << 10;
+const READ_BYTES: usize = 256 << 10;
 /// With less room than this the buffer is wound back before the next read.
 const READ_BYTES_MIN: usize = 16 << 10;
+/// A connection's own buffer is at most so much larger than twice what is in it.
+const SPARE_BYTES: usize = 64 << 10;
 /// What is left of a frame and longer than this is read on in the connection's own buffer.
 const OWN_BYTES: usize = 8 << 10;
 /// The most that a connection's own buffer grows by at one time.
@@ -75,7 +77,7 @@ impl<P: Protocol> Host<P> {
             }
         }
         let mut buffer = if connection.partial.len() > OWN_BYTES {
-            ReadBuffer { bytes: std::mem::take(&mut connection.partial), allocated: connection.allocated }
+            ReadBuffer { bytes: std::mem::take(&mut connection.partial), allocated: connection.allocated, is_own: true }
         } else {
             let mut scratch = std::mem::take(&mut self.scratch);
             scratch.bytes.extend_from_slice(&connection.partial);
@@ -179,10 +181,11 @@ impl<P: Protocol> Host<P> {
 
     // Leaves this connection with no more than it needs, and the shared buffer empty for the next one.
     fn put_away(&mut self, id: ConnectionId, mut buffer: ReadBuffer, has_cut: bool) {
+        let is_shared = !buffer.is_own;
         if let Some(connection) = self.connections.get_mut(&id) {
             let held = buffer.bytes.len();
             if connection.is_heard() {
-                if held > OWN_BYTES && buffer.allocated <= 2 * held + READ_BYTES {
+                if held > OWN_BYTES && buffer.allocated <= 2 * held + SPARE_BYTES {
                     connection.allocated = buffer.allocated;
                     connection.partial = std::mem::take(&mut buffer).bytes;
                 } else if held > 0 {
@@ -195,7 +198,7 @@ impl<P: Protocol> Host<P> {
             }
         }
         self.charge(id);
-        if buffer.allocated > 0 && buffer.allocated <= 2 * READ_BYTES {
+        if is_shared && buffer.allocated <= 2 * READ_BYTES {
             buffer.bytes.clear();
             self.scratch = buffer;
         }
@@ -257,37 +260,40 @@ impl<P: Protocol> Cutter<'_, P> {
         buffer: &mut BytesMut,
         frames_left: &mut u32,
     ) -> Cut {
-        let is_settled = connection.phase >= self.last_phase;
-        loop {
+        // Until its last phase a channel is cut one frame at a time: each may change the rules for the next.
+        let effects_max = if connection.phase >= self.last_phase { EFFECTS_MAX } else { 0 };
+        let mut cut = Cut::Effects;
+        let mut is_first = true;
+        let mut next = |effects: usize| {
+            if !std::mem::take(&mut is_first) && effects >= effects_max {
+                return None;
+            }
             if *frames_left == 0 {
-                return Cut::Over;
+                cut = Cut::Over;
+                return None;
             }
             match connection.framer.next(connection.phase, buffer) {
-                Framed::More => return Cut::More,
-                Framed::Bad(bad) => {
-                    *frames_left -= 1;
-                    return Cut::Bad(bad);
-                }
                 Framed::Frame(frame) => {
                     *frames_left -= 1;
                     connection.received_frame();
-                    self.hand_over(id, frame);
-                    if !is_settled || self.effects.len() >= EFFECTS_MAX {
-                        return Cut::Effects;
-                    }
+                    return Some(frame);
+                }
+                Framed::More => cut = Cut::More,
+                Framed::Bad(bad) => {
+                    *frames_left -= 1;
+                    cut = Cut::Bad(bad);
                 }
             }
-        }
-    }
-
-    fn hand_over(&mut self, id: ConnectionId, frame: Bytes) {
+            None
+        };
         let channel = ChannelId::ONLY;
         if self.recorder.is_none() {
-            self.engine.receive(self.now, id, channel, frame, self.effects);
-        } else {
+            self.engine.receive(self.now, id, channel, self.effects, next);
+        } else if let Some(frame) = next(self.effects.len()) {
             let action = P2pAction::MessageReceived { connection: id, channel, frame };
             step(self.engine, self.recorder, self.now, action, self.effects);
         }
+        cut
     }
 }
 
@@ -301,16 +307,19 @@ fn receive<F>(connection: &mut Connection<F>, buffer: &mut BytesMut, cx: &mut Co
 pub(crate) struct ReadBuffer {
     bytes: BytesMut,
     allocated: usize,
+    // A connection's own, not the shared one.
+    is_own: bool,
 }
 
 impl ReadBuffer {
-    // Winds the buffer back, or lets it grow to twice what is in it.
+    // Winds the buffer back, or lets it grow to twice what is in it and a little.
     fn make_room(&mut self) {
         let held = self.bytes.len();
-        if self.bytes.capacity() - held < READ_BYTES_MIN {
-            let more = if held < READ_BYTES { READ_BYTES - held } else { held.min(GROW_BYTES_MAX) };
-            self.bytes.reserve(more.max(READ_BYTES_MIN));
-            self.allocated = self.allocated.max(self.bytes.capacity());
+        if self.bytes.capacity() - held >= READ_BYTES_MIN {
+            return;
         }
+        let grown = held.min(GROW_BYTES_MAX) + SPARE_BYTES;
+        self.bytes.reserve(if self.is_own { grown } else { grown.max(READ_BYTES.saturating_sub(held)) });
+        self.allocated = self.allocated.max(self.bytes.capacity());
     }
 }

@@ -190,7 +190,8 @@ impl<P: Protocol> Engine<P> {
     pub fn step(&mut self, now: Now, action: P2pAction<P::Answer>, effects: &mut Vec<Effect<P::Request>>) {
         match action {
             P2pAction::MessageReceived { connection, channel, frame } => {
-                return self.receive(now, connection, channel, frame, effects);
+                let mut frame = Some(frame);
+                return self.receive(now, connection, channel, effects, |_| frame.take());
             }
             P2pAction::Writable { connection, channel } => {
                 self.state.channels.writable(connection, channel);
@@ -238,20 +239,40 @@ impl<P: Protocol> Engine<P> {
         self.settle(now, effects);
     }
 
-    /// Takes a whole frame: what [`Engine::step`] does with a [`P2pAction::MessageReceived`]. It is the hottest way
-    /// in, and a host that does not write actions down spares itself the move into one and out of it.
+    /// Takes whole frames of one connection, one after another: what an [`Engine::step`] with a
+    /// [`P2pAction::MessageReceived`] for each does. It is the hottest way in, and a host that does not write actions
+    /// down spares itself moving each frame into an action, and its peer out of the table and back.
+    ///
+    /// `next` is told how many effects wait and gives the next frame, or nothing when it wants to go on elsewhere. The
+    /// run also ends when a connection leaves the table.
     pub fn receive(
         &mut self,
         now: Now,
         connection: ConnectionId,
         channel: ChannelId,
-        frame: Bytes,
         effects: &mut Vec<Effect<P::Request>>,
+        mut next: impl FnMut(usize) -> Option<Bytes>,
     ) {
+        let Some(first) = next(effects.len()) else { return };
         let peer = self.state.peers.get_mut(&connection).and_then(|state| state.received(now.monotonic));
-        self.handle(now, effects, connection, peer, |protocol, cx, peer| {
-            protocol.on_frame(cx, connection, peer, channel, frame)
+        let mut frames = 0;
+        self.handle(now, effects, connection, peer, |protocol, cx, mut peer| {
+            let mut frame = first;
+            loop {
+                peer = protocol.on_frame(cx, connection, peer, channel, frame)?;
+                if !cx.state.departed.is_empty() {
+                    return Ok(peer);
+                }
+                match next(cx.effects.len()) {
+                    Some(another) => frame = another,
+                    None => return Ok(peer),
+                }
+                frames += 1;
+            }
         });
+        if let Some(state) = self.state.peers.get_mut(&connection) {
+            state.frames_received += frames;
+        }
         self.settle(now, effects);
     }
 
