@@ -75,9 +75,9 @@ impl Client {
         let address = address.trim_end_matches('/');
         let base = if address.starts_with("http://") { address.to_owned() } else { format!("http://{address}") };
         let file = place.token_file.clone().or_else(|| Some(folder?.join(TOKEN)));
-        let token = file.ok_or_else(|| "no data folder".to_owned()).and_then(|file| {
-            read_line(&file).map_err(|error| format!("cannot read {}: {error}", file.display()))
-        });
+        let token = file
+            .ok_or_else(|| "no data folder".to_owned())
+            .and_then(|file| read_line(&file).map_err(|error| format!("cannot read {}: {error}", file.display())));
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)

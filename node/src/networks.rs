@@ -4,23 +4,26 @@
 
 mod anya;
 mod chain;
-// mod hello;
+mod hello;
+mod holdings;
+mod hosted;
 mod running;
 mod shown;
+mod tracker;
 mod watched;
 
 pub use running::{About, Later, Meters, Order, Refused, RunningNetwork, Stopped, Which};
 pub use shown::happened;
 pub use watched::{Arrival, Arrivals};
 
+use crate::config::{Config, Key, NetworkSection};
 use crate::event_log::EventLog;
-use crate::config::{Key, NetworkSection, Section};
 use polypeer_driver::Budget;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Every network that this program speaks.
-pub static ENTRIES: &[Entry] = &[anya::ENTRY];
+pub static ENTRIES: &[Entry] = &[anya::ENTRY, hello::ENTRY];
 
 /// One protocol and its preset networks.
 #[derive(Debug)]
@@ -37,9 +40,14 @@ pub struct Entry {
     pub presets: &'static [Preset],
     /// Starts one: it listens when this returns.
     pub start: fn(&Launch<'_>) -> anyhow::Result<Arc<dyn RunningNetwork>>,
-    /// Runs a recording through a new engine.
-    pub replay: fn(&Path) -> Result<polypeer_driver::Replayed, polypeer_driver::ReplayError>,
+    /// Starts its tracker, where the protocol has one.
+    pub tracker: Option<fn(&Launch<'_>) -> anyhow::Result<Arc<dyn RunningNetwork>>>,
+    /// Run a recording through a new engine: one for each protocol that it has, the tracker's is another.
+    pub replay: &'static [Replay],
 }
+
+/// Runs a recording through a new engine.
+pub type Replay = fn(&Path) -> Result<polypeer_driver::Replayed, polypeer_driver::ReplayError>;
 
 /// A network that is built in.
 #[derive(Debug)]
@@ -58,8 +66,8 @@ pub struct Launch<'a> {
     pub base_name: &'a str,
     /// Its section, and what runs it.
     pub network: &'a NetworkSection,
-    /// `[limits]`.
-    pub limits: &'a Section,
+    /// The whole configuration.
+    pub config: &'a Config,
     /// Where it keeps things; in memory when there is none.
     pub folder: Option<PathBuf>,
     /// The key that its blocks are made with; nothing when it makes none.

@@ -77,10 +77,10 @@ impl Purses {
         purse.next = purse.next.max(count);
     }
 
-    /// Starts over from what is in the chain: what was sent may have been dropped.
-    pub(crate) fn restart(&mut self, purse: usize, count: u64) {
+    /// Starts over: so many are in the chain, and `next` is the first sequence that is free.
+    pub(crate) fn restart(&mut self, purse: usize, count: u64, next: u64) {
         let purse = &mut self.purses[purse];
-        (purse.confirmed, purse.next) = (count, count);
+        (purse.confirmed, purse.next) = (count, next.max(count));
     }
 }
 
@@ -126,8 +126,8 @@ mod tests {
         let drafts = [purses.draft().unwrap(), purses.draft().unwrap()];
         let sequences = drafts.map(|draft| (draft.purse, draft.bytes[88]));
         assert_eq!(sequences, [(1, 1), (0, 8)]);
-        purses.restart(0, 7);
-        purses.restart(1, 0);
+        purses.restart(0, 7, 7);
+        purses.restart(1, 0, 0);
         assert_eq!(purses.draft().unwrap().bytes[88], 0);
     }
 }

@@ -35,6 +35,9 @@ pub struct Network {
     pub peers: PeerCount,
     /// How many transactions wait.
     pub mempool: u64,
+    /// A tracker's members; not there for a node.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub members: Option<u64>,
 }
 
 /// How many peers there are.
@@ -132,7 +135,7 @@ pub struct Transaction {
 }
 
 /// The transactions that wait.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Mempool {
     /// How many there are.
     pub count: u64,

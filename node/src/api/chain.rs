@@ -11,9 +11,9 @@ use utoipa::ToSchema;
 /// A transaction to send.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct NewTransaction {
+pub(super) struct NewTransaction {
     /// Its bytes in hex.
-    pub hex: String,
+    hex: String,
 }
 
 /// A transaction that the ledger has.
@@ -34,10 +34,7 @@ pub struct Taken {
     ),
     responses((status = 200, body = view::Block), (status = 400, body = Problem), (status = 404, body = Problem))
 )]
-pub(super) async fn block(
-    node: Shared,
-    In((name, block)): In<(String, String)>,
-) -> Result<Json<view::Block>, Problem> {
+pub(super) async fn block(node: Shared, In((name, block)): In<(String, String)>) -> Result<Json<view::Block>, Problem> {
     let network = node.network(&name)?;
     let which = which(&block).ok_or_else(|| Problem::bad_request("a block is a hash in hex, a height, or `tip`"))?;
     let found = network.block(which).await?;
@@ -118,7 +115,8 @@ pub(super) async fn account(
 ) -> Result<Json<view::Account>, Problem> {
     let network = node.network(&name)?;
     let key = bytes32(&key).ok_or_else(|| Problem::bad_request("a key is 64 hex digits"))?;
-    Ok(Json(network.account(key).await?))
+    let found = network.account(key).await?;
+    found.map(Json).ok_or_else(|| Problem::not_found(format!("{name} has no accounts")))
 }
 
 fn which(text: &str) -> Option<Which> {

@@ -14,8 +14,8 @@ mod token;
 pub use chain::Taken;
 pub use problem::Problem;
 pub use server::{Server, serve};
-pub use token::Token;
 use token::Scheme;
+pub use token::Token;
 
 use crate::event_log::EventLog;
 use crate::networks::RunningNetwork;

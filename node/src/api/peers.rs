@@ -22,17 +22,17 @@ const BAN_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// A peer to keep connected.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct NewPeer {
+pub(super) struct NewPeer {
     /// `HOST:PORT`, an address or a name.
-    pub address: String,
+    address: String,
 }
 
 /// How long to refuse an IP address.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct NewBan {
+pub(super) struct NewBan {
     /// Seconds; a day when it is left out.
-    pub duration: Option<u64>,
+    duration: Option<u64>,
 }
 
 /// A part of a listing.
@@ -241,10 +241,7 @@ pub(super) async fn unban(node: Shared, In((name, address)): In<(String, String)
     ),
     responses((status = 200, body = Vec<view::Why>), (status = 400, body = Problem), (status = 404, body = Problem))
 )]
-pub(super) async fn why(
-    node: Shared,
-    In((name, peer)): In<(String, String)>,
-) -> Result<Json<Vec<view::Why>>, Problem> {
+pub(super) async fn why(node: Shared, In((name, peer)): In<(String, String)>) -> Result<Json<Vec<view::Why>>, Problem> {
     let network = node.network(&name)?;
     let about = if let Ok(number) = peer.parse() {
         About::Connection(ConnectionId::from_u64(number))

@@ -1,5 +1,6 @@
 //! Says what went wrong with a request: RFC 9457 problem documents.
 
+use super::BODY_BYTES_MAX;
 use crate::networks::{Refused, Stopped};
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
@@ -9,7 +10,12 @@ use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use tokio::time::timeout;
 use utoipa::ToSchema;
+
+/// A request's body must have come within this.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A problem document, `application/problem+json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -143,10 +149,26 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let bytes = Bytes::from_request(request, state).await?;
-        let parsed = serde_json::from_slice(&bytes);
-        parsed.map(Self).map_err(|error| Problem::bad_request(format!("the body is not what belongs here: {error}")))
+        parse(&whole(request, state).await?).map(Self)
     }
+}
+
+// The whole body. One that says that it is too long is refused before it comes, one that drips when it took too long.
+async fn whole<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    if announced.and_then(|length| length.parse::<u64>().ok()).is_some_and(|length| length > BODY_BYTES_MAX as u64) {
+        let detail = format!("a body has at most {BODY_BYTES_MAX} bytes");
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
+    }
+    match timeout(BODY_TIMEOUT, Bytes::from_request(request, state)).await {
+        Ok(bytes) => Ok(bytes?),
+        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Problem> {
+    let parsed = serde_json::from_slice(bytes);
+    parsed.map_err(|error| Problem::bad_request(format!("the body is not what belongs here: {error}")))
 }
 
 /// A JSON body that may be left out.
@@ -156,13 +178,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for MaybeBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let bytes = Bytes::from_request(request, state).await?;
-        if bytes.is_empty() {
-            return Ok(Self(None));
-        }
-        let parsed = serde_json::from_slice(&bytes);
-        parsed.map(|body| Self(Some(body))).map_err(|error| {
-            Problem::bad_request(format!("the body is not what belongs here: {error}"))
-        })
+        let bytes = whole(request, state).await?;
+        if bytes.is_empty() { Ok(Self(None)) } else { parse(&bytes).map(|body| Self(Some(body))) }
     }
 }

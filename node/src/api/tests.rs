@@ -39,7 +39,8 @@ async fn what_acts_needs_the_token() {
             let problem: Problem = serde_json::from_str(&body).unwrap();
             assert_eq!(problem.status, 401);
         }
-        let (status, ..) = ask(method.clone(), path, Some("bearer secret"), "{\"hex\":\"\",\"address\":\"1.2.3.4:5\"}").await;
+        let (status, ..) =
+            ask(method.clone(), path, Some("bearer secret"), "{\"hex\":\"\",\"address\":\"1.2.3.4:5\"}").await;
         assert_ne!(status, StatusCode::UNAUTHORIZED, "{method} {path}");
     }
 }

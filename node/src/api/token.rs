@@ -31,7 +31,8 @@ pub(super) async fn require(State(node): State<Arc<Node>>, request: Request, nex
         return next.run(request).await;
     }
     let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let given = given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let given =
+        given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     match (given, &node.token) {
         (Some((_, text)), Some(token)) if token.is(text.trim()) => next.run(request).await,
         (Some(_), _) => Problem::unauthorized("the token is not this node's; it is in `api.token`").into_response(),

@@ -40,7 +40,10 @@ impl Reach {
             Some(name) => networks.find(|network| network.name == *name),
             None if names.len() == 1 => networks.next(),
             None => {
-                return Err(Failure::usage(format!("the node has several networks ({}); choose with --network", names.join(", "))));
+                return Err(Failure::usage(format!(
+                    "the node has several networks ({}); choose with --network",
+                    names.join(", ")
+                )));
             }
         };
         let name = self.network.as_deref().unwrap_or_default();

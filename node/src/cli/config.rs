@@ -17,7 +17,8 @@ pub(super) fn config(act: &Act, json: bool) -> Result<(), Failure> {
             if json { put_json(&json!({ "ok": true })) } else { put_line("the configuration is good") }
         }
         Act::Schema => {
-            let schema = serde_json::to_string_pretty(&config::schema()).map_err(|error| Failure::new(error.to_string()))?;
+            let schema =
+                serde_json::to_string_pretty(&config::schema()).map_err(|error| Failure::new(error.to_string()))?;
             put_line(&schema)
         }
     }

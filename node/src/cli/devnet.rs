@@ -103,7 +103,14 @@ fn summary_table(summary: &Summary) -> String {
         ]
     };
     let heads = [
-        "network", "nodes", "height", "tips", "confirmed", "everywhere", "messages", "blocks p50/p99",
+        "network",
+        "nodes",
+        "height",
+        "tips",
+        "confirmed",
+        "everywhere",
+        "messages",
+        "blocks p50/p99",
         "transactions p50/p99",
     ];
     table(&heads, &summary.networks.iter().map(row).collect::<Vec<_>>())
@@ -145,7 +152,11 @@ impl Screen {
             vec![
                 row.network.clone(),
                 format!("{} ({} connections)", row.nodes, row.connections),
-                if row.heights.0 == row.heights.1 { row.heights.0.to_string() } else { format!("{}-{}", row.heights.0, row.heights.1) },
+                if row.heights.0 == row.heights.1 {
+                    row.heights.0.to_string()
+                } else {
+                    format!("{}-{}", row.heights.0, row.heights.1)
+                },
                 if row.tips_equal { "equal".into() } else { "different".into() },
                 row.sent.to_string(),
                 row.waiting.to_string(),
@@ -155,7 +166,14 @@ impl Screen {
             ]
         };
         let heads = [
-            "network", "nodes", "height", "tips", "sent", "waiting", "messages", "blocks p50/p99",
+            "network",
+            "nodes",
+            "height",
+            "tips",
+            "sent",
+            "waiting",
+            "messages",
+            "blocks p50/p99",
             "transactions p50/p99",
         ];
         let text = table(&heads, &rows.iter().map(row).collect::<Vec<_>>());

@@ -10,8 +10,8 @@ use std::path::Path;
 /// `polypeer replay`.
 pub(super) fn replay(file: &Path, json: bool) -> Result<(), Failure> {
     let mut other = None;
-    for entry in ENTRIES {
-        match (entry.replay)(file) {
+    for replay in ENTRIES.iter().flat_map(|entry| entry.replay) {
+        match replay(file) {
             Ok(replayed) => return report(&replayed, json),
             // Another network's, perhaps.
             Err(error @ ReplayError::Other { .. }) => other = Some(error),

@@ -8,8 +8,9 @@ use crate::config::{Config, Given, process_environment};
 use crate::daemon::{Daemon, Doors};
 use crate::data::{DataFolder, default_folder};
 use crate::event_log::EventLog;
-use crate::networks::{Launch, RunningNetwork};
+use crate::networks::{ENTRIES, Launch, RunningNetwork};
 use polypeer_driver::Budget;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -38,6 +39,28 @@ pub(super) fn run(args: &Run, json: bool) -> Result<(), Failure> {
         }
     }
     serve(&config, &names, json, |launch| (launch.network.entry.start)(launch))
+}
+
+/// `polypeer tracker`.
+pub(super) fn tracker(args: &Tracker, json: bool) -> Result<(), Failure> {
+    let mut givens = Vec::new();
+    let mut put = |section: &str, key, flag, text: &Option<String>| {
+        givens.extend(text.clone().map(|text| Given { section: section.into(), key, text, flag }));
+    };
+    put("tracker", "listen", "--listen", &args.listen);
+    put("tracker", "interval", "--interval", &args.interval);
+    put("node", "metrics", "--metrics", &args.metrics);
+    let config = configure(&args.place, &givens)?;
+    let entry = config.network(&args.network)?.entry;
+    let start = entry.tracker.ok_or_else(|| {
+        let having = ENTRIES.iter().filter(|entry| entry.tracker.is_some()).map(|entry| entry.protocol);
+        Failure::usage(format!(
+            "{} has no tracker; networks of {} have",
+            args.network,
+            having.collect::<Vec<_>>().join(", ")
+        ))
+    })?;
+    serve(&config, std::slice::from_ref(&args.network), json, start)
 }
 
 /// Reads the configuration, with what the command line says of the whole node.
@@ -137,6 +160,7 @@ fn serve(
     let data = DataFolder::lock(&folder)?;
     log(config.node.text("log").unwrap_or("info"))?;
     let token = data.token()?;
+    raise_file_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         // First of all: a signal during a long start is not lost.
@@ -151,7 +175,7 @@ fn serve(
                 name,
                 base_name: name,
                 network,
-                limits: &config.limits,
+                config,
                 folder: Some(data.network(name)?),
                 producer,
                 budget: budget.clone(),
@@ -182,6 +206,15 @@ fn serve(
     })
 }
 
+// A connection is a file; what the process may open without asking anyone is the hard limit.
+fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!("the limit on open files stays as it is: {error}");
+    }
+}
+
 fn door(config: &Config, key: &str) -> Option<SocketAddr> {
     // Anything else than an address is `none`: the key's kind says so.
     config.node.text(key).and_then(|text| text.parse().ok())
@@ -199,10 +232,8 @@ fn announce(daemon: &Daemon, json: bool) -> Result<(), Failure> {
     let url = |address: Option<SocketAddr>| address.map(|address| format!("http://{address}"));
     let networks = &daemon.node().networks;
     if json {
-        let networks: Vec<_> = networks
-            .iter()
-            .map(|network| json!({ "name": network.name(), "listen": network.listening() }))
-            .collect();
+        let networks: Vec<_> =
+            networks.iter().map(|network| json!({ "name": network.name(), "listen": network.listening() })).collect();
         let (api, metrics) = (url(daemon.api()), url(daemon.metrics()));
         return put_json(&json!({ "event": "started", "api": api, "metrics": metrics, "networks": networks }));
     }

@@ -78,7 +78,10 @@ impl Generator<'_> {
         let end = args.time.map(|time| Instant::now() + time);
         let count = args.count.unwrap_or(u64::MAX);
         let (mut due, mut report_due) = (Instant::now(), Instant::now() + PACE);
-        self.count()?;
+        for (purse, key) in self.purses.keys().iter().enumerate() {
+            let account = self.ledger.account(key)?;
+            self.purses.restart(purse, account.sequence, account.next);
+        }
         while self.sent < count && end.is_none_or(|end| due < end) {
             sleep(due.saturating_duration_since(Instant::now()));
             match self.purses.draft() {
@@ -108,7 +111,7 @@ impl Generator<'_> {
             Err(error) if is_refused_for(&error, &["sequence"]) => {
                 self.refused += 1;
                 let account = self.ledger.account(&self.purses.keys()[draft.purse])?;
-                self.purses.restart(draft.purse, account.sequence);
+                self.purses.restart(draft.purse, account.sequence, account.next);
             }
             Err(error) if is_refused_for(&error, &["no_room", "balance"]) => {
                 self.refused += 1;
@@ -182,7 +185,8 @@ impl<'a> Ledger<'a> {
             match found.block {
                 Some(block) => return Ok(block),
                 None if Instant::now() >= end => {
-                    let text = format!("{id} is sent, but in no block yet; `polypeer status` shows whether blocks are made");
+                    let text =
+                        format!("{id} is sent, but in no block yet; `polypeer status` shows whether blocks are made");
                     return Err(Failure::new(text));
                 }
                 None => sleep(LOOK_AGAIN),
@@ -194,7 +198,8 @@ impl<'a> Ledger<'a> {
 fn wallet(from: &str) -> Result<Wallet, Failure> {
     if let Ok(number) = from.parse::<u8>() {
         let wallet = Wallet::public_account(number);
-        return wallet.ok_or_else(|| Failure::usage("a public account is 1 to 16; a file with such a name is `./NAME`"));
+        return wallet
+            .ok_or_else(|| Failure::usage("a public account is 1 to 16; a file with such a name is `./NAME`"));
     }
     Ok(Wallet::new(&data::read_secret(Path::new(from))?))
 }
@@ -202,7 +207,8 @@ fn wallet(from: &str) -> Result<Wallet, Failure> {
 fn key(to: &str) -> Result<[u8; 32], Failure> {
     if to.len() < 64 {
         let wallet = to.parse::<u8>().ok().and_then(Wallet::public_account);
-        let wallet = wallet.ok_or_else(|| Failure::usage("--to is a key of 64 hex digits, or 1 to 16 for a public account"));
+        let wallet =
+            wallet.ok_or_else(|| Failure::usage("--to is a key of 64 hex digits, or 1 to 16 for a public account"));
         return wallet.map(|wallet| wallet.public_key());
     }
     let mut key = [0; 32];

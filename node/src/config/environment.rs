@@ -34,5 +34,7 @@ pub(super) fn upper(section: &str) -> String {
 
 /// The process's own variables; one that is not Unicode cannot be meant.
 pub fn process_environment() -> Vec<(String, String)> {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }

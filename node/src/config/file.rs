@@ -104,10 +104,7 @@ impl<'a> Reading<'a> {
             DeValue::Table(table) => {
                 let mut plain = toml::Table::new();
                 for (key, value) in table.iter() {
-                    plain.insert(
-                        key.get_ref().to_string(),
-                        self.plain(value.get_ref().clone(), value.span().start)?,
-                    );
+                    plain.insert(key.get_ref().to_string(), self.plain(value.get_ref().clone(), value.span().start)?);
                 }
                 toml::Value::Table(plain)
             }

@@ -143,9 +143,7 @@ impl Kind {
 
     fn accounts(self, value: &toml::Value) -> Result<Value, String> {
         let pairs: Vec<(String, Option<u64>)> = match value {
-            toml::Value::Table(table) => {
-                table.iter().map(|(key, value)| (key.clone(), whole(Some(value)))).collect()
-            }
+            toml::Value::Table(table) => table.iter().map(|(key, value)| (key.clone(), whole(Some(value)))).collect(),
             toml::Value::Array(items) => items.iter().map(account).collect(),
             _ => return Err(self.expected(&value.to_string())),
         };
@@ -288,7 +286,8 @@ mod tests {
     fn accounts_are_a_table_or_a_list() {
         let key = "ab".repeat(32);
         let expected = Value::Accounts(BTreeMap::from([(key.clone(), 7)]));
-        for text in [format!("{key}:7"), format!("{{ \"{key}\" = 7 }}"), format!("[{{ key = \"{key}\", balance = 7 }}]")]
+        for text in
+            [format!("{key}:7"), format!("{{ \"{key}\" = 7 }}"), format!("[{{ key = \"{key}\", balance = 7 }}]")]
         {
             assert_eq!(Kind::Accounts.parse(&text), Ok(expected.clone()), "{text}");
         }

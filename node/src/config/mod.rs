@@ -131,11 +131,7 @@ impl Config {
     }
 
     // Own networks first: their protocol decides which keys their section has.
-    fn name_own_networks(
-        &mut self,
-        file: &file::File,
-        variables: &[environment::Variable],
-    ) -> Result<(), ConfigError> {
+    fn name_own_networks(&mut self, file: &file::File, variables: &[environment::Variable]) -> Result<(), ConfigError> {
         let mut protocols: BTreeMap<String, Option<String>> = BTreeMap::new();
         for line in &file.lines {
             let Some(name) = line.section.strip_prefix("networks.") else { continue };

@@ -52,7 +52,7 @@ impl Group {
                 name: &name,
                 base_name: entry.devnet,
                 network: config.network(entry.devnet)?,
-                limits: &config.limits,
+                config: &config,
                 folder: Some(data.network(&name)?),
                 producer: Some(producer),
                 budget: budget.clone(),
@@ -83,7 +83,8 @@ impl Group {
 
     /// How it goes.
     pub(super) async fn row(&self) -> Row {
-        let statuses: Vec<_> = join_all(self.nodes.iter().map(|node| node.status())).await.into_iter().flatten().collect();
+        let statuses: Vec<_> =
+            join_all(self.nodes.iter().map(|node| node.status())).await.into_iter().flatten().collect();
         let heights = statuses.iter().map(|status| status.height);
         let tips: HashSet<_> = statuses.iter().map(|status| status.tip.clone()).collect();
         let [blocks, transactions] = self.stopwatch.quantiles().map(Propagation::from);

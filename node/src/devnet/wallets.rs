@@ -25,7 +25,11 @@ pub(super) struct Wallets<'a> {
 
 impl Wallets<'_> {
     /// Pays until it is told to stop. The identifiers of all transactions that a node took.
-    pub(super) async fn pay(mut self, rate: f64, mut stopped: watch::Receiver<bool>) -> anyhow::Result<HashSet<[u8; 32]>> {
+    pub(super) async fn pay(
+        mut self,
+        rate: f64,
+        mut stopped: watch::Receiver<bool>,
+    ) -> anyhow::Result<HashSet<[u8; 32]>> {
         let mut ids = HashSet::new();
         if rate <= 0.0 {
             let _ = stopped.wait_for(|stop| *stop).await;
@@ -73,7 +77,7 @@ impl Wallets<'_> {
     async fn count(&mut self) -> anyhow::Result<()> {
         for (purse, key) in self.purses.keys().into_iter().enumerate() {
             let account = self.home(purse).account(key).await?;
-            self.purses.confirmed(purse, account.sequence);
+            self.purses.confirmed(purse, account.map_or(0, |account| account.sequence));
         }
         Ok(())
     }

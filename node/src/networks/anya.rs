@@ -3,9 +3,8 @@
 use super::Entry;
 use super::chain::{self, LEDGER_KEYS, OWN_KEYS, preset};
 use crate::config::{Key, Kind, Section};
-use polypeer_engine::kit::chain::Hash;
 use polypeer_ledger_reference::{Format, NetworkParameters};
-use polypeer_anya::{Anya, Config, ConnectForm};
+use polypeer_protocols::anya::{Anya, Config, ConnectForm};
 
 type Protocol = Anya<Format>;
 
@@ -16,24 +15,80 @@ pub(super) const ENTRY: Entry = Entry {
     own_keys: OWN_KEYS,
     presets: &[preset("anya-devnet")],
     start: |launch| chain::start::<Protocol>(launch, config),
-    replay: polypeer_driver::replay::<Protocol>,
+    tracker: None,
+    replay: &[polypeer_driver::replay::<Protocol>],
 };
 
 /// Section 7 of the AnYa spec.
 static KEYS: &[Key] = &[
-    Key { name: "handshake_timeout", kind: Kind::Span, default: Some("5s"), doc: "The two messages of the handshake must have come within this." },
-    Key { name: "liveness_interval", kind: Kind::Span, default: Some("30s"), doc: "A peer that sends nothing for this long is pinged." },
-    Key { name: "ping_timeout", kind: Kind::Span, default: Some("20s"), doc: "A pinged peer that sends nothing for this long is closed." },
-    Key { name: "disconnect_timeout", kind: Kind::Span, default: Some("3s"), doc: "How long the answer to a goodbye is awaited." },
-    Key { name: "request_timeout", kind: Kind::Span, default: Some("10s"), doc: "A request that is unanswered for this long is put to another peer." },
-    Key { name: "connect_form", kind: Kind::Choice(&["own-address", "two-addresses"]), default: Some("own-address"), doc: "Which form of `connect` is sent; both are taken." },
+    Key {
+        name: "handshake_timeout",
+        kind: Kind::Span,
+        default: Some("5s"),
+        doc: "The two messages of the handshake must have come within this.",
+    },
+    Key {
+        name: "liveness_interval",
+        kind: Kind::Span,
+        default: Some("30s"),
+        doc: "A peer that sends nothing for this long is pinged.",
+    },
+    Key {
+        name: "ping_timeout",
+        kind: Kind::Span,
+        default: Some("20s"),
+        doc: "A pinged peer that sends nothing for this long is closed.",
+    },
+    Key {
+        name: "disconnect_timeout",
+        kind: Kind::Span,
+        default: Some("3s"),
+        doc: "How long the answer to a goodbye is awaited.",
+    },
+    Key {
+        name: "request_timeout",
+        kind: Kind::Span,
+        default: Some("10s"),
+        doc: "A request that is unanswered for this long is put to another peer.",
+    },
+    Key {
+        name: "connect_form",
+        kind: Kind::Choice(&["own-address", "two-addresses"]),
+        default: Some("own-address"),
+        doc: "Which form of `connect` is sent; both are taken.",
+    },
     Key { name: "serve_mempool", kind: Kind::Flag, default: Some("true"), doc: "Whether `get_mempool` is answered." },
     Key { name: "serve_peers", kind: Kind::Flag, default: Some("true"), doc: "Whether `get_peers` is answered." },
-    Key { name: "tx_bytes_max", kind: Kind::Count(1, 64 << 20), default: Some("1048576"), doc: "The longest `tx`; a longer one ends its connection." },
-    Key { name: "block_bytes_max", kind: Kind::Count(1, 64 << 20), default: Some("4194304"), doc: "The longest `block`; a longer one ends its connection." },
-    Key { name: "mempool_bytes_max", kind: Kind::Count(4, 64 << 20), default: Some("33554432"), doc: "The longest `mempool`, sent or taken." },
-    Key { name: "orphans_per_peer_max", kind: Kind::Count(0, 65_536), default: Some("64"), doc: "Blocks without their parent that are kept of one peer." },
-    Key { name: "orphan_bytes_max", kind: Kind::Count(0, 4 << 30), default: Some("33554432"), doc: "Bytes of such blocks in all." },
+    Key {
+        name: "tx_bytes_max",
+        kind: Kind::Count(1, 64 << 20),
+        default: Some("1048576"),
+        doc: "The longest `tx`; a longer one ends its connection.",
+    },
+    Key {
+        name: "block_bytes_max",
+        kind: Kind::Count(1, 64 << 20),
+        default: Some("4194304"),
+        doc: "The longest `block`; a longer one ends its connection.",
+    },
+    Key {
+        name: "mempool_bytes_max",
+        kind: Kind::Count(4, 64 << 20),
+        default: Some("33554432"),
+        doc: "The longest `mempool`, sent or taken.",
+    },
+    Key {
+        name: "orphans_per_peer_max",
+        kind: Kind::Count(0, 65_536),
+        default: Some("64"),
+        doc: "Blocks without their parent that are kept of one peer.",
+    },
+    Key {
+        name: "orphan_bytes_max",
+        kind: Kind::Count(0, 4 << 30),
+        default: Some("33554432"),
+        doc: "Bytes of such blocks in all.",
+    },
 ];
 
 fn config(section: &Section, parameters: &NetworkParameters) -> anyhow::Result<Config> {
@@ -44,7 +99,7 @@ fn config(section: &Section, parameters: &NetworkParameters) -> anyhow::Result<C
     };
     Ok(Config {
         network_id: network.id(),
-        genesis: Hash(network.genesis_hash().0),
+        genesis: network.genesis_hash(),
         handshake_timeout: section.span("handshake_timeout"),
         liveness_interval: section.span("liveness_interval"),
         ping_timeout: section.span("ping_timeout"),

@@ -1,6 +1,8 @@
 //! Says what the API and the commands need of a network that runs, whatever it speaks.
 
 use crate::view;
+use polypeer_driver::Gone;
+use polypeer_engine::kit::chain::TransactionFault;
 use polypeer_engine::{Address, ConnectionId, Event, Target};
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -16,6 +18,12 @@ pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the network has stopped")]
 pub struct Stopped;
+
+impl From<Gone> for Stopped {
+    fn from(_: Gone) -> Self {
+        Self
+    }
+}
 
 /// What an operator can want of a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +76,28 @@ pub enum Refused {
         /// The rule, for people.
         text: String,
     },
+}
+
+impl Refused {
+    /// The reference ledger's reason, in words. A final one can never become valid.
+    pub(crate) fn by_ledger(fault: TransactionFault, is_final: bool) -> Self {
+        let (reason, text) = match fault {
+            TransactionFault::Length => ("length", "it is not 153 bytes long"),
+            TransactionFault::Version => ("version", "its version is unknown"),
+            TransactionFault::Signature => ("signature", "its signature does not verify for this network"),
+            TransactionFault::ToSelf => ("to_self", "sender and recipient are the same"),
+            TransactionFault::Sequence => ("sequence", "its sequence is taken, or too far ahead of the sender's count"),
+            TransactionFault::Balance => ("balance", "the balance does not cover what the sender has waiting"),
+            TransactionFault::Overflow => ("overflow", "a sum is above 2^64 - 1"),
+            TransactionFault::FeeTooLow => ("fee_too_low", "its fee is below what this node takes"),
+            TransactionFault::ReplacementFeeTooLow => {
+                ("replacement_fee_too_low", "one with this sequence waits, and the fee is not at least 10 % higher")
+            }
+            TransactionFault::NoRoom => ("no_room", "too many transactions with a higher fee wait"),
+        };
+        let when = if is_final { "it can never be valid" } else { "it may be sent again later" };
+        Self::ByLedger { reason, text: format!("{text}; {when}") }
+    }
 }
 
 /// What is counted of a network, for its metrics.
@@ -129,8 +159,8 @@ pub trait RunningNetwork: Send + Sync {
     fn transaction(&self, id: [u8; 32]) -> Later<'_, Result<Option<view::Transaction>, Stopped>>;
     /// The transactions that wait.
     fn mempool(&self) -> Later<'_, Result<view::Mempool, Stopped>>;
-    /// An account at the tip.
-    fn account(&self, key: [u8; 32]) -> Later<'_, Result<view::Account, Stopped>>;
+    /// An account at the tip; nothing when the ledger has none.
+    fn account(&self, key: [u8; 32]) -> Later<'_, Result<Option<view::Account>, Stopped>>;
     /// Hands a transaction to the ledger; its identifier, also when it is known. Stored when this answers.
     fn submit(&self, transaction: Vec<u8>) -> Later<'_, Result<String, Refused>>;
     /// Produces no more blocks until the process ends; every block made before is stored and announced.

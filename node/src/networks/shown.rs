@@ -1,9 +1,7 @@
 //! Puts what an engine knows into the words of the API.
 
-use super::Refused;
 use crate::view::{self, What};
 use polypeer_driver::View;
-use polypeer_engine::kit::chain::TransactionFault;
 use polypeer_engine::shell::bans::{Ban, Severity};
 use polypeer_engine::shell::book::Entry;
 use polypeer_engine::shell::peers::PeerState;
@@ -104,9 +102,7 @@ fn reason(reason: &Reason) -> (&'static str, String) {
         Reason::RefusedDraining => ("refused", "this node is going down".into()),
         Reason::Slip(fault) => ("slip", fault.clone()),
         Reason::Convicted(fault) => ("convicted", fault.clone()),
-        Reason::Discouraged { until_ms, fault } => {
-            ("discouraged", format!("{fault}, until {}", until(*until_ms)))
-        }
+        Reason::Discouraged { until_ms, fault } => ("discouraged", format!("{fault}, until {}", until(*until_ms))),
         Reason::Banned { until_ms, fault } => ("banned", format!("{fault}, until {}", until(*until_ms))),
         Reason::Unbanned => ("unbanned", "a ban or discouragement was lifted".into()),
         Reason::Closed(why) => ("closed", why.clone()),
@@ -132,26 +128,6 @@ fn disconnect_cause(cause: DisconnectCause) -> &'static str {
         DisconnectCause::QueueFull => "the peer read too slowly",
         DisconnectCause::Budget => "memory was short and it held most of it",
     }
-}
-
-/// Why a transaction was not taken.
-pub(super) fn refused(fault: TransactionFault, is_final: bool) -> Refused {
-    let (reason, text) = match fault {
-        TransactionFault::Length => ("length", "it is not 153 bytes long"),
-        TransactionFault::Version => ("version", "its version is unknown"),
-        TransactionFault::Signature => ("signature", "its signature does not verify for this network"),
-        TransactionFault::ToSelf => ("to_self", "sender and recipient are the same"),
-        TransactionFault::Sequence => ("sequence", "its sequence is taken, or too far ahead of the sender's count"),
-        TransactionFault::Balance => ("balance", "the balance does not cover what the sender has waiting"),
-        TransactionFault::Overflow => ("overflow", "a sum is above 2^64 - 1"),
-        TransactionFault::FeeTooLow => ("fee_too_low", "its fee is below what this node takes"),
-        TransactionFault::ReplacementFeeTooLow => {
-            ("replacement_fee_too_low", "one with this sequence waits, and the fee is not at least 10 % higher")
-        }
-        TransactionFault::NoRoom => ("no_room", "too many transactions with a higher fee wait"),
-    };
-    let when = if is_final { "it can never be valid" } else { "it may be sent again later" };
-    Refused::ByLedger { reason, text: format!("{text}; {when}") }
 }
 
 /// An event.

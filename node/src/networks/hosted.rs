@@ -1,0 +1,253 @@
+//! Runs a network on the driver, and shows what every engine has: peers, addresses, bans, reasons, counters.
+
+use super::holdings::Holdings;
+use super::running::{About, Later, Meters, Order, Refused, RunningNetwork, Stopped, Which};
+use super::shown;
+use crate::api::PAGE_MAX;
+use crate::view;
+use anyhow::Context as _;
+use polypeer_driver::{Handle, Network, View};
+use polypeer_engine::{Address, Command, Direction, Event, Ledger, P2pAction, Protocol, ReasonRecord, Subject};
+use polypeer_store::Store;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+use tokio::sync::broadcast;
+
+/// A network that runs, and what its ledger holds.
+pub(super) struct Hosted<P: Protocol> {
+    pub(super) handle: Handle<P>,
+    pub(super) holdings: Box<dyn Holdings>,
+    /// A tracker's members.
+    pub(super) members: fn(&P) -> Option<u64>,
+}
+
+/// Starts a network whose peers are remembered in `file` of this folder; in memory where there is none.
+pub(super) fn start<P, L>(
+    network: Network<P>,
+    ledger: L,
+    folder: Option<&Path>,
+    file: &str,
+) -> anyhow::Result<Handle<P>>
+where
+    P: Protocol,
+    L: Ledger<Request = P::Request, Answer = P::Answer>,
+{
+    let store = match folder {
+        Some(folder) => Store::open(folder.join(file)),
+        None => Store::in_memory(),
+    };
+    let store = store.with_context(|| format!("cannot open {file} of {}", network.name))?;
+    let name = network.name.clone();
+    polypeer_driver::start(network, ledger, Some(store)).with_context(|| format!("cannot start {name}"))
+}
+
+impl<P: Protocol> Hosted<P> {
+    async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&View<'_, P>) -> T + Send + 'static,
+    ) -> Result<T, Stopped> {
+        Ok(self.handle.read(look).await?)
+    }
+
+    async fn act(&self, action: P2pAction<P::Answer>) -> Result<(), Stopped> {
+        Ok(self.handle.act(action).await?)
+    }
+
+    async fn carry_out(&self, order: Order) -> Result<bool, Stopped> {
+        let exists = match &order {
+            Order::Add(_) | Order::Ban(..) => true,
+            Order::Drop(connection) => {
+                let connection = *connection;
+                self.read(move |view| {
+                    let state = view.engine.state();
+                    state.peers.contains_key(&connection) || state.connecting_peers.contains_key(&connection)
+                })
+                .await?
+            }
+            Order::Forget(target) => {
+                let target = target.clone();
+                self.read(move |view| view.engine.state().discovery.dialer.wanted.contains_key(&target)).await?
+            }
+            Order::Unban(ip) => {
+                let ip = *ip;
+                self.read(move |view| view.engine.state().bans.get(view.now, ip).is_some()).await?
+            }
+        };
+        if exists {
+            self.act(match order {
+                Order::Add(target) => P2pAction::Command(Command::AddPeer(target)),
+                Order::Forget(target) => P2pAction::Command(Command::ForgetPeer(target)),
+                Order::Drop(connection) => P2pAction::Disconnect { connection },
+                Order::Ban(ip, duration) => P2pAction::Command(Command::Ban { ip, duration }),
+                Order::Unban(ip) => P2pAction::Command(Command::Unban { ip }),
+            })
+            .await?;
+        }
+        Ok(exists)
+    }
+
+    async fn count(&self) -> Result<Meters, Stopped> {
+        let mut meters = self
+            .read(|view| {
+                let state = view.engine.state();
+                let book = &state.discovery.book;
+                let totals = view.meters.totals();
+                Meters {
+                    peers: peer_count(view),
+                    ready: state.peers.values().filter(|peer| peer.is_ready).count() as u64,
+                    dialling: state.connecting_peers.len() as u64,
+                    addresses: (book.len() as u64, book.all().filter(|(_, entry)| entry.proven).count() as u64),
+                    bans: state.bans.all(view.now).count() as u64,
+                    bytes: (totals.all.bytes_received, totals.all.bytes_sent),
+                    frames: (totals.all.frames_received, totals.all.frames_sent),
+                    dropped: totals.all.frames_dropped,
+                    connections: (totals.accepted, totals.dials - totals.dial_failures),
+                    ..Meters::default()
+                }
+            })
+            .await?;
+        meters.height = self.holdings.tip().map_or(0, |tip| tip.0);
+        meters.mempool = self.holdings.mempool(0).count;
+        meters.syncing = self.holdings.is_syncing();
+        meters.judged = self.holdings.judged();
+        Ok(meters)
+    }
+}
+
+// Who has finished the handshake.
+fn peer_count<P: Protocol>(view: &View<'_, P>) -> view::PeerCount {
+    let mut count = view::PeerCount::default();
+    for (connection, _) in view.engine.state().peers.iter().filter(|(_, peer)| peer.is_ready) {
+        match connection.direction() {
+            Direction::Inbound => count.inbound += 1,
+            Direction::Outbound => count.outbound += 1,
+        }
+    }
+    count
+}
+
+fn is_about<P: Protocol>(view: &View<'_, P>, about: About, record: &ReasonRecord) -> bool {
+    match about {
+        About::Ip(ip) => record.subject.ip() == ip,
+        About::Address(address) => record.subject == Subject::Address(address),
+        About::Connection(connection) => {
+            let remote = view.engine.state().peers.get(&connection).map(|peer| peer.ends.remote);
+            let is_ban = |remote: Address| record.subject == Subject::Ip(remote.ip());
+            record.connection == Some(connection) || remote.is_some_and(is_ban)
+        }
+    }
+}
+
+impl<P: Protocol> RunningNetwork for Hosted<P> {
+    fn name(&self) -> &str {
+        self.handle.name()
+    }
+
+    fn listening(&self) -> Option<SocketAddr> {
+        self.handle.listening()
+    }
+
+    fn is_syncing(&self) -> bool {
+        self.holdings.is_syncing()
+    }
+
+    fn is_sound(&self) -> bool {
+        self.holdings.is_sound()
+    }
+
+    fn status(&self) -> Later<'_, Result<view::Network, Stopped>> {
+        Box::pin(async {
+            let members = self.members;
+            let look = move |view: &View<'_, P>| (peer_count(view), members(view.engine.protocol()));
+            let (peers, members) = self.read(look).await?;
+            let tip = self.holdings.tip();
+            Ok(view::Network {
+                name: self.name().to_owned(),
+                protocol: P::NAME.to_owned(),
+                network_id: self.holdings.network_id(),
+                listen: self.listening().map(|address| address.to_string()),
+                height: tip.as_ref().map_or(0, |tip| tip.0),
+                tip: tip.map(|tip| tip.1),
+                syncing: self.holdings.is_syncing(),
+                peers,
+                mempool: self.holdings.mempool(0).count,
+                members,
+            })
+        })
+    }
+
+    fn peers(&self) -> Later<'_, Result<Vec<view::Peer>, Stopped>> {
+        Box::pin(self.read(|view| {
+            let peers = view.engine.state().peers.iter();
+            peers.map(|(id, state)| shown::peer(view, *id, state)).collect()
+        }))
+    }
+
+    fn addresses(&self, after: Option<Address>, max: usize) -> Later<'_, Result<Vec<view::KnownAddress>, Stopped>> {
+        Box::pin(self.read(move |view| {
+            let entries = view.engine.state().discovery.book.all();
+            let entries = entries.skip_while(|(address, _)| after.is_some_and(|after| *address <= after));
+            entries.take(max).map(|(address, entry)| shown::address(address, entry)).collect()
+        }))
+    }
+
+    fn bans(&self, after: Option<IpAddr>, max: usize) -> Later<'_, Result<Vec<view::Ban>, Stopped>> {
+        Box::pin(self.read(move |view| {
+            let bans = view.engine.state().bans.all(view.now);
+            let bans = bans.skip_while(|(ip, _)| after.is_some_and(|after| *ip <= after));
+            bans.take(max).map(|(ip, ban)| shown::ban(ip, ban)).collect()
+        }))
+    }
+
+    fn why(&self, about: About) -> Later<'_, Result<Vec<view::Why>, Stopped>> {
+        Box::pin(self.read(move |view| {
+            let records = view.engine.state().reasons.all();
+            records.filter(|record| is_about(view, about, record)).map(shown::why).collect()
+        }))
+    }
+
+    fn order(&self, order: Order) -> Later<'_, Result<bool, Stopped>> {
+        Box::pin(self.carry_out(order))
+    }
+
+    fn block(&self, which: Which) -> Later<'_, Result<Option<view::Block>, Stopped>> {
+        Box::pin(async move { Ok(self.holdings.block(which)) })
+    }
+
+    fn transaction(&self, id: [u8; 32]) -> Later<'_, Result<Option<view::Transaction>, Stopped>> {
+        Box::pin(async move { Ok(self.holdings.transaction(id)) })
+    }
+
+    fn mempool(&self) -> Later<'_, Result<view::Mempool, Stopped>> {
+        Box::pin(async { Ok(self.holdings.mempool(PAGE_MAX)) })
+    }
+
+    fn account(&self, key: [u8; 32]) -> Later<'_, Result<Option<view::Account>, Stopped>> {
+        Box::pin(async move { Ok(self.holdings.account(key)) })
+    }
+
+    fn submit(&self, transaction: Vec<u8>) -> Later<'_, Result<String, Refused>> {
+        self.holdings.submit(transaction)
+    }
+
+    fn halt(&self) -> Later<'_, ()> {
+        self.holdings.halt()
+    }
+
+    fn meters(&self) -> Later<'_, Result<Meters, Stopped>> {
+        Box::pin(self.count())
+    }
+
+    fn events(&self) -> broadcast::Receiver<(u64, Event)> {
+        self.handle.events()
+    }
+
+    fn ended(&self) -> Later<'_, Result<(), String>> {
+        Box::pin(self.handle.ended())
+    }
+
+    fn drain(&self, within: Duration) -> Later<'_, ()> {
+        Box::pin(self.handle.drain(within))
+    }
+}
