@@ -196,6 +196,18 @@ fn a_node_that_is_full_or_meets_itself_closes_without_a_word() {
 }
 
 #[test]
+fn who_is_banned_is_closed_without_a_word() {
+    let court = Court::new("", &[]);
+    let path = format!("/api/v1/networks/{NETWORK}/bans/127.0.0.1");
+    assert!(court.node.put(&path, "{\"duration\": 60}"), "the operator may ban loopback too");
+    let mut observer = court.observer;
+    observer.closed_somehow();
+    let mut banned = Peer::dial(court.node.address);
+    banned.try_say(&frame("connect", &good_address()));
+    banned.closed_silently();
+}
+
+#[test]
 fn two_connections_that_claim_one_address_are_both_kept() {
     let court = Court::new("", &[]);
     let mut claimants = Vec::new();

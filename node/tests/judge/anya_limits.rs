@@ -42,6 +42,37 @@ fn a_length_over_its_limit_ends_the_connection_before_the_payload() {
 }
 
 #[test]
+fn a_payload_of_just_the_limit_is_read_and_judged() {
+    let mut court = Court::new("", &[]);
+    let of = |kind: &str, length: usize| frame(kind, &vec![7; length]);
+    court.check(&row("tx", Stage::Open, of("tx", 1 << 20), Then::Kept("tx", "invalid_payload")));
+    court.check(&row("block", Stage::Open, of("block", 4 << 20), Then::Ends("block", "invalid_payload")));
+    court.check(&row("blockchain_info, unasked", Stage::Open, of("peers", 32_004), Then::Fine));
+    court.check(&row("mempool, unasked", Stage::Open, of("mempool", 32 << 20), Then::Fine));
+}
+
+#[test]
+fn the_last_word_is_not_lost_in_a_reset() {
+    let mut court = Court::new("", &[]);
+    let mut peer = Peer::open(court.node.address);
+    let more = vec![frame("tx", &[7; 153]).repeat(1000); 10].concat();
+    peer.say(&[header(b"tx", u32::MAX), more].concat());
+    std::thread::sleep(Duration::from_millis(500));
+    peer.error("tx", "invalid_payload");
+    peer.closed();
+    let mut stubborn = Peer::open(court.node.address);
+    stubborn.say(&header(b"tx", u32::MAX));
+    stubborn.error("tx", "invalid_payload");
+    stubborn.closed();
+    let started = Instant::now();
+    while stubborn.try_say(&[0; 100]) {
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(started.elapsed() < Duration::from_secs(5), "still listened to after {:?}", started.elapsed());
+    }
+    court.adjourn();
+}
+
+#[test]
 fn limits_are_settings() {
     let mut court = Court::new("tx_bytes_max = 153\nblock_bytes_max = 1000\nmempool_bytes_max = 2000", &[]);
     for (kind, limit) in [("tx", 153), ("block", 1000), ("mempool", 2000)] {

@@ -315,3 +315,50 @@ fn a_dialled_node_is_asked_for_addresses() {
     let asked = peer.asked.iter().filter(|(method, _)| method == "GETADDR").count();
     assert_eq!(asked, 1, "once after connecting outwards: {:?}", peer.asked);
 }
+
+#[test]
+fn of_several_announcers_one_is_asked_at_a_time() {
+    let court = Court::new("request_timeout = \"1s\"", &[]);
+    let transaction = Payment::new(1, 2, 0).sign(NETWORK);
+    let id = hex(&ledger::id(&transaction));
+    let mut announcers: Vec<Peer> =
+        (0..3).map(|_| Peer::ready(court.node.address, Manner { gives: false, ..Manner::honest(&[]) })).collect();
+    for peer in &mut announcers {
+        peer.say(&line("BROADCASTTRANSACTION", json!({ "id": id })));
+    }
+    let question = json!({ "transaction": id });
+    let is_asked = |peer: &mut Peer| peer.gather().contains(&("GETBLOCK".to_owned(), question.clone()));
+    let first: Vec<bool> = announcers.iter_mut().map(is_asked).collect();
+    assert_eq!(first.iter().filter(|asked| **asked).count(), 1, "asked at once: {first:?}");
+    let asked = first.iter().position(|asked| *asked).expect("one was asked");
+    announcers[asked].say(&line("NOTFOUND", question.clone()));
+    announcers.swap_remove(asked).settle();
+    let second: Vec<bool> = announcers.iter_mut().map(is_asked).collect();
+    assert!(second.contains(&true), "the next one after NOTFOUND");
+    // Whoever was asked and is silent, or goes, does not hold up the last.
+    std::thread::sleep(Duration::from_millis(1500));
+    let third: Vec<bool> = announcers.iter_mut().map(is_asked).collect();
+    let all = second.iter().zip(&third).all(|(before, after)| *before || *after);
+    assert!(all, "the next one after the time limit: {second:?}, {third:?}");
+}
+
+#[test]
+fn blocks_and_addresses_are_compared_on_a_timer() {
+    let court = Court::new("reconcile_interval = \"1s\"\naddress_interval = \"1s\"", &[]);
+    let mut peer = Peer::ready(court.node.address, Manner::honest(&[]));
+    peer.asked.clear();
+    let own = json!(court.node.address.to_string());
+    let mut told = 0;
+    let until = Instant::now() + Duration::from_millis(4500);
+    while Instant::now() < until {
+        if let Heard::Said(method, payload) = peer.hear(Duration::from_millis(100)) {
+            assert_eq!(method, "ADDR", "{payload}");
+            let addresses = payload.as_array().expect("a list");
+            assert!(addresses.contains(&own) && addresses.len() <= 11, "its own and up to 10 others: {payload}");
+            told += 1;
+        }
+    }
+    assert!((2..=6).contains(&told), "addresses told {told} times in 4.5 s");
+    let asked = peer.asked.iter().filter(|(method, _)| method == "GETLISTOFBLOCKS").count();
+    assert!((3..=5).contains(&asked), "compared {asked} times in 4.5 s");
+}

@@ -66,6 +66,20 @@ fn it_hands_out_members_that_it_has_dialled() {
 }
 
 #[test]
+fn who_does_not_listen_is_no_member() {
+    let tracker = tracker();
+    let (mut first, one, _listener) = member(&tracker);
+    let mut silent = Peer::open_as(tracker.address, hello(1, 0, fresh_nonce()));
+    silent.manner = Manner::honest(&[]);
+    let mut liar = Peer::open_as(tracker.address, hello(1, free_address().port(), fresh_nonce()));
+    liar.manner = Manner::honest(&[]);
+    liar.hear(Duration::from_secs(3));
+    let mut asker = Peer::open(tracker.address);
+    asker.manner = Manner::honest(&[]);
+    wait_for_members(&mut asker, &[one], vec![&mut first, &mut silent, &mut liar]);
+}
+
+#[test]
 fn it_greets_its_members_and_drops_who_does_not_answer() {
     let tracker = tracker();
     let (mut alive, one, _listener) = member(&tracker);

@@ -88,6 +88,23 @@ impl Node {
         head.starts_with("HTTP/1.1 200").then(|| serde_json::from_str(body).expect("JSON"))
     }
 
+    /// Sends a document to an API path that acts, with the token; whether it was taken.
+    pub(crate) fn put(&self, path: &str, body: &str) -> bool {
+        let token = fs::read_to_string(self.folder.path().join("data").join("api.token")).expect("a token");
+        let mut stream = TcpStream::connect(self.api).expect("the API listens");
+        let head = format!(
+            "PUT {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            self.api,
+            token.trim(),
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).expect("the API reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("the API answers");
+        answer.starts_with("HTTP/1.1 2")
+    }
+
     /// Asks it to go, as an operator does.
     pub(crate) fn terminate(&self) {
         let kill = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().expect("kill runs");
