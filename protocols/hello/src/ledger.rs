@@ -67,8 +67,12 @@ impl<F: ChainFormat> Hello<F> {
     }
 
     fn on_tip(&mut self, cx: &mut Cx<'_, F>, tip: Tip) {
-        self.tip.get_or_insert(tip);
-        self.on_first_tip(cx);
+        self.sync.is_tip_asked = false;
+        if self.tip.is_none() {
+            self.tip = Some(tip);
+            self.on_first_tip(cx);
+        }
+        self.announce_tip(cx);
     }
 }
 

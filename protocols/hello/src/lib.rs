@@ -169,6 +169,7 @@ impl<F: ChainFormat> Protocol for Hello<F> {
                 self.on_greeting(cx, connection, greeting, message.map_err(Misbehavior::in_greeting)?)
             }
             Peer::Ready(mut ready) => {
+                ready.is_asked_alive = false;
                 match message {
                     Ok(message) => self.on_message(cx, connection, &mut ready, message)?,
                     Err(misbehavior) => {

@@ -259,21 +259,17 @@ impl<F: ChainFormat> Hello<F> {
     pub(crate) fn look_alive(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId, ready: &mut Ready) {
         let now = cx.time();
         let heard = cx.last_frame(connection).unwrap_or(now);
-        let next = match ready.asked_alive {
-            Some(asked) if heard <= asked => {
-                return cx.close(connection, Close::Now, "silent");
-            }
-            _ if now >= heard + self.config.liveness_interval => {
-                ready.asked_alive = Some(now);
-                let hello = self.hello(cx);
-                cx.send(connection, hello, Overflow::Close);
-                now + ALIVE_TIME_MAX
-            }
-            _ => {
-                ready.asked_alive = None;
-                heard + self.config.liveness_interval
-            }
-        };
+        if ready.is_asked_alive {
+            // Whatever came since would have settled it.
+            return cx.close(connection, Close::Now, "silent");
+        }
+        let mut next = heard + self.config.liveness_interval;
+        if now >= next {
+            ready.is_asked_alive = true;
+            let hello = self.hello(cx);
+            cx.send(connection, hello, Overflow::Close);
+            next = now + ALIVE_TIME_MAX;
+        }
         cx.peer_alarm(connection, Alarm::Liveness, next);
     }
 

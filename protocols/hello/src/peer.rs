@@ -6,7 +6,6 @@ use crate::wire::Hello;
 use alloc::boxed::Box;
 use alloc::string::String;
 use core::time::Duration;
-use polypeer_engine::Time;
 use polypeer_engine::kit::bucket::Bucket;
 use polypeer_engine::kit::chain::Hash;
 use polypeer_engine::kit::seen::Seen;
@@ -81,8 +80,8 @@ pub struct Ready {
     pub(crate) hellos: Bucket,
     pub(crate) getaddrs: Bucket,
     pub(crate) addresses: Bucket,
-    /// When we asked whether it is there.
-    pub(crate) asked_alive: Option<Time>,
+    /// Whether it was asked if it is there, and nothing came since.
+    pub(crate) is_asked_alive: bool,
     pub(crate) known_blocks: Seen<Hash>,
     pub(crate) known_transactions: Seen<Hash>,
     pub(crate) serving: Serving,
@@ -106,7 +105,7 @@ impl Ready {
             hellos: hello_bucket(),
             getaddrs: getaddr_bucket(),
             addresses: Bucket::new(ADDRESSES_BURST, ADDRESS_REFILL),
-            asked_alive: None,
+            is_asked_alive: false,
             known_blocks: Seen::new(KNOWN_BLOCKS_MAX, secret),
             known_transactions: Seen::new(KNOWN_TRANSACTIONS_MAX, secret),
             serving: Serving::default(),

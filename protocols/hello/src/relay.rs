@@ -341,12 +341,16 @@ impl<F: ChainFormat> Hello<F> {
             self.on_first_tip(cx);
         }
         self.taken(&tip.hash, cx.time());
-        self.sync.is_tip_untold = true;
         self.go_on(cx);
+        self.sync.is_tip_untold = true;
+        self.announce_tip(cx);
     }
 
     /// Tells of our newest block, unless more are on their way: of blocks fetched to catch up only the last is told.
     pub(crate) fn announce_tip(&mut self, cx: &mut Cx<'_, F>) {
+        if self.sync.is_catching_up || !core::mem::take(&mut self.sync.is_tip_untold) {
+            return;
+        }
         let Some(tip) = self.tip else { return };
         let frame = wire::broadcast_block(tip.height, &tip.hash);
         for connection in cx.connections() {

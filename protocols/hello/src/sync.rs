@@ -272,8 +272,9 @@ impl<F: ChainFormat> Hello<F> {
             self.sync.is_catching_up = is_catching_up;
             cx.ask(Request::CatchingUp(is_catching_up));
         }
-        if !is_catching_up && core::mem::take(&mut self.sync.is_tip_untold) {
-            self.announce_tip(cx);
+        if !is_catching_up && self.sync.is_tip_untold && !core::mem::replace(&mut self.sync.is_tip_asked, true) {
+            // The ledger may be about to tell of a newer one: its answer to this comes after that.
+            self.ask_ledger(cx, Request::Tip, Asked::Tip);
         }
     }
 }

@@ -171,6 +171,7 @@ impl Protocol for Tracker {
                 self.on_greeting(cx, connection, greeting, message.map_err(Misbehavior::in_greeting)?)
             }
             Peer::Guest(mut guest) => {
+                self.hear_guest(connection, &mut guest);
                 match message {
                     Ok(message) => self.on_message(cx, connection, &mut guest, message),
                     Err(misbehavior) => {

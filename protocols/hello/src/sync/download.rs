@@ -30,6 +30,8 @@ pub(crate) struct Sync {
     pub(crate) is_watched: bool,
     /// Whether peers are to be told of our newest block.
     pub(crate) is_tip_untold: bool,
+    /// Whether the ledger is asked before they are.
+    pub(crate) is_tip_asked: bool,
     blocks: BTreeMap<Hash, Fetch>,
     in_flight: usize,
     here_bytes: usize,

@@ -9,7 +9,7 @@ use alloc::string::String;
 use core::time::Duration;
 use polypeer_engine::kit::bucket::Bucket;
 use polypeer_engine::kit::chain::Hash;
-use polypeer_engine::{Address, Close, ConnectionId, Overflow, PeerAbout, Time};
+use polypeer_engine::{Address, Close, ConnectionId, Overflow, PeerAbout};
 
 /// HELLOs in a row without a HEY after which a member is dropped (Hello spec, section 7).
 pub(super) const UNANSWERED_MAX: u32 = 3;
@@ -23,8 +23,8 @@ pub struct Guest {
     agent: String,
     hellos: Bucket,
     getaddrs: Bucket,
-    // Since when a HELLO waits for its HEY.
-    asked: Option<Time>,
+    // Whether a HELLO waits: a member's for its HEY, another's for any line.
+    is_asked: bool,
     unanswered: u32,
 }
 
@@ -44,13 +44,20 @@ impl Tracker {
             agent: theirs.agent.unwrap_or_default(),
             hellos: hello_bucket(),
             getaddrs: getaddr_bucket(),
-            asked: None,
+            is_asked: false,
             unanswered: 0,
         });
         cx.ready(connection, &guest.agent);
         cx.peer_alarm(connection, Alarm::Alive, cx.time() + self.config.liveness_interval);
         self.set_port(cx, connection, &mut guest, theirs.port);
         guest
+    }
+
+    /// A line came, whatever it is.
+    pub(super) fn hear_guest(&mut self, connection: ConnectionId, guest: &mut Guest) {
+        if self.members.of(connection).is_none() {
+            guest.is_asked = false;
+        }
     }
 
     /// A message of an open connection: the table.
@@ -92,7 +99,7 @@ impl Tracker {
     }
 
     fn on_hey(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, guest: &mut Guest) {
-        if guest.asked.take().is_none() {
+        if !core::mem::take(&mut guest.is_asked) {
             return;
         }
         guest.unanswered = 0;
@@ -126,7 +133,7 @@ impl Tracker {
             self.register(cx, connection, address, guest.genesis);
         }
         if before != self.members.of(connection) {
-            guest.asked = None;
+            guest.is_asked = false;
             guest.unanswered = 0;
             // Not all at once, however many come at once.
             let first = cx.random().jitter(self.config.interval * 3 / 4, 33);
@@ -138,14 +145,14 @@ impl Tracker {
     pub(super) fn look_alive(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, guest: &mut Guest) {
         let now = cx.time();
         let Some(member) = self.members.of(connection) else { return self.look_at_silence(cx, connection, guest) };
-        if guest.asked.is_some() {
+        if guest.is_asked {
             guest.unanswered += 1;
         }
         if guest.unanswered >= UNANSWERED_MAX {
             self.drop_member(cx, member);
             return cx.close(connection, Close::Flushed, "three HELLOs without an answer");
         }
-        guest.asked = Some(now);
+        guest.is_asked = true;
         self.say_hello(cx, connection);
         cx.peer_alarm(connection, Alarm::Alive, now + self.config.interval);
     }
@@ -153,18 +160,16 @@ impl Tracker {
     fn look_at_silence(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, guest: &mut Guest) {
         let now = cx.time();
         let heard = cx.last_frame(connection).unwrap_or(now);
-        let next = match guest.asked {
-            Some(asked) if heard <= asked => return cx.close(connection, Close::Now, "silent"),
-            _ if now >= heard + self.config.liveness_interval => {
-                guest.asked = Some(now);
-                self.say_hello(cx, connection);
-                now + ALIVE_TIME_MAX
-            }
-            _ => {
-                guest.asked = None;
-                heard + self.config.liveness_interval
-            }
-        };
+        if guest.is_asked {
+            // Whatever came since would have settled it.
+            return cx.close(connection, Close::Now, "silent");
+        }
+        let mut next = heard + self.config.liveness_interval;
+        if now >= next {
+            guest.is_asked = true;
+            self.say_hello(cx, connection);
+            next = now + ALIVE_TIME_MAX;
+        }
         cx.peer_alarm(connection, Alarm::Alive, next);
     }
 }

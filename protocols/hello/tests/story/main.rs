@@ -1,5 +1,10 @@
 //! Stories of a Hello node, told through the engine with scripted peers. Each is told twice: same effects.
 
+mod catching_up;
+mod finding;
 mod greeting;
+mod rejects;
+mod relaying;
+mod serving;
 mod stage;
 mod toy;
