@@ -8,3 +8,4 @@ mod relaying;
 mod serving;
 mod stage;
 mod toy;
+mod tracking;

@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use polypeer_engine::kit::chain::{Answer, Hash, Request};
 use polypeer_engine::{
     Address, ChannelId, Close, ConnectionId, Direction, DisconnectCause, Effect, Ends, Engine, Framed, Framer, Ledger,
-    Now, P2pAction, P2pConfig, Phase, Protocol, Record, Target, Ticket, Time, To, journal,
+    Now, P2pAction, P2pConfig, Phase, Protocol, Record, Ticket, Time, To, journal,
 };
 use polypeer_hello::{Config, Hello};
 use serde::Serialize;
@@ -383,10 +383,6 @@ impl Stage {
 
 pub(crate) fn ask_hash(hash: Hash) -> Value {
     json!({"GETBLOCK": {"hash": hex(hash)}})
-}
-
-pub(crate) fn name(host: &str, port: u16) -> Target {
-    Target::Name(host.to_owned(), port)
 }
 
 pub(crate) fn seconds(count: u64) -> Duration {
