@@ -18,7 +18,8 @@ pub enum AlarmKey<A> {
 #[derive(Clone, Debug)]
 pub struct Alarms<A> {
     own: BTreeMap<AlarmKey<A>, Time>,
-    of_peers: BTreeMap<ConnectionId, BTreeMap<A, Time>>,
+    // Nothing stands before every alarm of a connection, so that its alarms can be found together.
+    of_peers: BTreeMap<(ConnectionId, Option<A>), Time>,
     by_time: BTreeSet<(Time, AlarmKey<A>)>,
 }
 
@@ -32,7 +33,7 @@ impl<A: Ord + Copy> Alarms<A> {
     /// Sets the alarm to `at`, replacing its earlier time.
     pub fn set(&mut self, key: AlarmKey<A>, at: Time) {
         let before = match key {
-            AlarmKey::Peer(connection, alarm) => self.of_peers.entry(connection).or_default().insert(alarm, at),
+            AlarmKey::Peer(connection, alarm) => self.of_peers.insert((connection, Some(alarm)), at),
             _ => self.own.insert(key, at),
         };
         if let Some(before) = before {
@@ -62,7 +63,13 @@ impl<A: Ord + Copy> Alarms<A> {
 
     /// Forgets all alarms of a connection.
     pub fn cancel_peer(&mut self, connection: ConnectionId) {
-        for (alarm, at) in self.of_peers.remove(&connection).unwrap_or_default() {
+        let first = (connection, None);
+        while let Some((key, at)) = self.of_peers.range(first..).next().map(|(key, at)| (*key, *at)) {
+            let (of, Some(alarm)) = key else { return };
+            if of != connection {
+                return;
+            }
+            self.of_peers.remove(&key);
             self.by_time.remove(&(at, AlarmKey::Peer(connection, alarm)));
         }
     }
@@ -85,20 +92,15 @@ impl<A: Ord + Copy> Alarms<A> {
 
     fn time_of(&self, key: AlarmKey<A>) -> Option<Time> {
         match key {
-            AlarmKey::Peer(connection, alarm) => self.of_peers.get(&connection)?.get(&alarm).copied(),
+            AlarmKey::Peer(connection, alarm) => self.of_peers.get(&(connection, Some(alarm))).copied(),
             _ => self.own.get(&key).copied(),
         }
     }
 
     fn remove(&mut self, key: AlarmKey<A>) -> Option<Time> {
-        let AlarmKey::Peer(connection, alarm) = key else {
-            return self.own.remove(&key);
-        };
-        let alarms = self.of_peers.get_mut(&connection)?;
-        let at = alarms.remove(&alarm);
-        if alarms.is_empty() {
-            self.of_peers.remove(&connection);
+        match key {
+            AlarmKey::Peer(connection, alarm) => self.of_peers.remove(&(connection, Some(alarm))),
+            _ => self.own.remove(&key),
         }
-        at
     }
 }

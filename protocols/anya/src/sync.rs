@@ -33,7 +33,7 @@ use gaps::{Gap, Want};
 use polypeer_engine::kit::chain::{BlockFault, BlockOutcome, ChainFormat, Hash, Head, Request, Tip};
 use polypeer_engine::kit::seen::Seen;
 use polypeer_engine::{ConnectionId, Overflow};
-use sources::{Claim, GapKey, InfoState, PATIENCE_FIRST, PATIENCE_MAX, Source};
+use sources::{Claim, GapKey, InfoState, Source};
 
 /// Bytes of fetched blocks that wait, all peers together; each peer with a claim has an equal share.
 const GAP_BYTES_MAX: usize = 64 << 20;
@@ -59,7 +59,8 @@ const KEPT_FOR: Duration = Duration::from_secs(60);
 pub(crate) struct Sync {
     /// Our tip, once the ledger has said.
     pub tip: Option<Tip>,
-    sources: BTreeMap<ConnectionId, Source>,
+    // Boxed: most are idle, and a tree's nodes are half empty.
+    sources: BTreeMap<ConnectionId, Box<Source>>,
     gaps: BTreeMap<GapKey, Gap>,
     wants: BTreeMap<Hash, Want>,
     orphans: Orphans,
@@ -140,7 +141,7 @@ impl Sync {
 impl<F: ChainFormat> Anya<F> {
     /// The handshake is done: the peer is asked for its chain.
     pub(crate) fn source_opened(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId) {
-        self.sync.sources.insert(connection, Source::new());
+        self.sync.sources.insert(connection, Box::new(Source::new()));
         self.ask_info(cx, connection);
     }
 
@@ -222,7 +223,7 @@ impl<F: ChainFormat> Anya<F> {
         self.drop_claim(cx, connection);
         let height = self.sync.height();
         let Some(source) = self.sync.sources.get_mut(&connection) else { return };
-        source.patience = PATIENCE_FIRST;
+        source.disappointments = 0;
         let heard = core::mem::take(&mut source.heard);
         self.tip_of_peer_known(cx, connection);
         if heard > height + 1 {
@@ -234,8 +235,7 @@ impl<F: ChainFormat> Anya<F> {
     fn disappointed(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId) {
         self.drop_claim(cx, connection);
         let Some(source) = self.sync.sources.get_mut(&connection) else { return };
-        let wait = source.patience;
-        source.patience = (wait * 2).min(PATIENCE_MAX);
+        let wait = source.disappoint();
         cx.peer_alarm(connection, Alarm::Info, cx.time() + wait);
     }
 
@@ -292,7 +292,7 @@ impl<F: ChainFormat> Anya<F> {
             source.strikes == 0
                 && source.claim.as_ref().is_some_and(|claim| claim.is_supported && claim.claimed.height > height + 1)
         };
-        let is_catching_up = self.sync.sources.values().any(counts);
+        let is_catching_up = self.sync.sources.values().any(|source| counts(source));
         if is_catching_up != self.sync.is_catching_up {
             self.sync.is_catching_up = is_catching_up;
             cx.ask(Request::CatchingUp(is_catching_up));

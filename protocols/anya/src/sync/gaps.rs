@@ -409,7 +409,7 @@ impl<F: ChainFormat> Anya<F> {
 
     /// `error{get_block, ...}`: the peer does not have the oldest block that it was asked for.
     pub(crate) fn block_refused(&mut self, cx: &mut Cx<'_, F>, from: ConnectionId) {
-        let Some(ask) = self.sync.sources.get_mut(&from).and_then(Source::refused) else { return };
+        let Some(ask) = self.sync.sources.get_mut(&from).and_then(|source| source.refused()) else { return };
         let Some(want) = self.sync.wants.get_mut(&ask.hash) else { return self.fill(cx, from) };
         want.tried.push(from);
         if want.asked == Some(from) {
@@ -441,7 +441,7 @@ impl<F: ChainFormat> Anya<F> {
         // Nothing but late ones: a second look decides whether the peer delivers at all.
         let is_silent = deadline.is_none() && !source.asks.is_empty();
         if !late.is_empty() || is_silent && source.strikes > 0 {
-            source.strikes += 1;
+            source.strikes = source.strikes.saturating_add(1);
         }
         let is_hopeless = source.strikes > 1;
         if is_silent && !is_hopeless {

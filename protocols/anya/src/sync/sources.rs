@@ -14,9 +14,9 @@ pub(crate) const ASKS_MAX: usize = 128;
 /// asked for must come within the request timeout on a slow line too.
 const ASKED_BYTES: usize = 8 << 20;
 /// How long a peer whose claim came to nothing is left alone, the first time; it doubles.
-pub(crate) const PATIENCE_FIRST: Duration = Duration::from_secs(10);
+const PATIENCE_FIRST: Duration = Duration::from_secs(10);
 /// The longest such wait.
-pub(crate) const PATIENCE_MAX: Duration = Duration::from_secs(600);
+const PATIENCE_MAX: Duration = Duration::from_secs(600);
 
 /// Both ends of a gap, the lower first: the key orders gaps from the bottom up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,15 +97,15 @@ pub(crate) struct Source {
     /// Blocks that it could be asked for, lowest first.
     pub todo: BTreeSet<(u64, Hash)>,
     /// Times in a row that it let a request run out. It is asked for nothing meanwhile.
-    pub strikes: u32,
+    pub strikes: u8,
     /// Blocks that are still to be walked in the gaps that it started.
     pub walking: u64,
     /// The highest block that it sent without its parent.
     pub heard: u64,
     /// Its `blockchain_info`.
     pub info: InfoState,
-    /// How long it is left alone after the next disappointment.
-    pub patience: Duration,
+    /// How often in a row its claim came to nothing.
+    pub disappointments: u8,
     /// Whether its mempool was asked for, or is about to be.
     pub is_pool_wanted: bool,
     /// The block that must be held before that.
@@ -126,7 +126,7 @@ impl Source {
             walking: 0,
             heard: 0,
             info: InfoState::Idle,
-            patience: PATIENCE_FIRST,
+            disappointments: 0,
             is_pool_wanted: false,
             awaited_tip: None,
             checking_bytes: 0,
@@ -140,6 +140,13 @@ impl Source {
         let max = (ASKED_BYTES / block_bytes.max(1)).clamp(2, ASKS_MAX);
         let earned = usize::try_from(self.delivered.saturating_mul(2)).unwrap_or(ASKS_MAX).saturating_add(1);
         self.strikes == 0 && self.asks.len() < max.min(earned)
+    }
+
+    /// How long to leave it alone, now that its claim came to nothing once more.
+    pub(crate) fn disappoint(&mut self) -> Duration {
+        let wait = PATIENCE_FIRST.saturating_mul(1 << self.disappointments.min(8)).min(PATIENCE_MAX);
+        self.disappointments = self.disappointments.saturating_add(1);
+        wait
     }
 
     /// A block came. Whether it answers a request; an answer behind others is one that came by itself.
