@@ -76,13 +76,19 @@ fn a_wrong_transaction_ends_the_reading_of_a_mempool() {
     let court = Court::new("", &[]);
     let before = Payment::new(1, 2, 0).sign(NETWORK);
     let wrong = Payment::new(3, 4, 0).sign("elsewhere");
-    let after = Payment::new(5, 6, 0).sign(NETWORK);
+    let after: Vec<Vec<u8>> = (0..60).map(|sequence| Payment::new(5, 6, sequence).sign(NETWORK)).collect();
     let mut giver = Peer::open(court.node.address);
-    giver.manner = Manner { mempool: Some(mempool(&[before.clone(), wrong, after])), ..Manner::honest(&[]) };
+    let pool = [vec![before.clone(), wrong], after.clone()].concat();
+    giver.manner = Manner { mempool: Some(mempool(&pool)), ..Manner::honest(&[]) };
     giver.error("mempool", "invalid_payload");
     let mut asker = Peer::open(court.node.address);
     asker.say(&frame("get_mempool", &[]));
-    assert_eq!(asker.message_of("mempool").payload, mempool(&[before]));
+    let held = asker.message_of("mempool").payload;
+    let holds = |transaction: &[u8]| held.windows(transaction.len()).any(|piece| piece == transaction);
+    assert!(holds(&before));
+    // A node may have begun to judge what stands right behind the wrong one, not more.
+    let read_on = after.iter().filter(|transaction| holds(transaction)).count();
+    assert!(read_on <= 1, "{read_on} transactions behind the wrong one were taken");
 }
 
 #[test]
