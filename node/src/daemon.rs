@@ -3,8 +3,10 @@
 use crate::api::{self, Node, Server, Token};
 use crate::event_log::EventLog;
 use crate::networks::{RunningNetwork, happened};
+use crate::view::What;
 use anyhow::Context as _;
 use futures_util::future::join_all;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,6 +20,9 @@ pub const DRAIN_WITHIN: Duration = Duration::from_secs(5);
 const NETWORKS_WITHIN: Duration = Duration::from_millis(4500);
 /// What is left for connections of the API that do not end by themselves.
 const API_WITHIN: Duration = Duration::from_millis(300);
+
+/// Reasons that tell of a peer's faults.
+const FAULTS: [&str; 4] = ["slip", "convicted", "discouraged", "banned"];
 
 /// A process that serves.
 pub struct Daemon {
@@ -102,15 +107,40 @@ impl Daemon {
     }
 }
 
+/// Lets this process have as many files open as it may without asking anyone: a connection is a file.
+pub fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!("the limit on open files stays as it is: {error}");
+    }
+}
+
 // Copies a network's events into the log, losses included.
 async fn pump(network: Arc<dyn RunningNetwork>, log: Arc<EventLog>) {
     let mut events = network.events();
     loop {
         match events.recv().await {
-            Ok((_, event)) => log.push(network.name(), happened(&event)),
-            Err(RecvError::Lagged(lost)) => log.lose(network.name(), lost),
+            Ok((_, event)) => {
+                let what = happened(&event);
+                report(network.name(), &what);
+                log.push(network.name(), what);
+            }
+            Err(RecvError::Lagged(lost)) => {
+                tracing::warn!("{}: {lost} events were lost", network.name());
+                log.lose(network.name(), lost);
+            }
             Err(RecvError::Closed) => return,
         }
+    }
+}
+
+// What an operator wants in a log: who comes and goes and who misbehaves; every other choice for those who look closer.
+fn report(network: &str, what: &What) {
+    match what {
+        What::PeerReady { .. } | What::PeerGone { .. } | What::Note { .. } => tracing::info!("{network}: {what}"),
+        What::Reason { why } if FAULTS.contains(&why.what.as_str()) => tracing::info!("{network}: {what}"),
+        _ => tracing::debug!("{network}: {what}"),
     }
 }
 

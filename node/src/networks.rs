@@ -36,15 +36,20 @@ pub struct Entry {
     pub keys: &'static [&'static [Key]],
     /// The keys that only an own network's section has.
     pub own_keys: &'static [Key],
+    /// Whether an own network's section, under this name, makes a network.
+    pub check: fn(&str, &NetworkSection) -> anyhow::Result<()>,
     /// The networks that are built in.
     pub presets: &'static [Preset],
     /// Starts one: it listens when this returns.
-    pub start: fn(&Launch<'_>) -> anyhow::Result<Arc<dyn RunningNetwork>>,
+    pub start: Start,
     /// Starts its tracker, where the protocol has one.
-    pub tracker: Option<fn(&Launch<'_>) -> anyhow::Result<Arc<dyn RunningNetwork>>>,
+    pub tracker: Option<Start>,
     /// Run a recording through a new engine: one for each protocol that it has, the tracker's is another.
     pub replay: &'static [Replay],
 }
+
+/// Starts a network.
+pub type Start = fn(&Launch<'_>) -> anyhow::Result<Arc<dyn RunningNetwork>>;
 
 /// Runs a recording through a new engine.
 pub type Replay = fn(&Path) -> Result<polypeer_driver::Replayed, polypeer_driver::ReplayError>;

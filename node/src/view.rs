@@ -1,6 +1,7 @@
 //! Shows what a node knows, as the API's answers have it.
 
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use utoipa::ToSchema;
 
 /// The node, in a few lines.
@@ -267,6 +268,26 @@ impl What {
             Self::Note { .. } => "note",
             Self::Tip { .. } => "tip",
             Self::Gap { .. } => "gap",
+        }
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PeerReady { connection, address, about } if about.is_empty() => {
+                write!(f, "peer {connection} at {address} is ready")
+            }
+            Self::PeerReady { connection, address, about } => {
+                write!(f, "peer {connection} at {address} is ready: {about}")
+            }
+            Self::PeerGone { connection, address, cause } => {
+                write!(f, "peer {connection} at {address} is gone: {cause}")
+            }
+            Self::Reason { why } => write!(f, "{} {}: {}", why.peer, why.what, why.text),
+            Self::Note { text } => f.write_str(text),
+            Self::Tip { hash, height } => write!(f, "tip {height} {hash}"),
+            Self::Gap { lost } => write!(f, "{lost} events were lost"),
         }
     }
 }

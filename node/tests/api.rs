@@ -1,5 +1,7 @@
 //! Holds a running node's API to its contract, on both networks.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
+
 mod support;
 
 use polypeer_ledger_reference::{Payment, Wallet};
@@ -126,6 +128,18 @@ fn peers_addresses_bans_and_reasons_are_shown_and_changed() {
         one.json(&["peers", "unban", "127.0.0.1"]);
         assert_eq!(one.json(&["bans"]), json!([]));
         assert_eq!(one.ask("DELETE", &format!("/api/v1/networks/{network}/bans/127.0.0.1"), None).0, 404);
+        let path = format!("/api/v1/networks/{network}/bans");
+        for ip in ["1.2.3.4", "1.2.3.5", "2001:db8::1"] {
+            assert_eq!(one.ask("PUT", &format!("{path}/{ip}"), None).0, 204);
+        }
+        let ips = |path: &str| {
+            let rows = one.get(path);
+            rows.as_array().unwrap().iter().map(|ban| ban["address"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(ips(&format!("{path}?limit=2")), ["1.2.3.4", "1.2.3.5"]);
+        assert_eq!(ips(&format!("{path}?limit=2&after=1.2.3.5")), ["2001:db8::1"]);
+        assert_eq!(one.ask("PUT", &format!("{path}/nonsense"), None).0, 400);
+        assert_eq!(one.ask("PUT", &format!("{path}/1.2.3.4"), Some(json!({ "duration": 0 }))).0, 400);
         eventually("they meet again", || (one.peers() > 0).then_some(()));
         let id = one.look("peers")[0]["id"].to_string();
         one.json(&["peers", "drop", &id]);

@@ -1,5 +1,7 @@
 //! Holds the commands to what scripts rely on: exit codes, streams, one line for what went wrong.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
+
 mod support;
 
 use serde_json::Value as Json;

@@ -1,5 +1,7 @@
 //! Runs the private networks that a newcomer sees first.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
+
 mod support;
 
 use serde_json::Value as Json;

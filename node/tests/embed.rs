@@ -1,5 +1,7 @@
 //! Runs the two programs that show how a peer is embedded.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
+
 mod support;
 
 #[path = "../examples/echo.rs"]

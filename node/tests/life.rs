@@ -1,5 +1,7 @@
 //! Ends nodes in order and in disorder, and starts them again: nothing that was acknowledged is lost.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
+
 mod support;
 
 use polypeer_ledger_reference::{Payment, Wallet};

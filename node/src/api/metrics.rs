@@ -103,8 +103,12 @@ impl Collector for Snapshot {
 fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, rows: &[(Labels, u64)]) -> fmt::Result {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
     for (labels, value) in rows {
-        let value = i64::try_from(*value).unwrap_or(i64::MAX);
-        ConstGauge::new(value).encode(family.encode_family(&labels.as_slice())?)?;
+        let value = ConstGauge::new(i64::try_from(*value).unwrap_or(i64::MAX));
+        match labels.as_slice() {
+            // Without labels there is one row, and no braces.
+            [] => return value.encode(family),
+            labels => value.encode(family.encode_family(&labels)?)?,
+        }
     }
     Ok(())
 }

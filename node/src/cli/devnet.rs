@@ -6,6 +6,7 @@ use super::signals::Signals;
 use super::tables::table;
 use super::{put_json, put_line};
 use crate::config::nearest;
+use crate::daemon;
 use crate::data::TOKEN;
 use crate::devnet::{Devnet, Plan, Propagation, Row, Summary};
 use crate::networks::{ENTRIES, Entry};
@@ -24,6 +25,7 @@ pub(super) fn devnet(args: &Args, json: bool) -> Result<(), Failure> {
         produce_interval: args.produce_interval,
         api: args.api,
     };
+    daemon::raise_file_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut signals = Signals::listen()?;

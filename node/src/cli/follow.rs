@@ -5,7 +5,7 @@ use super::exit::{Code, Failure};
 use super::put_line;
 use super::tables::{plain, when};
 use crate::client::AskError;
-use crate::view::{Happened, What};
+use crate::view::Happened;
 use std::io::BufRead;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Instant;
@@ -65,20 +65,9 @@ fn show(data: &str, network: Option<&str>, json: bool) -> Result<bool, Failure> 
         put_line(data)?;
     } else {
         let (time, network) = (when(happened.time), plain(&happened.network));
-        put_line(&format!("{:>6}  {time}  {network}  {}", happened.sequence, plain(&words(&happened.what))))?;
+        put_line(&format!("{:>6}  {time}  {network}  {}", happened.sequence, plain(&happened.what.to_string())))?;
     }
     Ok(true)
-}
-
-fn words(what: &What) -> String {
-    match what {
-        What::PeerReady { connection, address, about } => format!("peer {connection} at {address} is ready: {about}"),
-        What::PeerGone { connection, address, cause } => format!("peer {connection} at {address} is gone: {cause}"),
-        What::Reason { why } => format!("{} {}: {}", why.peer, why.what, why.text),
-        What::Note { text } => text.clone(),
-        What::Tip { hash, height } => format!("tip {height} {hash}"),
-        What::Gap { lost } => format!("{lost} events were lost"),
-    }
 }
 
 fn read_line(stream: &mut impl BufRead) -> Option<String> {

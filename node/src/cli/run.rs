@@ -5,12 +5,11 @@ use super::exit::{Code, Failure};
 use super::put_json;
 use super::signals::Signals;
 use crate::config::{Config, Given, process_environment};
-use crate::daemon::{Daemon, Doors};
+use crate::daemon::{self, Daemon, Doors};
 use crate::data::{DataFolder, default_folder};
 use crate::event_log::EventLog;
 use crate::networks::{ENTRIES, Launch, RunningNetwork};
 use polypeer_driver::Budget;
-use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -160,7 +159,7 @@ fn serve(
     let data = DataFolder::lock(&folder)?;
     log(config.node.text("log").unwrap_or("info"))?;
     let token = data.token()?;
-    raise_file_limit();
+    daemon::raise_file_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         // First of all: a signal during a long start is not lost.
@@ -204,15 +203,6 @@ fn serve(
             Err(text) => Err(Failure::new(text)),
         }
     })
-}
-
-// A connection is a file; what the process may open without asking anyone is the hard limit.
-fn raise_file_limit() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::warn!("the limit on open files stays as it is: {error}");
-    }
 }
 
 fn door(config: &Config, key: &str) -> Option<SocketAddr> {

@@ -82,7 +82,7 @@ impl Kind {
             },
             Self::Targets | Self::Names | Self::Accounts if !text.trim_start().starts_with(['[', '{']) => {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-                self.check(toml::Value::Array(items.map(|item| toml::Value::from(item)).collect()))
+                self.check(toml::Value::Array(items.map(toml::Value::from).collect()))
             }
             Self::Targets | Self::Names | Self::Accounts => match text.trim().parse::<toml::Value>() {
                 Ok(value) => self.check(value),

@@ -80,6 +80,10 @@ impl Config {
             }
             config.section_mut(&given.section, &origin)?.set_text(given.key, &given.text, origin)?;
         }
+        for (name, network) in config.networks.iter().filter(|(_, network)| network.is_own) {
+            let wrong = |what| ConfigError::Network { name: name.clone(), what: format!("{what:#}") };
+            (network.entry.check)(name, network).map_err(wrong)?;
+        }
         Ok(config)
     }
 

@@ -118,6 +118,8 @@ fn own_networks_need_a_name_and_a_protocol() {
         ("[networks.X]\nprotocol = \"anya\"\n", "a network's name"),
         ("[networks.anya-devnet]\nprotocol = \"anya\"\n", "cannot be told"),
         ("[networks.x]\nprotocol = \"anya\"\nnetwork_id = \"seventeen bytes!!\"\n", "at most 16 bytes"),
+        ("[networks.longer-than-16-bytes]\nprotocol = \"anya\"\n", "network id"),
+        ("[networks.x]\nprotocol = \"hello\"\ntarget = \"ff00ffff\"\n", "target"),
         ("[anya-devnet]\ntarget = \"2000ffff\"\n", "unknown key `target`"),
     ] {
         let refusal = refusal(text, &[]);

@@ -13,6 +13,7 @@ pub(super) const ENTRY: Entry = Entry {
     devnet: "anya-devnet",
     keys: &[KEYS, LEDGER_KEYS],
     own_keys: OWN_KEYS,
+    check: chain::check,
     presets: &[preset("anya-devnet")],
     start: |launch| chain::start::<Protocol>(launch, config),
     tracker: None,

@@ -6,7 +6,7 @@ use super::running::{Later, Refused, RunningNetwork, Which};
 use super::watched::{Watch, Watched};
 use super::{Launch, Preset};
 use crate::api::PAGE_MAX;
-use crate::config::{Key, Kind, Section, target};
+use crate::config::{Key, Kind, NetworkSection, Section, target};
 use crate::view;
 use anyhow::Context as _;
 use polypeer_driver::{Handle, Network};
@@ -77,7 +77,7 @@ where
     P: Protocol<Request = Request, Answer = Answer>,
 {
     let section = &launch.network.section;
-    let parameters = parameters(launch)?;
+    let parameters = parameters(launch.base_name, launch.network)?;
     let config = protocol(section, &parameters)?;
     let network_id = parameters.network_id.clone();
     let watch = Watch::new(launch.name, launch.events.clone(), launch.arrivals.clone());
@@ -97,12 +97,18 @@ where
     Ok(Arc::new(Hosted { handle, holdings: Box::new(holdings), members: |_| None }))
 }
 
-fn parameters(launch: &Launch<'_>) -> anyhow::Result<NetworkParameters> {
-    let mut parameters = NetworkParameters::devnet(launch.base_name);
-    if !launch.network.is_own {
+/// Whether an own network's section makes a network.
+pub(super) fn check(name: &str, network: &NetworkSection) -> anyhow::Result<()> {
+    parameters(name, network)?.build()?;
+    Ok(())
+}
+
+fn parameters(name: &str, network: &NetworkSection) -> anyhow::Result<NetworkParameters> {
+    let mut parameters = NetworkParameters::devnet(name);
+    if !network.is_own {
         return Ok(parameters);
     }
-    let section = &launch.network.section;
+    let section = &network.section;
     if let Some(id) = section.text("network_id") {
         parameters.network_id = id.to_owned();
     }
@@ -166,7 +172,6 @@ fn p2p_config(launch: &Launch<'_>) -> P2pConfig {
         private_addresses: true,
         spare_loopback: launch.config.limits.flag("spare_loopback"),
         book_max: launch.config.limits.count_u32("addresses_max"),
-        ..P2pConfig::default()
     }
 }
 

@@ -13,6 +13,7 @@ pub(super) const ENTRY: Entry = Entry {
     devnet: "hello-devnet",
     keys: &[KEYS, LEDGER_KEYS],
     own_keys: OWN_KEYS,
+    check: chain::check,
     presets: &[preset("hello-devnet")],
     start: |launch| chain::start::<Protocol>(launch, config),
     tracker: Some(tracker::start),

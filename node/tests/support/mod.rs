@@ -1,6 +1,7 @@
 //! Runs the real program: daemons in folders of their own, on free ports, ended whatever happens.
 
 #![allow(dead_code, reason = "every test file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 
 use serde_json::Value as Json;
 use std::io::{BufRead, BufReader, Read};
