@@ -9,6 +9,7 @@ use crate::ledger::Asked;
 use crate::sync::Arrival;
 use crate::wire::Question;
 use crate::{Cx, Hello, Misbehavior, Ready};
+use alloc::vec::Vec;
 use bytes::Bytes;
 use polypeer_engine::ConnectionId;
 use polypeer_engine::kit::chain::{BlockFault, BlockOutcome, ChainFormat, Hash, Head, Request};
@@ -126,7 +127,7 @@ impl<F: ChainFormat> Hello<F> {
             return;
         }
         self.sync.orphans.hold(judged);
-        self.ask_ahead(cx, sender);
+        self.ask_ahead(cx, sender, Vec::new());
     }
 
     /// A block is held: lists that begin with it go on with the next one.

@@ -21,8 +21,8 @@ pub(crate) enum Asked {
     Listed(ConnectionId, List),
     /// What is thought of a block.
     Judge(Judged),
-    /// What is thought of a peer's transactions, and how many there are.
-    Transactions(ConnectionId, usize),
+    /// What is thought of a peer's transactions, which have so many bytes.
+    Transactions { connection: ConnectionId, bytes: usize },
     /// One block or transaction, for a peer.
     Serve { connection: ConnectionId, question: Question },
     /// Hashes above a number, for a peer.
@@ -51,8 +51,8 @@ impl<F: ChainFormat> Hello<F> {
                 self.on_list_checked(cx, connection, list, &missing);
             }
             (Some(Asked::Judge(judged)), Answer::BlockTaken { outcome, .. }) => self.on_judged(cx, judged, outcome),
-            (Some(Asked::Transactions(connection, count)), Answer::TransactionsTaken(outcomes)) => {
-                self.on_transactions_judged(cx, connection, count, &outcomes);
+            (Some(Asked::Transactions { connection, bytes }), Answer::TransactionsTaken(outcomes)) => {
+                self.on_transactions_judged(cx, connection, bytes, &outcomes);
             }
             (Some(Asked::Serve { connection, question }), Answer::Block(found) | Answer::Transaction(found)) => {
                 self.serve_answer(cx, connection, question, found.as_ref());

@@ -87,8 +87,8 @@ pub struct Ready {
     pub(crate) serving: Serving,
     /// Whether it is to be told what waits here as soon as its list is answered.
     pub(crate) is_untold: bool,
-    /// Transactions of its that the ledger has not judged yet.
-    pub(crate) in_judgement: usize,
+    /// Bytes of its transactions that the ledger has not judged yet.
+    pub(crate) in_judgement_bytes: usize,
 }
 
 impl Ready {
@@ -110,7 +110,7 @@ impl Ready {
             known_transactions: Seen::new(KNOWN_TRANSACTIONS_MAX, secret),
             serving: Serving::default(),
             is_untold: false,
-            in_judgement: 0,
+            in_judgement_bytes: 0,
         }
     }
 

@@ -23,8 +23,9 @@ const HELD_MAX: usize = 1024;
 const INVALID_MAX: usize = 1024;
 /// Waiting transactions that are looked through for those that a peer may not know.
 const LOOKED_THROUGH_MAX: u32 = 5 * WAITING_MAX as u32;
-/// Transactions of one peer that the ledger has not judged yet; what comes above is dropped. 3 MiB a peer.
-const IN_JUDGEMENT_MAX: usize = 20_000;
+/// Bytes of one peer's transactions that the ledger has not judged yet; what comes above is dropped. The largest pack,
+/// which always fits when there is none, has as many.
+const IN_JUDGEMENT_BYTES_MAX: usize = 4 << 20;
 /// Announcements that are checked in one question to the ledger.
 const CHECKED_MAX: usize = 10_000;
 
@@ -248,12 +249,16 @@ impl<F: ChainFormat> Hello<F> {
             self.relay.wants.remove(&question);
             ready.known_transactions.insert(id, ());
         }
-        transactions.truncate(IN_JUDGEMENT_MAX - ready.in_judgement.min(IN_JUDGEMENT_MAX));
+        let before = ready.in_judgement_bytes;
+        transactions.retain(|transaction| {
+            let fits = ready.in_judgement_bytes + transaction.len() <= IN_JUDGEMENT_BYTES_MAX;
+            ready.in_judgement_bytes += if fits { transaction.len() } else { 0 };
+            fits
+        });
         if !transactions.is_empty() {
-            let count = transactions.len();
-            ready.in_judgement += count;
+            let bytes = ready.in_judgement_bytes - before;
             let request = Request::TakeTransactions { transactions, origin: Origin::Peer };
-            self.ask_ledger(cx, request, Asked::Transactions(connection, count));
+            self.ask_ledger(cx, request, Asked::Transactions { connection, bytes });
         }
         self.ask_waiting(cx, connection);
     }
@@ -263,11 +268,11 @@ impl<F: ChainFormat> Hello<F> {
         &mut self,
         cx: &mut Cx<'_, F>,
         connection: ConnectionId,
-        count: usize,
+        bytes: usize,
         outcomes: &[(Hash, TransactionOutcome)],
     ) {
         if let Some(ready) = ready_mut(cx, connection) {
-            ready.in_judgement = ready.in_judgement.saturating_sub(count);
+            ready.in_judgement_bytes = ready.in_judgement_bytes.saturating_sub(bytes);
         }
         for (id, outcome) in outcomes {
             match outcome {
@@ -312,9 +317,8 @@ impl<F: ChainFormat> Hello<F> {
         }
     }
 
-    /// The ledger says what waits: the peer is told what it may not know, and asked what is above our newest block.
+    /// The ledger says what waits: the peer is told what it may not know, and asked what it has above our newest block.
     pub(crate) fn tell_waiting(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId, ids: &[Hash]) {
-        let Some(latest) = self.tip.map(|tip| tip.height) else { return };
         let is_open = self.asking.is_list_open(connection);
         let Some(ready) = ready_mut(cx, connection) else { return };
         if is_open {
@@ -325,7 +329,7 @@ impl<F: ChainFormat> Hello<F> {
         // Pulled one by one, so that only those that fit are marked as told.
         let untold = ids.iter().filter(|id| ready.known_transactions.insert(**id, ()));
         let transactions = untold.take(WAITING_MAX).copied().collect();
-        self.ask_for_list(cx, connection, latest, transactions, false);
+        self.ask_ahead(cx, connection, transactions);
     }
 }
 

@@ -133,20 +133,19 @@ impl<F: ChainFormat> Hello<F> {
     /// The peer has asked from above our newest block: "a GETLISTOFBLOCKS is relayed back".
     pub(crate) fn ask_back(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId) {
         let now = cx.time();
-        let fruitless = self.sync.listings.get(&connection).and_then(|listing| listing.fruitless);
-        if fruitless.is_none_or(|at| now.since(at) >= FRUITLESS_TIME) {
-            self.ask_ahead(cx, connection);
+        let Some(listing) = self.sync.listings.get(&connection) else { return };
+        let is_fruitless = listing.fruitless.is_some_and(|at| now.since(at) < FRUITLESS_TIME);
+        if !is_fruitless && !listing.is_benched() {
+            self.ask_ahead(cx, connection, Vec::new());
         }
     }
 
-    /// Asks a peer what it has above our newest block, or above what it has listed already.
-    pub(crate) fn ask_ahead(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId) {
-        let Some(listing) = self.sync.listings.get(&connection).filter(|listing| !listing.is_benched()) else {
-            return;
-        };
+    /// Asks a peer what it has above our newest block, or above what it has listed already, and tells it what waits.
+    pub(crate) fn ask_ahead(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId, transactions: Vec<Hash>) {
+        let Some(listing) = self.sync.listings.get(&connection) else { return };
         let Some(tip) = self.tip else { return };
         let from = if listing.is_empty() { tip.height } else { listing.end() };
-        self.ask_for_list(cx, connection, from, Vec::new(), !listing.is_empty());
+        self.ask_for_list(cx, connection, from, transactions, !listing.is_empty());
     }
 
     /// The peer listed nothing though it claims more, or could not deliver: it is not used for a while.
@@ -163,7 +162,7 @@ impl<F: ChainFormat> Hello<F> {
     pub(crate) fn unbench(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId) {
         if let Some(listing) = self.sync.listings.get_mut(&connection) {
             *listing = Listing::default();
-            self.ask_ahead(cx, connection);
+            self.ask_ahead(cx, connection, Vec::new());
         }
     }
 

@@ -84,8 +84,15 @@ fn right() -> Vec<(Value, Message)> {
     ]
 }
 
+type Wrong = Vec<(&'static str, Value)>;
+
 /// Payloads of the wrong form, by method.
-fn wrong() -> Vec<(&'static str, Value)> {
+fn wrong() -> Wrong {
+    let addresses = NO_ADDRESSES.map(|address| ("ADDR", json!(["1.2.3.4:5", address])));
+    [wrong_hellos(), wrong_small_ones(), wrong_questions_and_lists(), wrong_data(), addresses.to_vec()].concat()
+}
+
+fn wrong_hellos() -> Wrong {
     let hello = |key: &str, value: Value| {
         let mut payload = json!({"block_count": 1, "time": 2, "port": 3});
         payload[key] = value;
@@ -96,16 +103,13 @@ fn wrong() -> Vec<(&'static str, Value)> {
         payload.as_object_mut().expect("an object").remove(key);
         payload
     };
-    let list = |from: u64, latest: u64, parent: Value, hashes: Value| json!({"from": from, "latest": latest, "parent": parent, "hashes": hashes});
-    let too_large = json!(9_007_199_254_740_992_u64);
-    let upper = H.to_uppercase();
-    let mut wrong = vec![
+    vec![
         ("HELLO", without("block_count")),
         ("HELLO", without("time")),
         ("HELLO", without("port")),
         ("HELLO", json!([])),
         ("HELLO", json!(null)),
-        ("HELLO", hello("block_count", too_large.clone())),
+        ("HELLO", hello("block_count", json!(9_007_199_254_740_992_u64))),
         ("HELLO", hello("block_count", json!(-1))),
         ("HELLO", hello("block_count", json!(1.0))),
         ("HELLO", hello("block_count", json!("1"))),
@@ -113,12 +117,17 @@ fn wrong() -> Vec<(&'static str, Value)> {
         ("HELLO", hello("port", json!(65536))),
         ("HELLO", hello("genesis", json!(null))),
         ("HELLO", hello("genesis", json!(H[1..]))),
-        ("HELLO", hello("genesis", json!(upper))),
+        ("HELLO", hello("genesis", json!(H.to_uppercase()))),
         ("HELLO", hello("agent", json!("x".repeat(129)))),
         ("HELLO", hello("agent", json!("é".repeat(65)))),
         ("HELLO", hello("agent", json!(7))),
         ("HELLO", hello("nonce", json!("0".repeat(15)))),
         ("HELLO", hello("nonce", json!(7))),
+    ]
+}
+
+fn wrong_small_ones() -> Wrong {
+    vec![
         ("HEY", json!({})),
         ("HEY", json!(1)),
         ("HEY", json!({"block_count": [1]})),
@@ -132,6 +141,17 @@ fn wrong() -> Vec<(&'static str, Value)> {
         ("BROADCASTBLOCK", json!({"hash": H})),
         ("BROADCASTBLOCK", json!({"number": 1, "hash": null})),
         ("BROADCASTBLOCK", json!({"number": 1, "hash": "00"})),
+        ("BROADCASTTRANSACTION", json!({})),
+        ("BROADCASTTRANSACTION", json!({"id": "00"})),
+        ("BROADCASTTRANSACTION", json!(H)),
+        ("NOTFOUND", json!({})),
+        ("NOTFOUND", json!({"number": 1, "hash": H})),
+    ]
+}
+
+fn wrong_questions_and_lists() -> Wrong {
+    let list = |from: u64, latest: u64, parent: Value, hashes: Value| json!({"from": from, "latest": latest, "parent": parent, "hashes": hashes});
+    vec![
         ("GETBLOCK", json!({})),
         ("GETBLOCK", json!({"number": 1, "hash": H})),
         ("GETBLOCK", json!({"transaction": H, "hash": H})),
@@ -149,6 +169,11 @@ fn wrong() -> Vec<(&'static str, Value)> {
         ("LISTOFBLOCKS", list(0, 20_000, json!(H), json!(vec![H; 10_001]))),
         ("LISTOFBLOCKS", list(0, 1, json!(H), json!(H))),
         ("LISTOFBLOCKS", json!({"from": 0, "latest": 0, "parent": H})),
+    ]
+}
+
+fn wrong_data() -> Wrong {
+    vec![
         ("BLOCK", json!({"number": 1})),
         ("BLOCK", json!({"data": "00"})),
         ("BLOCK", json!({"number": 1, "data": "0"})),
@@ -161,42 +186,16 @@ fn wrong() -> Vec<(&'static str, Value)> {
         ("PUSHTRANSACTION", json!([0])),
         ("PUSHTRANSACTION", json!(["0"])),
         ("PUSHTRANSACTION", json!(vec!["00"; 1001])),
-        ("BROADCASTTRANSACTION", json!({})),
-        ("BROADCASTTRANSACTION", json!({"id": "00"})),
-        ("BROADCASTTRANSACTION", json!(H)),
-        ("NOTFOUND", json!({})),
-        ("NOTFOUND", json!({"number": 1, "hash": H})),
-    ];
-    let no_addresses = [
-        "",
-        ":",
-        ":5",
-        "1.2.3.4",
-        "1.2.3.4:",
-        "1.2.3.4:x",
-        "1.2.3.4:65536",
-        "1.2.3.4:+5",
-        "1.2.3.4:05",
-        "1.2.3.4:5 ",
-        "1.2.3:5",
-        "01.2.3.4:5",
-        "256.2.3.4:5",
-        "example.org:5",
-        "::1:5",
-        "[::1]",
-        "[::1]:",
-        "[1.2.3.4]:5",
-        "[::1%1]:5",
-        "[::1:5",
-        "::1]:5",
-        "[::g]:5",
-        " 1.2.3.4:5",
-        "1.2.3.4:-5",
-        "1.2.3.4:5:6",
-    ];
-    wrong.extend(no_addresses.map(|address| ("ADDR", json!(["1.2.3.4:5", address]))));
-    wrong
+    ]
 }
+
+/// Entries of an ADDR that reject the message.
+#[rustfmt::skip]
+const NO_ADDRESSES: [&str; 25] = [
+    "", ":", ":5", "1.2.3.4", "1.2.3.4:", "1.2.3.4:x", "1.2.3.4:65536", "1.2.3.4:+5", "1.2.3.4:05", "1.2.3.4:5 ",
+    "1.2.3:5", "01.2.3.4:5", "256.2.3.4:5", "example.org:5", "::1:5", "[::1]", "[::1]:", "[1.2.3.4]:5", "[::1%1]:5",
+    "[::1:5", "::1]:5", "[::g]:5", " 1.2.3.4:5", "1.2.3.4:-5", "1.2.3.4:5:6",
+];
 
 #[test]
 fn every_right_form_is_read() {

@@ -54,10 +54,43 @@ impl Orphans {
         let children: Vec<Hash> = self.blocks.iter().filter_map(is_child).collect();
         children.iter().filter_map(|hash| self.take(hash)).collect()
     }
+}
 
-    /// How many there are, and their bytes.
-    #[cfg(test)]
-    pub(crate) fn size(&self) -> (usize, usize) {
-        (self.blocks.len(), self.bytes)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use polypeer_engine::kit::chain::Head;
+    use polypeer_engine::{ConnectionId, Direction};
+
+    fn orphan(number: u8, parent: u8, bytes: usize) -> Judged {
+        let head = Head { hash: Hash([number; 32]), parent: Hash([parent; 32]), height: u64::from(number) };
+        let block = Bytes::from(alloc::vec![number; bytes]);
+        Judged { head, block, sender: ConnectionId::nth(Direction::Inbound, 0) }
+    }
+
+    #[test]
+    fn holds_64_blocks_and_32_mebibytes_and_the_oldest_leave() {
+        let mut orphans = Orphans::default();
+        for number in 0..70 {
+            orphans.hold(orphan(number, 200, 10));
+        }
+        assert_eq!((orphans.blocks.len(), orphans.order.len(), orphans.bytes), (64, 64, 640));
+        assert!(!orphans.contains(&Hash([5; 32])) && orphans.contains(&Hash([6; 32])));
+        for number in 100..120 {
+            orphans.hold(orphan(number, 200, 3 << 20));
+        }
+        assert_eq!((orphans.blocks.len(), orphans.bytes), (10, 30 << 20));
+        assert!(orphans.contains(&Hash([119; 32])));
+    }
+
+    #[test]
+    fn children_leave_with_their_parent_and_nothing_is_counted_twice() {
+        let mut orphans = Orphans::default();
+        for (number, parent) in [(1, 9), (2, 9), (3, 1), (1, 9)] {
+            orphans.hold(orphan(number, parent, 10));
+        }
+        let children: Vec<_> = orphans.take_children(&Hash([9; 32])).iter().map(|child| child.head.height).collect();
+        assert_eq!((children, orphans.bytes, orphans.order.len()), (alloc::vec![1, 2], 10, 1));
     }
 }

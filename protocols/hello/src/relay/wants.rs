@@ -151,12 +151,6 @@ impl Wants {
         free
     }
 
-    /// How many things of this peer's are remembered.
-    #[cfg(test)]
-    pub(crate) fn count_of(&self, connection: ConnectionId) -> usize {
-        self.announced.get(&connection).map_or(0, BTreeMap::len)
-    }
-
     // Takes the peer out of the announcers; without any there is nobody to ask, unless one is asked right now.
     fn forget(&mut self, connection: ConnectionId, question: &Question) {
         let Some(want) = self.wants.get_mut(question) else { return };

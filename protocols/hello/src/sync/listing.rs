@@ -5,6 +5,9 @@ use alloc::collections::VecDeque;
 use polypeer_engine::Time;
 use polypeer_engine::kit::chain::Hash;
 
+/// Hashes of one peer's list that are kept, 640 KiB: what comes above is asked for again when there is room.
+const KEPT_MAX: usize = 20_000;
+
 /// What a peer claims to have above our blocks.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
@@ -79,7 +82,7 @@ impl Listing {
         let goes_on = self.is_joined && list.from == self.end() && list.parent == end && !list.hashes.is_empty();
         if goes_on {
             self.latest = list.latest;
-            self.hashes.extend(&list.hashes);
+            self.hashes.extend(list.hashes.iter().take(KEPT_MAX - self.hashes.len().min(KEPT_MAX)));
         }
         goes_on
     }
