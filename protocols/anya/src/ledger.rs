@@ -1,7 +1,9 @@
 //! Converses with the ledger: what was asked under which ticket, and where each answer goes.
 
 use crate::relay::Arrival;
+use crate::sync::Claim;
 use crate::{Anya, Cx};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -9,7 +11,7 @@ use polypeer_engine::kit::chain::{Answer, ChainFormat, Hash, Head, Request, Tip}
 use polypeer_engine::{ConnectionId, Ticket};
 
 /// Why the ledger was asked.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum Asked {
     /// For the tip, to start with.
     Tip,
@@ -27,7 +29,12 @@ pub(crate) enum Asked {
     /// To take a block.
     Block(Submitted),
     /// Which of a peer's waypoints are missing.
-    Missing(ConnectionId),
+    Missing {
+        /// The peer.
+        of: ConnectionId,
+        /// What it claims.
+        claim: Box<Claim>,
+    },
     /// For a block that a peer asked for.
     Serve(ConnectionId),
     /// For the waiting transactions that a peer asked for.
@@ -97,7 +104,9 @@ impl<F: ChainFormat> Anya<F> {
                 self.block_taken(cx, submitted, outcome);
             }
             (Some(Asked::Serve(to)), Answer::Block(block)) => self.block_found(cx, to, block),
-            (Some(Asked::Missing(of)), Answer::Missing(hashes)) => self.waypoints_compared(cx, of, &hashes),
+            (Some(Asked::Missing { of, claim }), Answer::Missing(hashes)) => {
+                self.waypoints_compared(cx, of, claim, &hashes);
+            }
             (Some(Asked::Waypoints(wanted)), Answer::HashesAt { hashes, tip }) => {
                 self.waypoints_found(cx, wanted, hashes, tip);
             }

@@ -10,8 +10,10 @@ use bytes::Bytes;
 use polypeer_engine::ConnectionId;
 use polypeer_engine::kit::chain::{Hash, Head};
 
-/// Gap blocks that are known at one time, with or without their bytes: about 250 bytes each besides.
-pub(crate) const GAP_BLOCKS_MAX: usize = 262_144;
+/// Gap blocks that are known at one time, with or without their bytes.
+const GAP_BLOCKS_MAX: usize = 131_072;
+/// What a block that waits costs besides its bytes.
+pub(crate) const HELD_BYTES: usize = 512;
 /// A frame at least this long has a read buffer of its own, so that keeping a slice of it keeps nothing else alive.
 const SHARED_BYTES_MIN: usize = 16 << 10;
 
@@ -105,9 +107,11 @@ impl Orphans {
             return true;
         }
         let bytes = body.map_or(0, Bytes::len);
-        if account == Account::Orphan && !self.make_room(from, bytes)
-            || account == Account::Gap && self.gap_blocks >= GAP_BLOCKS_MAX
-        {
+        let has_room = match account {
+            Account::Orphan => self.make_room(from, bytes),
+            Account::Gap => self.gap_blocks < GAP_BLOCKS_MAX,
+        };
+        if !has_room {
             return false;
         }
         let load = self.loads.entry(from).or_default();
@@ -118,7 +122,7 @@ impl Orphans {
                 self.orphan_bytes += bytes;
             }
             Account::Gap => {
-                load.gap_bytes += bytes;
+                load.gap_bytes += HELD_BYTES + bytes;
                 self.gap_blocks += 1;
             }
         }
@@ -134,8 +138,11 @@ impl Orphans {
         let Some(held) = self.blocks.get_mut(hash) else { return };
         if held.body.is_none() && held.account == Account::Gap {
             held.body = Some(own(body));
-            held.from = from;
-            self.loads.entry(from).or_default().gap_bytes += body.len();
+            let before = core::mem::replace(&mut held.from, from);
+            if let Some(load) = self.loads.get_mut(&before) {
+                load.gap_bytes -= HELD_BYTES;
+            }
+            self.loads.entry(from).or_default().gap_bytes += HELD_BYTES + body.len();
         }
     }
 
@@ -161,7 +168,7 @@ impl Orphans {
                     load.orphans.retain(|orphan| orphan != hash);
                     load.orphan_bytes -= bytes;
                 }
-                Account::Gap => load.gap_bytes -= bytes,
+                Account::Gap => load.gap_bytes -= HELD_BYTES + bytes,
             }
             if load.orphans.is_empty() && load.gap_bytes == 0 {
                 self.loads.remove(&held.from);
@@ -275,7 +282,7 @@ mod tests {
         }
         orphans.insert(head(6, 5), Some(&body), peer(1), Account::Orphan);
         assert_eq!(orphans.remove_branch(Hash([3; 32])).len(), 4);
-        assert_eq!((orphans.gap_blocks, orphans.gap_bytes(peer(0)), orphans.orphan_bytes), (2, 20, 0));
+        assert_eq!((orphans.gap_blocks, orphans.gap_bytes(peer(0)), orphans.orphan_bytes), (2, 20 + 2 * HELD_BYTES, 0));
         orphans.drop_gaps();
         assert!(orphans.blocks.is_empty() && orphans.loads.is_empty() && orphans.by_parent.is_empty());
     }

@@ -12,14 +12,17 @@ use polypeer_engine::{ConnectionId, Overflow};
 
 /// Mempools that are awaited or read at one time: each may be 32 MiB long. The next peer is asked when one is done.
 const READ_AT_ONCE_MAX: usize = 4;
-/// Transactions put to the ledger together. It begins with one, so that little is judged past a bad one, and doubles.
+/// Transactions put to the ledger together.
 const CHUNK_MAX: usize = 256;
+/// The first ones are put to it one by one, then ever more together, so that little is judged past a bad one.
+const SINGLY: usize = 32;
 
 #[derive(Debug)]
 struct Reading {
     // What is left to read; nothing until the answer comes.
     rest: Bytes,
-    chunk: usize,
+    // How many were put to the ledger.
+    read: usize,
 }
 
 /// The mempools that are awaited or read, and who is asked next.
@@ -39,7 +42,7 @@ impl<F: ChainFormat> Anya<F> {
     fn ask_pools(&mut self, cx: &mut Cx<'_, F>) {
         while self.pools.reading.len() < READ_AT_ONCE_MAX {
             let Some(connection) = self.pools.next.pop_front() else { return };
-            self.pools.reading.insert(connection, Reading { rest: Bytes::new(), chunk: 0 });
+            self.pools.reading.insert(connection, Reading { rest: Bytes::new(), read: 0 });
             cx.send(connection, wire::empty(Kind::GetMempool), Overflow::Close);
             cx.set_phase(connection, PHASE_POOL_AWAITED);
             cx.peer_alarm(connection, Alarm::Pool, cx.time() + self.config.request_timeout);
@@ -58,7 +61,7 @@ impl<F: ChainFormat> Anya<F> {
             return self.pool_done(cx, from);
         }
         let rest = frame.slice(HEADER_BYTES + 4..);
-        self.pools.reading.insert(from, Reading { rest, chunk: 1 });
+        self.pools.reading.insert(from, Reading { rest, read: 0 });
         self.read_pool(cx, from);
     }
 
@@ -72,9 +75,8 @@ impl<F: ChainFormat> Anya<F> {
 
     // Puts the next few transactions to the ledger that it has not judged.
     fn read_pool(&mut self, cx: &mut Cx<'_, F>, from: ConnectionId) {
-        let Some(Reading { rest, chunk }) = self.pools.reading.get_mut(&from) else { return };
-        let (mut rest, most) = (rest.clone(), *chunk);
-        *chunk = (most * 2).min(CHUNK_MAX);
+        let Some(Reading { rest, read }) = self.pools.reading.get(&from) else { return };
+        let (mut rest, most) = (rest.clone(), (read / SINGLY).clamp(1, CHUNK_MAX));
         let mut entries: Vec<(Hash, Bytes)> = Vec::new();
         while entries.len() < most && rest.remaining() >= 4 {
             let length = rest.get_u32() as usize;
@@ -90,6 +92,7 @@ impl<F: ChainFormat> Anya<F> {
         }
         if let Some(reading) = self.pools.reading.get_mut(&from) {
             reading.rest = rest;
+            reading.read += entries.len();
         }
         let transactions = entries.iter().map(|(_, transaction)| transaction.clone()).collect();
         let request = Request::TakeTransactions { transactions, origin: Origin::Peer };

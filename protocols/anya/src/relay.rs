@@ -109,7 +109,9 @@ impl Relay {
 
     /// A peer sent this block. Whether it was taken before.
     pub(crate) fn heard_block(&mut self, hash: Hash, from: ConnectionId) -> bool {
-        let Some((trace, is_new)) = self.blocks.get_or_insert_with(hash, || Trace::new(Some(from))) else { return false };
+        let Some((trace, is_new)) = self.blocks.get_or_insert_with(hash, || Trace::new(Some(from))) else {
+            return false;
+        };
         if !is_new {
             trace.note(from);
         }

@@ -15,16 +15,18 @@
 //! Blocks are known by their hashes, so it does not matter who sent one, and what was fetched survives any peer. A
 //! claim is only a reason to ask. A peer that cannot deliver what it claimed loses its claim, nothing else is lost.
 
+mod claims;
 mod feed;
 mod gaps;
 mod sources;
 
 use crate::ledger::{Asked, Submitted};
 use crate::misbehavior::Misbehavior;
-use crate::orphans::{Account, Orphans, Stage};
-use crate::wire::{self, HEADER_BYTES, Kind};
-use crate::{Alarm, Anya, Config, Cx, Open};
+use crate::orphans::{Account, HELD_BYTES, Orphans, Stage};
+use crate::wire::HEADER_BYTES;
+use crate::{Anya, Config, Cx, Open};
 use alloc::boxed::Box;
+use alloc::collections::btree_map::Entry;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -32,8 +34,9 @@ use core::time::Duration;
 use gaps::{Gap, Want};
 use polypeer_engine::kit::chain::{BlockFault, BlockOutcome, ChainFormat, Hash, Head, Request, Tip};
 use polypeer_engine::kit::seen::Seen;
-use polypeer_engine::{ConnectionId, Overflow};
-use sources::{Claim, GapKey, InfoState, Source};
+use polypeer_engine::ConnectionId;
+pub(crate) use sources::Claim;
+use sources::{GapKey, Source};
 
 /// Bytes of fetched blocks that wait, all peers together; each peer with a claim has an equal share.
 const GAP_BYTES_MAX: usize = 64 << 20;
@@ -49,7 +52,8 @@ const STALL: Duration = Duration::from_secs(30);
 const BAD_MAX: usize = 4_096;
 /// Hashes of fetched blocks that are remembered, so that they are not relayed.
 const FETCHED_MAX: usize = 4_096;
-/// A block this much higher than our tip is not walked down to by its sender alone; its waypoints are asked for.
+/// Down from a block that is at most this much higher than our tip one block is fetched after the other; a higher one
+/// is a claim, and its sender is asked for its waypoints too.
 const WALK_MAX: u64 = 64;
 /// What was fetched is kept this long after the last claim ended: the peer may come back.
 const KEPT_FOR: Duration = Duration::from_secs(60);
@@ -65,7 +69,7 @@ pub(crate) struct Sync {
     wants: BTreeMap<Hash, Want>,
     orphans: Orphans,
     // Blocks whose first check the ledger has not finished.
-    checking: BTreeMap<Hash, (Head, Bytes)>,
+    checking: BTreeMap<Hash, Checking>,
     checking_bytes: usize,
     // Blocks whose parent is held or at the ledger, lowest first.
     eligible: BTreeSet<(u64, Hash)>,
@@ -79,6 +83,15 @@ pub(crate) struct Sync {
     bad: Seen<Hash>,
     fetched: Seen<Hash>,
     is_catching_up: bool,
+}
+
+/// A block that the ledger looks at for the first time.
+#[derive(Debug)]
+struct Checking {
+    head: Head,
+    body: Bytes,
+    // The gaps that it was fetched for: if its parent is held they are done.
+    gaps: Vec<GapKey>,
 }
 
 impl Sync {
@@ -137,197 +150,6 @@ impl Sync {
     }
 }
 
-/// Claims.
-impl<F: ChainFormat> Anya<F> {
-    /// The handshake is done: the peer is asked for its chain.
-    pub(crate) fn source_opened(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId) {
-        self.sync.sources.insert(connection, Box::new(Source::new()));
-        self.ask_info(cx, connection);
-    }
-
-    /// Asks a peer for its chain, unless the answer is awaited already.
-    pub(crate) fn ask_info(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId) {
-        let Some(source) = self.sync.sources.get_mut(&connection) else { return };
-        if core::mem::replace(&mut source.info, InfoState::Asked) == InfoState::Idle {
-            cx.send(connection, wire::empty(Kind::GetBlockchainInfo), Overflow::Close);
-        }
-    }
-
-    /// A peer says what chain it has. Nothing when it is a stranger: then goodbye is to be said.
-    pub(crate) fn info_arrived(
-        &mut self,
-        cx: &mut Cx<'_, F>,
-        from: ConnectionId,
-        open: &mut Open,
-        payload: &[u8],
-    ) -> Option<()> {
-        let Some(source) = self.sync.sources.get_mut(&from) else { return Some(()) };
-        if core::mem::take(&mut source.info) == InfoState::Idle {
-            return Some(());
-        }
-        let Ok(info) = wire::decode_info(payload) else {
-            cx.slip(from, Misbehavior::PayloadUnreadable(Kind::BlockchainInfo));
-            self.disappointed(cx, from);
-            return Some(());
-        };
-        let claimed = info.claimed;
-        if claimed.network_id != self.config.network_id || claimed.genesis != self.config.genesis {
-            cx.stranger(from, Misbehavior::OtherNetwork);
-            return None;
-        }
-        self.ready(cx, from, open, claimed.height);
-        let work = self.sync.work();
-        let hashes = if claimed.work > work {
-            info.waypoints.iter().map(|(_, hash)| *hash).collect()
-        } else {
-            alloc::vec![claimed.tip]
-        };
-        if let Some(source) = self.sync.sources.get_mut(&from) {
-            let waypoints = if claimed.work > work { info.waypoints } else { Vec::new() };
-            source.claim = Some(Box::new(Claim::new(claimed, waypoints)));
-        }
-        self.desk.ask(cx, Request::Missing(hashes), Asked::Missing(from));
-        Some(())
-    }
-
-    /// The ledger said which of a peer's waypoints it lacks.
-    pub(crate) fn waypoints_compared(&mut self, cx: &mut Cx<'_, F>, of: ConnectionId, missing: &[Hash]) {
-        let Some(source) = self.sync.sources.get_mut(&of) else { return };
-        let Some(claim) = &mut source.claim else { return };
-        let tip = claim.claimed.tip;
-        if !missing.contains(&tip) {
-            return self.claim_done(cx, of);
-        }
-        let lacks: BTreeSet<Hash> = missing.iter().copied().collect();
-        let first = claim.waypoints.iter().position(|(_, hash)| lacks.contains(hash));
-        let awaited = (!source.is_pool_wanted).then(|| source.awaited_tip.replace(tip));
-        match first {
-            // Genesis is the same, so the first one is held.
-            Some(from) if from > 0 => {
-                (claim.from, claim.next) = (from, from);
-                cx.peer_alarm(of, Alarm::Stall, cx.time() + STALL);
-            }
-            // A chain with less work than ours: nothing to fetch.
-            _ => source.claim = None,
-        }
-        if let Some(before) = awaited {
-            self.sync.stop_awaiting(before, of);
-            self.sync.awaiting_tip.entry(tip).or_default().push(of);
-        }
-        self.due_again(cx);
-        self.fill(cx, of);
-    }
-
-    // Our chain has come to a peer's tip, or past it.
-    fn claim_done(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId) {
-        self.drop_claim(cx, connection);
-        let height = self.sync.height();
-        let Some(source) = self.sync.sources.get_mut(&connection) else { return };
-        source.disappointments = 0;
-        let heard = core::mem::take(&mut source.heard);
-        self.tip_of_peer_known(cx, connection);
-        if heard > height + 1 {
-            self.ask_info(cx, connection);
-        }
-    }
-
-    /// A peer cannot deliver what it claimed, or claims what cannot be: it is asked again, later and later.
-    fn disappointed(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId) {
-        self.drop_claim(cx, connection);
-        let Some(source) = self.sync.sources.get_mut(&connection) else { return };
-        let wait = source.disappoint();
-        cx.peer_alarm(connection, Alarm::Info, cx.time() + wait);
-    }
-
-    /// Looks whether a claim still leads anywhere.
-    pub(crate) fn stalled(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId) {
-        let height = self.sync.height();
-        let Some(source) = self.sync.sources.get_mut(&connection) else { return };
-        let Some(claim) = &mut source.claim else { return };
-        let progress = (claim.from, source.delivered, height);
-        if core::mem::replace(&mut claim.progress, progress) == progress {
-            self.disappointed(cx, connection);
-        } else {
-            cx.peer_alarm(connection, Alarm::Stall, cx.time() + STALL);
-        }
-    }
-
-    // A claim ends; what only it stood for is no longer fetched.
-    fn drop_claim(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId) {
-        let Some(source) = self.sync.sources.get_mut(&connection) else { return };
-        if source.claim.take().is_none() {
-            return;
-        }
-        let todo = core::mem::take(&mut source.todo);
-        self.drop_unclaimed_gaps(cx);
-        self.reassign(cx, todo);
-        if self.sync.sources.values().all(|source| source.claim.is_none()) {
-            cx.alarm(Alarm::Tidy, cx.time() + KEPT_FOR);
-        }
-        self.catching_up_reviewed(cx);
-    }
-
-    /// Our tip changed: claims that it satisfies end.
-    pub(crate) fn claims_reviewed(&mut self, cx: &mut Cx<'_, F>) {
-        let Some(tip) = self.sync.tip else { return };
-        let is_done = |claim: &Claim| claim.claimed.tip == tip.hash || claim.from > 0 && claim.claimed.work <= tip.work;
-        let done: Vec<_> = self
-            .sync
-            .sources
-            .iter()
-            .filter(|(_, source)| source.claim.as_deref().is_some_and(is_done))
-            .map(|(connection, claim)| (*connection, claim.claim.as_ref().is_some_and(|c| c.claimed.tip == tip.hash)))
-            .collect();
-        for (connection, is_ours) in done {
-            if is_ours { self.claim_done(cx, connection) } else { self.drop_claim(cx, connection) }
-        }
-        self.catching_up_reviewed(cx);
-    }
-
-    /// Tells the ledger when catching up begins and ends. Only a claim that delivers counts, so that words alone do
-    /// not stop a producer.
-    fn catching_up_reviewed(&mut self, cx: &mut Cx<'_, F>) {
-        let height = self.sync.height();
-        let counts = |source: &Source| {
-            source.strikes == 0
-                && source.claim.as_ref().is_some_and(|claim| claim.is_supported && claim.claimed.height > height + 1)
-        };
-        let is_catching_up = self.sync.sources.values().any(|source| counts(source));
-        if is_catching_up != self.sync.is_catching_up {
-            self.sync.is_catching_up = is_catching_up;
-            cx.ask(Request::CatchingUp(is_catching_up));
-        }
-        self.tip_due(cx);
-    }
-
-    // The newest block of a peer is held here: its mempool can be understood.
-    fn tip_of_peer_known(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId) {
-        let Some(source) = self.sync.sources.get_mut(&connection) else { return };
-        if !core::mem::replace(&mut source.is_pool_wanted, true) {
-            self.pool_wanted(cx, connection);
-        }
-    }
-
-    /// A connection is gone, or says goodbye: what it was asked for is asked of others.
-    pub(crate) fn source_gone(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId) {
-        self.drop_claim(cx, connection);
-        let Some(source) = self.sync.sources.remove(&connection) else { return };
-        self.sync.orphans.gone(connection);
-        self.sync.stop_awaiting(source.awaited_tip, connection);
-        let asked = source.asks.iter().map(|ask| ask.hash);
-        self.wants_abandoned(cx, connection, asked.chain(source.todo.iter().map(|(_, hash)| *hash)));
-        self.catching_up_reviewed(cx);
-    }
-
-    /// What was fetched for claims that ended long ago goes.
-    pub(crate) fn tidy(&mut self) {
-        if self.sync.sources.values().all(|source| source.claim.is_none()) {
-            self.sync.orphans.drop_gaps();
-            self.sync.due.clear();
-        }
-    }
-}
-
 /// Blocks as they come, and what the ledger makes of them.
 impl<F: ChainFormat> Anya<F> {
     /// A `block` came, asked for or not.
@@ -350,7 +172,8 @@ impl<F: ChainFormat> Anya<F> {
             self.sync.block_bytes = (7 * self.sync.block_bytes + body.len()) / 8;
             self.supported(cx, from);
         }
-        let is_new = !was_taken && self.block_is_new(&head, &body);
+        // One that was asked for is looked at again even so: the ledger may have let it go.
+        let is_new = (is_fetched || !was_taken) && self.block_is_new(&head, &body);
         if !is_new || self.take_block(cx, from, head, body, is_fetched) {
             self.want_answered(cx, head);
             self.has_parent(from, head);
@@ -376,7 +199,7 @@ impl<F: ChainFormat> Anya<F> {
         if let Some(held) = self.sync.orphans.get(&head.hash) {
             return held.body.is_none();
         }
-        self.sync.checking.get(&head.hash).is_none_or(|(_, checked)| checked != body)
+        self.sync.checking.get(&head.hash).is_none_or(|checking| checking.body != *body)
     }
 
     // Puts a block to the ledger, or to the others that wait. Whether it is in good hands.
@@ -402,7 +225,7 @@ impl<F: ChainFormat> Anya<F> {
             return false;
         }
         (self.sync.checking_bytes, source.checking_bytes) = (of_all, of_peer);
-        self.sync.checking.insert(head.hash, (head, body.clone()));
+        self.sync.checking.insert(head.hash, Checking { head, body: body.clone(), gaps: Vec::new() });
         let submitted = Submitted { from, head, body: body.clone(), is_fetched, is_fed: false };
         self.desk.ask(cx, Request::TakeBlock(body), Asked::Block(submitted));
         true
@@ -411,7 +234,7 @@ impl<F: ChainFormat> Anya<F> {
     /// The ledger judged a block.
     pub(crate) fn block_taken(&mut self, cx: &mut Cx<'_, F>, submitted: Submitted, outcome: BlockOutcome) {
         let Submitted { from, head, body, is_fetched, is_fed } = submitted;
-        self.left_ledger(from, &head, &body, is_fed);
+        let gaps = self.left_ledger(from, &head, &body, is_fed);
         match outcome {
             BlockOutcome::Accepted | BlockOutcome::Known => {
                 if is_fetched {
@@ -419,6 +242,7 @@ impl<F: ChainFormat> Anya<F> {
                 }
                 self.relay.tip_outgrown(&head.parent);
                 self.block_held(cx, head);
+                self.gaps_ended(gaps);
             }
             BlockOutcome::ParentUnknown => self.block_waits(cx, from, head, &body, is_fetched),
             // The ledger keeps it until its time; then it is a new tip like any other.
@@ -434,19 +258,21 @@ impl<F: ChainFormat> Anya<F> {
         self.tip_due(cx);
     }
 
-    fn left_ledger(&mut self, from: ConnectionId, head: &Head, body: &Bytes, is_fed: bool) {
+    // The gaps that the block was fetched for, if this was its first check.
+    fn left_ledger(&mut self, from: ConnectionId, head: &Head, body: &Bytes, is_fed: bool) -> Vec<GapKey> {
         let sync = &mut self.sync;
         if is_fed {
             sync.feeding = sync.feeding.saturating_sub(1);
             sync.feeding_bytes = sync.feeding_bytes.saturating_sub(body.len());
-            return;
+            return Vec::new();
         }
         sync.checking_bytes = sync.checking_bytes.saturating_sub(body.len());
         if let Some(source) = sync.sources.get_mut(&from) {
             source.checking_bytes = source.checking_bytes.saturating_sub(body.len());
         }
-        if sync.checking.get(&head.hash).is_some_and(|(_, checked)| checked == body) {
-            sync.checking.remove(&head.hash);
+        match sync.checking.entry(head.hash) {
+            Entry::Occupied(checking) if checking.get().body == *body => checking.remove().gaps,
+            _ => Vec::new(),
         }
     }
 
@@ -470,8 +296,8 @@ impl<F: ChainFormat> Anya<F> {
         if self.sync.orphans.get(&head.hash).is_some() {
             self.sync.orphans.set_stage(&head.hash, Stage::Waiting);
         } else if is_fetched {
-            let share = GAP_BYTES_MAX / self.claimants().max(1);
-            let fits = self.sync.orphans.gap_bytes(from) + body.len() <= share;
+            let share = self.share();
+            let fits = self.sync.orphans.gap_bytes(from) + HELD_BYTES + body.len() <= share;
             if !self.sync.orphans.insert(head, fits.then_some(body), from, Account::Gap) {
                 return self.disappointed(cx, from);
             }
@@ -479,16 +305,12 @@ impl<F: ChainFormat> Anya<F> {
             self.sync.orphans.insert(head, Some(body), from, Account::Orphan);
         }
         let height = self.sync.height();
-        if let Some(source) = self.sync.sources.get_mut(&from)
-            && !is_fetched
-        {
-            source.heard = source.heard.max(head.height);
-            if head.height > height + WALK_MAX && source.claim.is_none() {
-                self.ask_info(cx, from);
-            }
-        }
+        // Below height 1 there is only genesis.
         if head.height <= height + WALK_MAX && head.height > 1 {
             self.want_parent(cx, from, head);
+        }
+        if !is_fetched {
+            self.heard_above(cx, from, head);
         }
     }
 
@@ -510,26 +332,5 @@ impl<F: ChainFormat> Anya<F> {
         let removed = self.sync.orphans.remove_branch(head.hash);
         cx.convict(from, Misbehavior::BlockInvalid);
         self.claims_through(cx, &removed);
-    }
-
-    // Claims whose next waypoint stands on a block that cannot be taken lead nowhere.
-    fn claims_through(&mut self, cx: &mut Cx<'_, F>, removed: &BTreeSet<Hash>) {
-        let leads_nowhere = |claim: &Claim| {
-            claim.from > 0 && claim.waypoints.get(claim.from).is_some_and(|(_, hash)| removed.contains(hash))
-        };
-        let concerned: Vec<_> = self
-            .sync
-            .sources
-            .iter()
-            .filter(|(_, source)| source.claim.as_deref().is_some_and(leads_nowhere))
-            .map(|(connection, _)| *connection)
-            .collect();
-        for connection in concerned {
-            self.disappointed(cx, connection);
-        }
-    }
-
-    fn claimants(&self) -> usize {
-        self.sync.sources.values().filter(|source| source.claim.as_ref().is_some_and(|claim| claim.from > 0)).count()
     }
 }

@@ -71,7 +71,11 @@ impl<F: ChainFormat> Anya<F> {
     pub(crate) fn due_again(&mut self, cx: &mut Cx<'_, F>) {
         let due: Vec<_> = self.sync.due.iter().take(AGAIN_MAX).copied().collect();
         for (height, hash) in due {
-            self.want_bytes(cx, hash, height);
+            if self.sync.orphans.get(&hash).is_some() {
+                self.want_bytes(cx, hash, height);
+            } else {
+                self.sync.due.remove(&(height, hash));
+            }
         }
     }
 }

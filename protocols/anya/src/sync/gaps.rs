@@ -1,8 +1,9 @@
 //! Walks gaps downwards and fetches what is wanted, from whoever can be asked.
 
 use super::sources::{Ask, AskState, GapKey, Source};
-use super::{Anya, Cx, GAP_BYTES_MAX};
+use super::{Anya, Cx};
 use crate::Alarm;
+use crate::orphans::HELD_BYTES;
 use crate::wire;
 use alloc::collections::btree_map::Entry;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -57,7 +58,9 @@ impl Want {
             self.gaps.iter().any(|key| claim.covers(key)) || self.is_again && claim.claimed.height >= self.height
         };
         !self.tried.contains(&connection)
-            && (self.peers.contains(&connection) || source.claim.as_deref().is_some_and(claims))
+            && (self.peers.contains(&connection)
+                || self.is_again && source.heard >= self.height
+                || source.claim.as_deref().is_some_and(claims))
     }
 }
 
@@ -95,18 +98,18 @@ impl<F: ChainFormat> Anya<F> {
     // Whether a peer's blocks that wait, and those it is asked for, are as many bytes as it may have.
     fn is_over_share(&self, connection: ConnectionId) -> bool {
         let Some(source) = self.sync.sources.get(&connection) else { return true };
-        let coming = source.asks.len() * self.sync.block_bytes;
-        self.sync.orphans.gap_bytes(connection) + coming > GAP_BYTES_MAX / self.claimants().max(1)
+        let coming = source.asks.len() * (self.sync.block_bytes + HELD_BYTES);
+        self.sync.orphans.gap_bytes(connection) + coming > self.share()
     }
 
     // Starts the next gap of a peer's claim. Whether there may be more to ask it for.
     fn start_gap(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId) -> bool {
-        let share = GAP_BYTES_MAX / self.claimants().max(1);
+        let share = self.share();
         let held = self.sync.orphans.gap_bytes(connection);
-        let block_bytes = self.sync.block_bytes as u64;
+        let block_bytes = (self.sync.block_bytes + HELD_BYTES) as u64;
         let Some(source) = self.sync.sources.get_mut(&connection) else { return false };
         let Some(claim) = &mut source.claim else { return false };
-        if claim.from == 0 || claim.next >= claim.waypoints.len() {
+        if claim.next >= claim.waypoints.len() {
             return false;
         }
         let committed = source.walking.saturating_mul(block_bytes).saturating_add(held as u64);
@@ -217,7 +220,7 @@ impl<F: ChainFormat> Anya<F> {
         if let Some(held) = self.sync.orphans.get(hash) {
             return Some(Head { hash: *hash, parent: held.parent, height: held.height });
         }
-        self.sync.checking.get(hash).map(|(head, _)| *head)
+        self.sync.checking.get(hash).map(|checking| checking.head)
     }
 
     // The blocks do not fit the heights, or the ends do not meet: whoever claims it is wrong.
@@ -237,7 +240,7 @@ impl<F: ChainFormat> Anya<F> {
         let mut moved = Vec::new();
         for (connection, source) in &mut self.sync.sources {
             let Some(claim) = &mut source.claim else { continue };
-            if claim.from > 0 && claim.waypoints.get(claim.from) == Some(&waypoint) {
+            if claim.waypoints.get(claim.from) == Some(&waypoint) {
                 let key = GapKey { low: claim.waypoints[claim.from - 1], high: waypoint };
                 claim.from += 1;
                 claim.next = claim.next.max(claim.from);
@@ -246,7 +249,31 @@ impl<F: ChainFormat> Anya<F> {
         }
         for (connection, key) in moved {
             self.drop_gap(key);
-            self.fill(cx, connection);
+            let claim = self.sync.sources.get(&connection).and_then(|source| source.claim.as_ref());
+            if claim.is_some_and(|claim| claim.from == claim.waypoints.len()) {
+                self.claim_done(cx, connection);
+            } else {
+                self.fill(cx, connection);
+            }
+        }
+    }
+
+    /// A block of these gaps is held, and so is all that is below it, wherever their lower ends are.
+    pub(crate) fn gaps_ended(&mut self, keys: Vec<GapKey>) {
+        for key in keys {
+            let Some(gap) = self.sync.gaps.get_mut(&key).filter(|gap| gap.height > key.low.0) else { continue };
+            let (cursor, left) = (gap.cursor, core::mem::replace(&mut gap.height, key.low.0) - key.low.0);
+            self.walked(key, left);
+            self.gap_no_longer_wants(key, cursor);
+        }
+    }
+
+    fn gap_no_longer_wants(&mut self, key: GapKey, cursor: Hash) {
+        if let Some(want) = self.sync.wants.get_mut(&cursor) {
+            want.gaps.retain(|waiting| *waiting != key);
+            if want.gaps.is_empty() && want.peers.is_empty() && !want.is_again {
+                self.sync.wants.remove(&cursor);
+            }
         }
     }
 
@@ -256,16 +283,11 @@ impl<F: ChainFormat> Anya<F> {
         if let Some(source) = self.sync.sources.get_mut(&gap.owner) {
             source.walking = source.walking.saturating_sub(gap.height.saturating_sub(key.low.0));
         }
-        if let Some(want) = self.sync.wants.get_mut(&gap.cursor) {
-            want.gaps.retain(|waiting| *waiting != key);
-            if want.gaps.is_empty() && want.peers.is_empty() && !want.is_again {
-                self.sync.wants.remove(&gap.cursor);
-            }
-        }
+        self.gap_no_longer_wants(key, gap.cursor);
     }
 
     /// Gaps that nobody claims any more are no longer walked.
-    pub(crate) fn drop_unclaimed_gaps(&mut self, _cx: &mut Cx<'_, F>) {
+    pub(crate) fn drop_unclaimed_gaps(&mut self) {
         let sources = &self.sync.sources;
         let is_claimed =
             |key: &GapKey| sources.values().any(|source| source.claim.as_ref().is_some_and(|claim| claim.covers(key)));
@@ -400,10 +422,14 @@ impl<F: ChainFormat> Anya<F> {
     /// A block came: whatever waits for it goes on.
     pub(crate) fn want_answered(&mut self, cx: &mut Cx<'_, F>, head: Head) {
         let Some(want) = self.sync.wants.remove(&head.hash) else { return };
-        for key in want.gaps {
-            if self.known_head(&head.hash).is_some() {
-                self.walk(cx, key);
-            }
+        if self.known_head(&head.hash).is_none() {
+            return;
+        }
+        for key in &want.gaps {
+            self.walk(cx, *key);
+        }
+        if let Some(checking) = self.sync.checking.get_mut(&head.hash) {
+            checking.gaps = want.gaps;
         }
     }
 

@@ -34,7 +34,7 @@ pub(crate) struct Claim {
     pub claimed: Claimed,
     /// From genesis to the tip.
     pub waypoints: Vec<Waypoint>,
-    /// The lowest waypoint that is not held; 0 until the ledger said which are.
+    /// The lowest waypoint that is not held; never the first, which is genesis.
     pub from: usize,
     /// The waypoint on top of the next gap to start.
     pub next: usize,
