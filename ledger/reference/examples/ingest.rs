@@ -29,10 +29,29 @@ fn main() -> Result<(), Box<dyn Error>> {
         return ingest_and_wait(&path, &plan);
     }
     let folder = first.map_or_else(std::env::temp_dir, PathBuf::from);
+    found(&folder)?;
     for (plan, batch) in [("empty", 100), ("empty", 500), ("empty", 2_000), ("full", 4), ("full", 32)] {
         run(&folder, plan, batch)?;
     }
     Ok(())
+}
+
+/// Opens a new ledger, and says what that costs.
+fn found(folder: &Path) -> Result<(), Box<dyn Error>> {
+    let path = folder.join(format!("found-{}.redb", std::process::id()));
+    let before = memory("VmRSS:");
+    let started = Instant::now();
+    let (mut ledger, _reader) = Reference::open(config(&path))?;
+    let founded = started.elapsed();
+    take(&mut ledger, &chain(1, 0)?)?;
+    println!(
+        "a new store opens in {:.1} ms; memory {before} before, {} with one block; file {} KiB",
+        founded.as_secs_f64() * 1e3,
+        memory("VmRSS:"),
+        std::fs::metadata(&path)?.len() >> 10,
+    );
+    drop(ledger);
+    Ok(std::fs::remove_file(&path)?)
 }
 
 /// Lets a child take the chain, kills it, and opens what it left.
@@ -82,7 +101,7 @@ fn ingest_and_wait(path: &Path, plan: &str) -> Result<(), Box<dyn Error>> {
         "{:>8.0} blocks/s {:>8.0} transactions/s  peak memory {}",
         count as f64 / seconds,
         (count * transactions) as f64 / seconds,
-        peak_memory(),
+        memory("VmHWM:"),
     );
     std::io::stdout().flush()?;
     loop {
@@ -90,9 +109,9 @@ fn ingest_and_wait(path: &Path, plan: &str) -> Result<(), Box<dyn Error>> {
     }
 }
 
-fn peak_memory() -> String {
+fn memory(which: &str) -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(which));
     line.map_or_else(|| "unknown".to_owned(), |size| size.trim().to_owned())
 }
 

@@ -36,6 +36,18 @@ impl End {
         }
     }
 
+    /// The end without its newest block.
+    fn pop(&mut self, look: &impl Look) -> Result<()> {
+        self.height = self.height.checked_sub(1).ok_or_else(|| torn("what is below genesis"))?;
+        (self.hash, self.number) = look.main(self.height)?.ok_or_else(|| torn("a height"))?;
+        self.times.pop_back();
+        if let Some(height) = (self.height + 1).checked_sub(MEDIAN_BLOCKS as u64) {
+            let (_, number) = look.main(height)?.ok_or_else(|| torn("a height"))?;
+            self.times.push_front(look.header(number)?.time);
+        }
+        Ok(())
+    }
+
     /// What the next block's time must be above.
     pub(crate) fn median(&self) -> u64 {
         validate::median(self.times.iter().copied())
@@ -106,7 +118,9 @@ impl Chain<'_, '_> {
     }
 
     fn place(&mut self, now_ms: u64, block: &Candidate, held: &mut Held) -> Result<BlockOutcome> {
-        if self.tables.number(&block.hash)?.is_some() {
+        // Nothing that is held stands on the tip: it would have more work, and be the tip. So the common case, the next
+        // block, need not be looked up.
+        if block.header.parent != self.end.hash && self.tables.number(&block.hash)?.is_some() {
             return Ok(BlockOutcome::Known);
         }
         if held.contains(&block.hash) {
@@ -253,7 +267,7 @@ impl Chain<'_, '_> {
         let block = Candidate::stored(self.tables.block(number)?, Some(true)).ok_or_else(|| torn("a block"))?;
         validate::undo(&mut self.tables, &block)?;
         self.tables.remove_main(height, &block.ids)?;
-        self.end = End::load(&self.tables, height - 1)?;
+        self.end.pop(&self.tables)?;
         let side = Side { height, bytes: block.bytes.len() as u64, parent: self.end.number, verified: true };
         self.tables.add_side(number, side)?;
         self.tables.return_operators(height, &mut self.changes.returned)?;

@@ -2,123 +2,39 @@
 
 use crate::batch::{Batch, Work, answer_reading, refusal};
 use crate::chain::{Chain, Changes, End};
+use crate::config::{Config, OpenError};
 use crate::held::Held;
 use crate::judge::{Judged, judge, judge_block};
-use crate::mempool::{Mempool, Offer, Waiting};
-use crate::parameters::{Network, NetworkParameters, ParametersError};
-use crate::producer::{Ground, Producer, Production};
+use crate::mempool::{Mempool, Waiting};
+use crate::parameters::Network;
+use crate::producer::{Ground, Production};
 use crate::reader::{Reader, Shared};
+use crate::recovery::{Health, PAUSE};
 use crate::requests::{Desk, answer_without_store, copy};
 use crate::store::{Source, Store};
-use crate::tables::{Look, Result, StoreError};
-use crate::transaction::{Transaction, id};
+use crate::tables::{Look, Result};
 use crate::validate::Examined;
 use crate::writing::Writing;
 use polypeer_engine::kit::chain::{Answer, Hash, Request, TransactionFault, TransactionOutcome};
 use polypeer_engine::{Ledger, Now, Ticket, Time, To};
 use redb::StorageBackend;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
-use thiserror::Error;
-
-/// How long nothing is written after the disk was full; space that comes back is used within this time.
-const PAUSE: Duration = Duration::from_millis(500);
-
-/// How much the ledger may keep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// The store's page cache, in bytes. It fills with use; too small a cache reads the file again and again.
-    pub cache_bytes: usize,
-    /// The least fee that the mempool takes. Blocks may hold less.
-    pub fee_min: u64,
-    /// Bytes of waiting transactions. One of 153 bytes takes up about three times as much memory.
-    pub mempool_bytes: usize,
-    /// Bytes of blocks off the main chain. The branch with most work may exceed them while it is being collected.
-    pub side_bytes: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { cache_bytes: 32 << 20, fee_min: 1, mempool_bytes: 64 << 20, side_bytes: 256 << 20 }
-    }
-}
-
-/// What a ledger is opened with.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The store's file, made when missing; its folder must exist. None keeps everything in memory.
-    pub path: Option<PathBuf>,
-    /// The network.
-    pub network: NetworkParameters,
-    /// Who produces blocks, if anyone.
-    pub producer: Option<Producer>,
-    /// How much is kept.
-    pub limits: Limits,
-}
-
-impl Config {
-    /// A ledger in memory that produces nothing.
-    pub fn in_memory(network: NetworkParameters) -> Self {
-        Self { path: None, network, producer: None, limits: Limits::default() }
-    }
-}
-
-/// Why a ledger cannot be opened.
-#[derive(Debug, Error)]
-pub enum OpenError {
-    /// The network's parameters are out of range.
-    #[error(transparent)]
-    Parameters(#[from] ParametersError),
-    /// The file was written with a layout that this version does not read.
-    #[error("the store has layout {found}, and this version reads layout {expected}", expected = crate::writing::LAYOUT)]
-    Layout {
-        /// The file's layout.
-        found: u64,
-    },
-    /// The file holds another network's chain.
-    #[error("the store holds another network's chain")]
-    OtherNetwork,
-    /// The file cannot be opened, is in use, or is damaged.
-    #[error("the store cannot be opened: {0}")]
-    Store(Box<redb::Error>),
-}
-
-impl From<StoreError> for OpenError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(Box::new(error))
-    }
-}
-
-/// Whether the store can be written.
-///
-/// ```text
-/// sound ──no space──► full(until) ──until──► sound
-///   └───another error──► broken
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Health {
-    Sound,
-    /// The disk is full: nothing is written before this moment.
-    Full(Time),
-    /// The disk refused what it had promised. Only a new start reads what it really holds.
-    Broken,
-}
 
 /// The reference ledger. It belongs to one thread; see [`Reader`] for the others.
 pub struct Reference {
-    shared: Arc<Shared>,
-    store: Store,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) store: Store,
     end: End,
     /// The tip that the engine was last told of.
     told: Hash,
     /// What left the mempool in batches whose commit failed, until the store is open again.
-    displaced: Vec<Waiting>,
+    pub(crate) displaced: Vec<Waiting>,
     held: Held,
     production: Option<Production>,
     side_bytes_max: u64,
-    health: Health,
+    pub(crate) health: Health,
 }
 
 impl std::fmt::Debug for Reference {
@@ -167,43 +83,6 @@ impl Reference {
         let mut ledger = Self { shared, store, end, told, displaced, held, production, side_bytes_max, health };
         ledger.load_operators(false)?;
         Ok((ledger, reader))
-    }
-
-    /// Lets the operator's stored transactions wait again, and forgets those that are not valid any more. `commits`
-    /// asks for a durable commit in any case.
-    fn load_operators(&mut self, commits: bool) -> Result<()> {
-        self.store.release();
-        let transaction = self.store.begin()?;
-        let mut tables = Writing::open(&transaction)?;
-        let mut mempool = self.shared.mempool.write().unwrap_or_else(PoisonError::into_inner);
-        for (place, bytes) in tables.operators()? {
-            let id = id(&bytes);
-            let taken = match Transaction::read(&bytes) {
-                Ok(transaction) => {
-                    let sender = tables.account(&transaction.sender)?;
-                    let recipient = tables.account(&transaction.recipient)?;
-                    let operator = Some(place);
-                    mempool.offer(&Offer { id, bytes: &bytes, transaction, sender, recipient, operator })
-                }
-                Err(fault) => TransactionOutcome::NeverValid(fault),
-            };
-            let stays = matches!(
-                taken,
-                TransactionOutcome::Accepted
-                    | TransactionOutcome::Known
-                    | TransactionOutcome::NotNow(TransactionFault::NoRoom)
-            );
-            if !stays {
-                tables.retire_operator(place, &id)?;
-            }
-        }
-        drop(mempool);
-        if tables.finish()? || commits {
-            transaction.commit()?;
-        } else {
-            transaction.abort()?;
-        }
-        Ok(())
     }
 
     fn network(&self) -> &Network {
@@ -291,7 +170,6 @@ impl Reference {
     fn conclude(&mut self, end: End, news: &[Hash], answers: &mut Vec<(To, Answer)>) {
         self.set_end(end);
         self.shared.mempool.write().unwrap_or_else(PoisonError::into_inner).commit();
-        self.shared.ails.store(false, Ordering::Relaxed);
         let mempool = self.shared.mempool();
         let waiting = news.iter().filter_map(|id| mempool.get(id));
         answers.extend(waiting.map(|waiting| {
@@ -300,7 +178,7 @@ impl Reference {
         }));
     }
 
-    fn set_end(&mut self, end: End) {
+    pub(crate) fn set_end(&mut self, end: End) {
         self.end = end;
         let tip = self.end.tip(self.network());
         *self.shared.tip.write().unwrap_or_else(PoisonError::into_inner) = tip;
@@ -348,66 +226,10 @@ impl Reference {
         }
     }
 
-    /// Shuts the store after a failure, and opens it again if it can be trusted.
-    fn fail(&mut self, now: Now) {
-        self.shared.ails.store(true, Ordering::Relaxed);
-        if self.shut(now) {
-            self.reopen(now);
-        }
-    }
-
-    /// Shuts the store. True when it can be opened again.
-    fn shut(&mut self, now: Now) -> bool {
-        let was_full = self.store.shut();
-        self.displaced.extend(self.shared.mempool.write().unwrap_or_else(PoisonError::into_inner).roll_back());
-        self.health = if was_full { Health::Full(now.monotonic + PAUSE) } else { Health::Broken };
-        was_full
-    }
-
-    /// Tries a disk again that was full.
-    fn mend(&mut self, now: Now) {
-        let Health::Full(until) = self.health else { return };
-        if now.monotonic >= until && (self.store.is_open() || self.reopen(now)) {
-            self.health = Health::Sound;
-        }
-    }
-
-    /// Opens the store again and makes what is in memory what the store holds.
-    fn reopen(&mut self, now: Now) -> bool {
-        let restored = self.store.reopen().and_then(|()| self.restore());
-        if restored.is_err() {
-            self.shut(now);
-        }
-        restored.is_ok()
-    }
-
-    fn restore(&mut self) -> Result<()> {
-        let shared = self.shared.clone();
-        // A commit that failed at its very end may have come through. Another one makes sure of what is seen now.
-        self.load_operators(true)?;
-        let reading = self.store.reading()?;
-        let end = End::load(reading, reading.top()?)?;
-        let mut mempool = shared.mempool.write().unwrap_or_else(PoisonError::into_inner);
-        for key in mempool.sender_keys() {
-            let account = reading.account(&key)?;
-            mempool.settle(&key, account);
-        }
-        for waiting in self.displaced.drain(..) {
-            let Ok(transaction) = Transaction::read(&waiting.bytes) else { continue };
-            let (sender, recipient) = (reading.account(&transaction.sender)?, reading.account(&transaction.recipient)?);
-            let (id, bytes, operator) = (waiting.id, &waiting.bytes, waiting.operator);
-            mempool.offer(&Offer { id, bytes, transaction, sender, recipient, operator });
-        }
-        mempool.commit();
-        drop(mempool);
-        self.set_end(end);
-        Ok(())
-    }
-
     /// Searches for the next block, and takes it when there is one.
     fn produce(&mut self, now: Now, answers: &mut Vec<(To, Answer)>) {
         let Some(production) = &mut self.production else { return };
-        if !production.is_due(now) {
+        if !self.store.is_open() || !production.is_due(now) {
             return;
         }
         let found = {
@@ -462,10 +284,12 @@ impl Ledger for Reference {
         let held =
             self.held.next_due().map(|due| now.monotonic + Duration::from_millis(due.saturating_sub(now.unix_ms)));
         let production = self.production.as_ref().and_then(|production| production.next_wake(now));
-        [held, production].into_iter().flatten().min()
+        [held, production, self.health.next_wake()].into_iter().flatten().min()
     }
 
     fn wake(&mut self, now: Now, answers: &mut Vec<(To, Answer)>) {
+        self.mend(now);
+        self.announce(answers);
         let own = self.due_blocks(now);
         if !own.is_empty() {
             let batch = Batch { requests: Vec::new(), judged: Vec::new(), own };

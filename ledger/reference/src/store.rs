@@ -1,8 +1,8 @@
 //! Opens the store, on a file, in memory or on a storage of the caller's, and opens it again after a failure.
 
 use crate::backend::{Failure, Watched};
+use crate::config::OpenError;
 use crate::parameters::Network;
-use crate::reference::OpenError;
 use crate::tables::{Reading, Result, StoreError, torn};
 use crate::writing::{LAYOUT, Writing};
 use redb::backends::{FileBackend, InMemoryBackend};
@@ -15,6 +15,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 /// Where the bytes are.
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
+    /// The process's memory, gone with it.
+    Memory(Arc<InMemoryBackend>),
     /// A file, made when missing.
     File(PathBuf),
     /// Whatever the caller brought.
@@ -23,7 +25,11 @@ pub(crate) enum Source {
 
 impl Source {
     pub(crate) fn memory() -> Self {
-        Self::Storage(Arc::new(InMemoryBackend::new()))
+        Self::Memory(Arc::new(InMemoryBackend::new()))
+    }
+
+    fn outlives_a_kill(&self) -> bool {
+        !matches!(self, Self::Memory(_))
     }
 }
 
@@ -78,7 +84,7 @@ impl Store {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let mut transaction = database.as_ref().ok_or(StoreError::PreviousIo)?.begin_write()?;
         // The commit then also says which pages are in use, so that opening after a kill need not walk the file.
-        transaction.set_quick_repair(true);
+        transaction.set_quick_repair(self.source.outlives_a_kill());
         Ok(transaction)
     }
 
@@ -121,6 +127,14 @@ impl Store {
     }
 }
 
+impl Drop for Store {
+    /// Closes the file, which a reader that is still about would keep locked.
+    fn drop(&mut self) {
+        self.reading = None;
+        *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
 fn open(source: &Source, cache_bytes: usize, failure: &Failure) -> Result<Database, redb::DatabaseError> {
     let (storage, closes): (Arc<dyn StorageBackend>, bool) = match source {
         Source::File(path) => {
@@ -128,6 +142,7 @@ fn open(source: &Source, cache_bytes: usize, failure: &Failure) -> Result<Databa
             (Arc::new(FileBackend::new(file)?), true)
         }
         Source::Storage(storage) => (storage.clone(), false),
+        Source::Memory(storage) => (storage.clone(), false),
     };
     let watched = Watched { storage, failure: failure.clone(), closes };
     Database::builder().set_cache_size(cache_bytes).create_with_backend(watched)

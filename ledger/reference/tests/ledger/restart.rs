@@ -164,6 +164,18 @@ fn a_file_in_use_is_refused() {
 }
 
 #[test]
+fn a_reader_that_is_still_about_does_not_keep_the_file() {
+    let (_folder, path) = folder();
+    let mut world = World::on(&path);
+    let block = world.confirm(&[]);
+    let World { ledger, reader, .. } = world;
+    drop(ledger);
+    assert_eq!(reader.block(&BlockKey::Height(1)), None);
+    assert_eq!(reader.tip().hash, hash(&block));
+    assert_eq!(World::on(&path).tip().hash, hash(&block));
+}
+
+#[test]
 fn every_acknowledged_batch_is_in_the_file() {
     let (folder, path) = folder();
     let image = folder.path().join("image.redb");
