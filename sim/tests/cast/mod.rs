@@ -25,17 +25,17 @@ pub(crate) struct Disk(Arc<Mutex<Vec<u8>>>);
 
 impl StorageBackend for Disk {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.lock().unwrap().len() as u64)
+        Ok(self.0.lock().expect("no test panics while it holds the disk").len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let (start, bytes) = (offset as usize, self.0.lock().unwrap());
+        let (start, bytes) = (offset as usize, self.0.lock().expect("no test panics while it holds the disk"));
         out.copy_from_slice(&bytes[start..start + out.len()]);
         Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.lock().unwrap().resize(len as usize, 0);
+        self.0.lock().expect("no test panics while it holds the disk").resize(len as usize, 0);
         Ok(())
     }
 
@@ -44,7 +44,8 @@ impl StorageBackend for Disk {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.lock().unwrap()[offset as usize..offset as usize + data.len()].copy_from_slice(data);
+        self.0.lock().expect("no test panics while it holds the disk")[offset as usize..offset as usize + data.len()]
+            .copy_from_slice(data);
         Ok(())
     }
 }
@@ -91,7 +92,7 @@ impl<N: Network> Stage<N> {
     /// A node's process dies: nothing that it still holds reaches the disk that is left.
     pub(crate) fn crash(&mut self, node: NodeId) {
         self.world.crash(node);
-        let left = self.disks[node.0].0.lock().unwrap().clone();
+        let left = self.disks[node.0].0.lock().expect("no test panics while it holds the disk").clone();
         self.disks[node.0] = Disk(Arc::new(Mutex::new(left)));
     }
 
@@ -108,10 +109,10 @@ impl<N: Network> Stage<N> {
 
     /// Has account 1 pay account 2 through a node's API. The transaction's identifier.
     pub(crate) fn pay(&mut self, node: NodeId) -> polypeer_engine::kit::chain::Hash {
-        let [from, to] = [1, 2].map(|number| Wallet::public_account(number).unwrap());
+        let [from, to] = [1, 2].map(|number| Wallet::public_account(number).expect("there are 16"));
         let payment = Payment { recipient: to.public_key(), amount: 1, fee: 1, sequence: self.sequence };
         self.sequence += 1;
-        let network = N::parameters().network_id_bytes().unwrap();
+        let network = N::parameters().network_id_bytes().expect("the preset has one");
         let transactions = vec![bytes::Bytes::copy_from_slice(&from.sign(&network, &payment))];
         let answers = self.world.ask(node, Request::TakeTransactions { transactions, origin: Origin::Operator });
         match &answers[..] {
@@ -125,10 +126,10 @@ impl<N: Network> Stage<N> {
 }
 
 fn open<N: Network>(disk: &Disk, id: usize, interval: Option<Duration>) -> (Reference, Reader) {
-    let key = Wallet::public_account(id as u8 % 16 + 1).unwrap().public_key();
+    let key = Wallet::public_account(id as u8 % 16 + 1).expect("there are 16").public_key();
     let producer = interval.map(|interval| Producer { key, interval, seed: [id as u8; 32] });
     let config = Config { path: None, network: N::parameters(), producer, limits: Limits::default() };
-    Reference::open_with_backend(disk.clone(), config).unwrap()
+    Reference::open_with_backend(disk.clone(), config).expect("the disk is whole")
 }
 
 pub(crate) fn address(id: usize) -> Address {
