@@ -51,7 +51,7 @@ const WORDS: [&[u8]; 6] = [b"x", b"s", b"b", b"a", b"o", b"t"];
 
 fn play(story: &mut Story, step: Move) -> Vec<Effect<u8>> {
     let id = ConnectionId::from_u64;
-    let ip = |n: u8| format!("10.0.{}.1", n % 8).parse().unwrap();
+    let ip = |n: u8| format!("10.0.{}.1", n % 8).parse().expect("an IP address");
     match step {
         Move::Accept(n) => story.accept(&format!("10.0.{}.1", n % 8)).1,
         Move::Stand(n) => {

@@ -43,7 +43,7 @@ fn saved(effects: &[Effect<u8>]) -> Vec<Record> {
 }
 
 fn reasons(story: &Story, ip: &str) -> Vec<Reason> {
-    story.engine.state().reasons.about(ip.parse().unwrap()).map(|record| record.reason.clone()).collect()
+    story.engine.state().reasons.about(ip.parse().expect("an IP address")).map(|record| record.reason.clone()).collect()
 }
 
 #[test]

@@ -141,10 +141,10 @@ fn peers_addresses_bans_and_reasons_are_shown_and_changed() {
         assert_eq!(one.ask("PUT", &format!("{path}/nonsense"), None).0, 400);
         assert_eq!(one.ask("PUT", &format!("{path}/1.2.3.4"), Some(json!({ "duration": 0 }))).0, 400);
         eventually("they meet again", || (one.peers() > 0).then_some(()));
-        let id = one.look("peers")[0]["id"].to_string();
-        one.json(&["peers", "drop", &id]);
+        let id = one.look("peers")[0]["id"].clone();
+        one.json(&["peers", "drop", &id.to_string()]);
         eventually("that connection is gone", || {
-            one.look("peers").as_array().unwrap().iter().all(|peer| peer["id"].to_string() != id).then_some(())
+            one.look("peers").as_array().unwrap().iter().all(|peer| peer["id"] != id).then_some(())
         });
         assert_eq!(one.ask("DELETE", &format!("/api/v1/networks/{network}/peers/424242"), None).0, 404);
     }

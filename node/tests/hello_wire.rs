@@ -486,6 +486,18 @@ fn meeting_oneself_ends_quietly() {
 }
 
 #[test]
+fn who_is_banned_is_closed() {
+    let court = Court::new("", &[]);
+    let path = format!("/api/v1/networks/{NETWORK}/bans/127.0.0.1");
+    assert!(court.node.put(&path, "{\"duration\": 60}"), "the operator may ban loopback too");
+    let mut observer = court.observer;
+    observer.closed_somehow();
+    let mut banned = Peer::dial(court.node.address);
+    banned.try_say(&line("HELLO", hello(1, 0, fresh_nonce())));
+    banned.closed_silently();
+}
+
+#[test]
 fn of_two_connections_with_one_nonce_the_older_stays() {
     let mut court = Court::new("", &[]);
     let nonce = fresh_nonce();

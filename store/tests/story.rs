@@ -84,11 +84,11 @@ struct Disk {
 
 impl Disk {
     fn fail_after(&self, operations: Option<u32>) {
-        *self.operations_left.lock().unwrap() = operations;
+        *self.operations_left.lock().expect("nothing panics under the lock") = operations;
     }
 
     fn tick(&self) -> io::Result<()> {
-        match &mut *self.operations_left.lock().unwrap() {
+        match &mut *self.operations_left.lock().expect("nothing panics under the lock") {
             None => Ok(()),
             Some(0) => Err(io::Error::other("no power")),
             Some(left) => {
@@ -101,11 +101,11 @@ impl Disk {
 
 impl StorageBackend for Disk {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.bytes.lock().unwrap().len() as u64)
+        Ok(self.bytes.lock().expect("nothing panics under the lock").len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let bytes = self.bytes.lock().unwrap();
+        let bytes = self.bytes.lock().expect("nothing panics under the lock");
         let from = offset as usize;
         out.copy_from_slice(bytes.get(from..from + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
@@ -113,7 +113,7 @@ impl StorageBackend for Disk {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.tick()?;
-        self.bytes.lock().unwrap().resize(len as usize, 0);
+        self.bytes.lock().expect("nothing panics under the lock").resize(len as usize, 0);
         Ok(())
     }
 
@@ -123,7 +123,7 @@ impl StorageBackend for Disk {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.tick()?;
-        let mut bytes = self.bytes.lock().unwrap();
+        let mut bytes = self.bytes.lock().expect("nothing panics under the lock");
         let from = offset as usize;
         bytes.get_mut(from..from + data.len()).ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(data);
         Ok(())
@@ -160,7 +160,7 @@ fn a_flipped_bit_is_told_and_never_loaded() {
     store.save(&[record(Table::Protocol, "key", Some(value))]).unwrap();
     drop(store);
     {
-        let mut bytes = disk.bytes.lock().unwrap();
+        let mut bytes = disk.bytes.lock().expect("nothing panics under the lock");
         let needle = value.as_bytes();
         let places: Vec<_> =
             (0..bytes.len() - needle.len()).filter(|at| &bytes[*at..at + needle.len()] == needle).collect();

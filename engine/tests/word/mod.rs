@@ -199,7 +199,7 @@ impl Story {
     pub(crate) fn accept(&mut self, ip: &str) -> (ConnectionId, Vec<Effect<u8>>) {
         let connection = ConnectionId::nth(Direction::Inbound, self.inbound);
         self.inbound += 1;
-        let remote = Address::new(ip.parse().unwrap(), 50_000 + self.inbound as u16);
+        let remote = Address::new(ip.parse().expect("an IP address"), 50_000 + self.inbound as u16);
         let ends =
             Ends { direction: Direction::Inbound, local: at("10.0.0.1:1"), remote, dialled: None, identity: None };
         (connection, self.act(P2pAction::Connected { connection, ends }))
@@ -218,5 +218,5 @@ impl Story {
 }
 
 pub(crate) fn at(text: &str) -> Address {
-    text.parse().unwrap()
+    text.parse().expect("an address")
 }
