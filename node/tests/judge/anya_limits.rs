@@ -225,7 +225,7 @@ fn a_flood_of_pings_costs_others_nothing() {
             let asked = Instant::now();
             court.adjourn();
             let took = asked.elapsed();
-            assert!(took < Duration::from_secs(1), "the observer waited {took:?}");
+            assert!(took < Duration::from_secs(2), "the observer waited {took:?}");
         }
     }
     let grown = court.node.memory().saturating_sub(before);
