@@ -160,8 +160,8 @@ impl<F: Framer> Connection<F> {
         self.meter.last_received = Some(now);
     }
 
-    pub(crate) fn received_frame(&mut self) {
-        self.meter.frames_received += 1;
+    pub(crate) fn received_frames(&mut self, count: u32) {
+        self.meter.frames_received += u64::from(count);
     }
 
     pub(crate) fn received_bad_frame(&mut self) {

@@ -4,11 +4,9 @@
 //! and once that is large, more is read straight into it: it grows with what really came, by doubling at most.
 
 use crate::connection::Connection;
-use crate::host::{EFFECTS_MAX, Host, step};
+use crate::host::{EFFECTS_MAX, Host};
 use bytes::BytesMut;
-use polypeer_engine::{
-    BadFrame, ChannelId, ConnectionId, DisconnectCause, Effect, Engine, Framed, Framer, Now, P2pAction, Phase, Protocol,
-};
+use polypeer_engine::{BadFrame, ChannelId, ConnectionId, DisconnectCause, Framed, Framer, P2pAction, Protocol};
 use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll};
@@ -38,18 +36,6 @@ pub(crate) enum Turn {
     GoesOn,
     /// Something else wakes the task: the connection is gone or finished, or the ledger is behind.
     Rests,
-}
-
-/// Why cutting stopped.
-enum Cut {
-    /// What is left is no whole frame.
-    More,
-    /// Effects are to be carried out before the framer goes on.
-    Effects,
-    /// The framer refused the bytes.
-    Bad(BadFrame),
-    /// The turn's frames are used up.
-    Over,
 }
 
 impl<P: Protocol> Host<P> {
@@ -138,24 +124,57 @@ impl<P: Protocol> Host<P> {
                 buffer.clear();
                 return Some(Turn::GoesOn);
             }
-            let before = *frames_left;
-            let Self { engine, recorder, now, effects, .. } = self;
-            let mut cutter = Cutter { engine, recorder, now: *now, effects, last_phase };
-            let cut = cutter.cut(id, connection, buffer, frames_left);
-            self.totals.steps += u64::from(before - *frames_left);
-            self.apply();
-            match cut {
-                Cut::Effects => {}
-                Cut::More => return None,
-                Cut::Bad(bad) => self.refused(id, bad),
-                Cut::Over => {
-                    if let Some(connection) = self.connections.get_mut(&id) {
-                        connection.has_uncut = true;
-                    }
-                    return Some(Turn::GoesOn);
+            if *frames_left == 0 {
+                connection.has_uncut = true;
+                return Some(Turn::GoesOn);
+            }
+            let is_settled = connection.phase >= last_phase && self.recorder.is_none();
+            if is_settled && connection.framer.whole(connection.phase, buffer).is_some() {
+                self.cut_run(id, buffer, frames_left);
+                continue;
+            }
+            match connection.framer.next(connection.phase, buffer) {
+                Framed::More => return None,
+                Framed::Bad(bad) => {
+                    *frames_left -= 1;
+                    self.refused(id, bad);
+                }
+                Framed::Frame(frame) => {
+                    *frames_left -= 1;
+                    connection.received_frames(1);
+                    self.step(P2pAction::MessageReceived { connection: id, channel: ChannelId::ONLY, frame });
+                    self.apply();
                 }
             }
         }
+    }
+
+    // Hands over frames one after another: the innermost loop of the whole program.
+    fn cut_run(&mut self, id: ConnectionId, buffer: &mut BytesMut, frames_left: &mut u32) {
+        let mut run = std::mem::take(buffer).freeze();
+        let mut is_over = false;
+        while !is_over {
+            let Self { connections, engine, effects, now, .. } = self;
+            let Some(connection) = connections.get_mut(&id).filter(|connection| connection.is_heard()) else { break };
+            let before = *frames_left;
+            engine.receive(*now, id, ChannelId::ONLY, effects, |effects| {
+                if effects >= EFFECTS_MAX {
+                    return None;
+                }
+                let length = connection.framer.whole(connection.phase, &run).filter(|_| *frames_left > 0);
+                is_over = length.is_none();
+                *frames_left -= u32::from(!is_over);
+                length.map(|length| run.split_to(length))
+            });
+            let frames = before - *frames_left;
+            connection.received_frames(frames);
+            self.totals.steps += u64::from(frames);
+            self.apply();
+            // Not even one was taken: the engine knows the connection no longer.
+            is_over |= frames == 0;
+        }
+        // The buffer is taken back unless someone keeps a frame of it; then what is left moves out.
+        *buffer = run.try_into_mut().unwrap_or_else(|run| BytesMut::from(&run[..]));
     }
 
     /// Tells the engine of bytes that are no frame. After fatal ones nobody listens to the connection any more.
@@ -239,61 +258,6 @@ impl<P: Protocol> Host<P> {
             }
         }
         Turn::GoesOn
-    }
-}
-
-/// What cutting touches of a host, so that the connection can be borrowed beside it.
-struct Cutter<'a, P: Protocol> {
-    engine: &'a mut Engine<P>,
-    recorder: &'a mut Option<crate::recorder::Recorder>,
-    now: Now,
-    effects: &'a mut Vec<Effect<P::Request>>,
-    last_phase: Phase,
-}
-
-impl<P: Protocol> Cutter<'_, P> {
-    // The innermost loop of the whole program.
-    fn cut(
-        &mut self,
-        id: ConnectionId,
-        connection: &mut Connection<P::Framer>,
-        buffer: &mut BytesMut,
-        frames_left: &mut u32,
-    ) -> Cut {
-        // Until its last phase a channel is cut one frame at a time: each may change the rules for the next.
-        let effects_max = if connection.phase >= self.last_phase { EFFECTS_MAX } else { 0 };
-        let mut cut = Cut::Effects;
-        let mut is_first = true;
-        let mut next = |effects: usize| {
-            if !std::mem::take(&mut is_first) && effects >= effects_max {
-                return None;
-            }
-            if *frames_left == 0 {
-                cut = Cut::Over;
-                return None;
-            }
-            match connection.framer.next(connection.phase, buffer) {
-                Framed::Frame(frame) => {
-                    *frames_left -= 1;
-                    connection.received_frame();
-                    return Some(frame);
-                }
-                Framed::More => cut = Cut::More,
-                Framed::Bad(bad) => {
-                    *frames_left -= 1;
-                    cut = Cut::Bad(bad);
-                }
-            }
-            None
-        };
-        let channel = ChannelId::ONLY;
-        if self.recorder.is_none() {
-            self.engine.receive(self.now, id, channel, self.effects, next);
-        } else if let Some(frame) = next(self.effects.len()) {
-            let action = P2pAction::MessageReceived { connection: id, channel, frame };
-            step(self.engine, self.recorder, self.now, action, self.effects);
-        }
-        cut
     }
 }
 

@@ -46,6 +46,14 @@ pub trait Framer: Send + 'static {
     /// Takes at most one frame off the front of `buffer`.
     fn next(&mut self, phase: Phase, buffer: &mut BytesMut) -> Framed;
 
+    /// How long the frame at the front of `bytes` is, only when [`Framer::next`] would take it off and change nothing
+    /// else. A host that has many frames in one buffer then takes them off itself, which is cheaper. A framer that
+    /// does not care says nothing.
+    fn whole(&self, phase: Phase, bytes: &[u8]) -> Option<usize> {
+        let _ = (phase, bytes);
+        None
+    }
+
     /// Bytes that the framer has begun to skip or to collect, beyond what is in the buffer. The host adds it to the
     /// connection's share of the memory budget.
     fn held_bytes(&self) -> usize {

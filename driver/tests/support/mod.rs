@@ -78,6 +78,12 @@ impl Misbehavior for Fault {
 pub struct Cutter;
 
 impl Framer for Cutter {
+    fn whole(&self, phase: Phase, bytes: &[u8]) -> Option<usize> {
+        let length = u32::from_be_bytes(*bytes.first_chunk::<4>()?) as usize;
+        let max = if phase == Phase(0) { EARLY_BYTES_MAX } else { LATE_BYTES_MAX };
+        (length > 0 && length <= max && bytes.len() >= 4 + length).then_some(4 + length)
+    }
+
     fn next(&mut self, phase: Phase, buffer: &mut BytesMut) -> Framed {
         let Some(head) = buffer.first_chunk::<4>() else { return Framed::More };
         let length = u32::from_be_bytes(*head) as usize;

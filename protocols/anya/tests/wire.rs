@@ -30,7 +30,11 @@ fn cut(phase: Phase, pieces: &[&[u8]]) -> Vec<Framed> {
     for piece in pieces {
         buffer.extend_from_slice(piece);
         loop {
-            match framer.next(phase, &mut buffer) {
+            let whole = framer.whole(phase, &buffer);
+            let next = framer.next(phase, &mut buffer);
+            let length = if let Framed::Frame(frame) = &next { Some(frame.len()) } else { None };
+            assert!(whole.is_none() || whole == length, "what is whole is what comes next");
+            match next {
                 Framed::More => break,
                 other => framed.push(other),
             }

@@ -119,6 +119,16 @@ impl Framer {
 }
 
 impl polypeer_engine::Framer for Framer {
+    fn whole(&self, phase: Phase, bytes: &[u8]) -> Option<usize> {
+        if self.is_done || self.skip > 0 {
+            return None;
+        }
+        match self.judge(phase, bytes.first_chunk::<HEADER_BYTES>()?) {
+            Verdict::Take { bytes: length } if bytes.len() >= length => Some(length),
+            _ => None,
+        }
+    }
+
     fn next(&mut self, phase: Phase, buffer: &mut BytesMut) -> Framed {
         if self.is_done {
             buffer.clear();
