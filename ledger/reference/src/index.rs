@@ -61,3 +61,41 @@ pub(crate) fn between<const N: usize>(
     }
     Ok(keys)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use redb::TableDefinition;
+    use redb::backends::InMemoryBackend;
+
+    const FRESH: TableDefinition<&[u8; 2], ()> = TableDefinition::new("fresh");
+    const SETTLED: TableDefinition<&[u8; 2], ()> = TableDefinition::new("settled");
+
+    #[test]
+    fn rows_are_found_and_removed_wherever_they_are() {
+        let database = redb::Database::builder().create_with_backend(InMemoryBackend::new()).unwrap();
+        let transaction = database.begin_write().unwrap();
+        let tables = (transaction.open_table(FRESH).unwrap(), transaction.open_table(SETTLED).unwrap());
+        let mut index = Index::new(tables.0, tables.1, 4);
+        let found = |index: &Index<'_, 2>| {
+            let mut keys = between([&index.fresh, &index.settled], &[7, 0], &[7, 255]).unwrap();
+            keys.sort_unstable();
+            keys.iter().map(|key| key[1]).collect::<Vec<u8>>()
+        };
+        for place in [9, 1, 5, 3] {
+            index.insert(&[7, place]).unwrap();
+        }
+        index.insert(&[6, 2]).unwrap();
+        assert_eq!(index.settled.len().unwrap(), 0);
+        index.sweep().unwrap();
+        assert_eq!((index.fresh.len().unwrap(), index.settled.len().unwrap()), (0, 5));
+        index.insert(&[7, 4]).unwrap();
+        index.sweep().unwrap();
+        assert_eq!(index.fresh.len().unwrap(), 1, "few stay");
+        assert_eq!(found(&index), [1, 3, 4, 5, 9]);
+        index.remove(&[7, 4]).unwrap();
+        index.remove(&[7, 5]).unwrap();
+        index.remove(&[7, 200]).unwrap();
+        assert_eq!(found(&index), [1, 3, 9]);
+    }
+}

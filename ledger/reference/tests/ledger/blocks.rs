@@ -86,6 +86,7 @@ fn the_header_alone_can_be_wrong() {
     // The same number written in another way is another target.
     check_block(&changed(|header| header.target = [0x1f, 0xff, 0xff, 0x00]), HEADER);
     check_block(&changed(|header| header.target = [0x20, 0x00, 0xff, 0xfe]), HEADER);
+    check_block(&changed(|header| header.target = [0x20, 0x00, 0x80, 0x00]), HEADER);
     check_block(&changed(|header| header.height = 0), HEADER);
     check_block(&changed(|header| header.height = 2), HEADER);
     check_block(&changed(|header| header.height = u64::MAX), HEADER);
@@ -148,15 +149,17 @@ fn a_blocks_time_is_above_the_median_of_the_last_eleven() {
     let mut world = World::new();
     let mut times = vec![read(&genesis()).1.time];
     let mut parent = genesis();
+    let mut random = polypeer_engine::Random::new([1; 32]);
     // Each block has a time that jumps back and forth, as far back as the median allows.
-    for round in 0..30_u64 {
+    for round in 0..80 {
         let count = times.len().min(11);
         let mut last: Vec<u64> = times[times.len() - count..].to_vec();
         last.sort_unstable();
         let median = last[count / 2];
         let at_median = Draft::on(&parent).change(|header| header.time = median).mine();
         assert_eq!(world.take(&at_median), HEADER, "round {round}");
-        let time = if round % 3 == 0 { median + 1 } else { median + 1_000 * (round % 7 + 1) };
+        let time = median + [1, 2, 40_000, 90_000][random.below(4)];
+        world.pass(std::time::Duration::from_secs(60));
         let above = Draft::on(&parent).change(|header| header.time = time).mine();
         assert_eq!(world.take(&above), BlockOutcome::Accepted, "round {round}");
         times.push(time);

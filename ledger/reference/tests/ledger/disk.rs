@@ -239,15 +239,21 @@ fn a_disk_that_breaks_its_word_is_not_trusted_again() {
     assert_eq!(world.take(&blocks[2]), BlockOutcome::Accepted);
 }
 
-/// What a disk may hold after a crash: everything before the last sync that came before `at`, and any of the changes
-/// between it and `at`.
+/// What a disk may hold after a crash: everything before the last sync that came before `at`; of the changes between
+/// it and `at` any, and of each of them any of its sectors.
 fn crash(done: &[Done], at: usize, random: &mut Random) -> Disk {
     let synced = done[..at].iter().rposition(|done| matches!(done, Done::Sync)).unwrap_or(0);
     let mut state = State::default();
     let all = random.below(3) == 0;
     for (place, done) in done[..at].iter().enumerate() {
-        if place < synced || all || random.below(2) == 0 {
-            state.apply(done);
+        match done {
+            Done::Write(at, data) if place >= synced && !all => {
+                for (sector, data) in data.chunks(512).enumerate().filter(|_| random.below(2) == 0) {
+                    state.apply(&Done::Write(at + 512 * sector as u64, data.to_vec()));
+                }
+            }
+            _ if place < synced || all || random.below(2) == 0 => state.apply(done),
+            _ => {}
         }
     }
     Disk(Arc::new(Mutex::new(state)))
@@ -267,7 +273,8 @@ fn whatever_a_crash_leaves_has_every_acknowledged_block() {
     }
     let done = disk.state().done.clone();
     let mut random = Random::new([3; 32]);
-    for round in 0..400 {
+    let rounds = std::env::var("LEDGER_CRASHES").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(400);
+    for round in 0..rounds {
         let at = founded + random.below(done.len() - founded + 1);
         let mut after = crash(&done, at, &mut random).world();
         let last = acknowledged.iter().rposition(|(when, _)| *when <= at).expect("founded");

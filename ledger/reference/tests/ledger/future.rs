@@ -87,6 +87,24 @@ fn at_most_sixty_four_are_held_and_the_furthest_ahead_leaves() {
 }
 
 #[test]
+fn at_most_thirty_two_mebibytes_are_held() {
+    let mut world = World::new();
+    // Nobody looks at the transactions before their time.
+    let junk = vec![[1; 153]; 20_000];
+    let first = START_MS + 200_000;
+    let blocks: Vec<Bytes> = (0..11)
+        .map(|place| Draft::on(&genesis()).with(&junk).change(|header| header.time = first + place).mine())
+        .collect();
+    for block in &blocks[..10] {
+        assert_eq!(world.take(block), BlockOutcome::Held);
+    }
+    assert_eq!(world.take(&blocks[10]), BlockOutcome::NoRoom);
+    let small = at(&genesis(), first + 9);
+    assert_eq!(world.take(&small), BlockOutcome::Held);
+    assert!(!world.is_missing(hash(&blocks[9])));
+}
+
+#[test]
 fn a_time_that_only_a_broken_clock_reaches_does_no_harm() {
     let mut world = World::new();
     let never = at(&genesis(), u64::MAX);

@@ -71,6 +71,34 @@ fn hashes_that_share_their_last_bytes_are_told_apart() {
 }
 
 #[test]
+fn every_block_of_a_long_chain_is_found() {
+    // Long enough that the index moves rows on.
+    let easy = [0x20, 0x7f, 0xff, 0xff];
+    let mut world = World::with(|config| config.network.target = easy);
+    let mut parent = world.tip_block();
+    let blocks: Vec<Bytes> = (0..9_000)
+        .map(|_| {
+            parent = Draft::on(&parent).change(|header| header.target = easy).mine();
+            parent.clone()
+        })
+        .collect();
+    world.now.unix_ms += 9_000_000;
+    for batch in blocks.chunks(3_000) {
+        world.batch(batch.iter().map(|block| Request::TakeBlock(block.clone())).collect());
+    }
+    assert_eq!(world.tip().height, 9_000);
+    assert_eq!(world.ask(Request::Missing(hashes(&blocks))), Answer::Missing(vec![]));
+    // A branch from far below, whose blocks went through the index long ago.
+    let mut parent = blocks[8_899].clone();
+    for _ in 0..101 {
+        parent = Draft::on(&parent).by(5).change(|header| header.target = easy).mine();
+        assert_eq!(world.take(&parent), BlockOutcome::Accepted);
+    }
+    assert_eq!(world.tip().hash, hash(&parent));
+    assert_eq!(world.block(BlockKey::Hash(hash(&blocks[8_950]))), Some(blocks[8_950].clone()));
+}
+
+#[test]
 fn a_batch_sees_its_own_changes_and_tells_the_tip_once() {
     let mut world = World::new();
     let blocks = line(&genesis(), 3, 1);

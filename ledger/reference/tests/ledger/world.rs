@@ -4,7 +4,7 @@ use bytes::Bytes;
 use polypeer_engine::kit::chain::{Answer, BlockKey, BlockOutcome, Hash, Origin, Request, Tip, TransactionOutcome};
 use polypeer_engine::{Ledger, Now, Ticket, Time, To};
 use polypeer_ledger_reference::{
-    Config, HEADER_BYTES, Header, NetworkParameters, Payment, Reader, Reference, TransactionBytes, Wallet,
+    Config, HEADER_BYTES, Header, NetworkParameters, Payment, Reader, Reference, Target, TransactionBytes, Wallet,
     encode_block, merkle_root, transaction_id,
 };
 use std::path::Path;
@@ -239,10 +239,14 @@ impl Draft {
         self
     }
 
+    fn is_low(&self) -> bool {
+        Target::from_compact(self.header.target).unwrap().is_met_by(&self.header.hash().0)
+    }
+
     /// The block with the smallest nonce that works.
     pub(crate) fn mine(self) -> Bytes {
         let mut draft = self.sealed();
-        while !is_low(&draft.header.hash()) {
+        while !draft.is_low() {
             draft.header.nonce += 1;
         }
         encode_block(&draft.header, &draft.transactions).into()
@@ -251,17 +255,11 @@ impl Draft {
     /// The block with a nonce that does not work.
     pub(crate) fn fail_to_mine(self) -> Bytes {
         let mut draft = self.sealed();
-        while is_low(&draft.header.hash()) {
+        while draft.is_low() {
             draft.header.nonce += 1;
         }
         encode_block(&draft.header, &draft.transactions).into()
     }
-}
-
-fn is_low(hash: &Hash) -> bool {
-    let mut target = [0; 32];
-    target[1..3].copy_from_slice(&[0xff, 0xff]);
-    hash.0 <= target
 }
 
 /// Hash and header of a block.
