@@ -19,6 +19,7 @@ mod claims;
 mod feed;
 mod gaps;
 mod sources;
+mod wants;
 
 use crate::ledger::{Asked, Submitted};
 use crate::misbehavior::Misbehavior;
@@ -31,12 +32,13 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
-use gaps::{Gap, Want};
+use gaps::Gap;
+use polypeer_engine::ConnectionId;
 use polypeer_engine::kit::chain::{BlockFault, BlockOutcome, ChainFormat, Hash, Head, Request, Tip};
 use polypeer_engine::kit::seen::Seen;
-use polypeer_engine::ConnectionId;
 pub(crate) use sources::Claim;
 use sources::{GapKey, Source};
+use wants::Want;
 
 /// Bytes of fetched blocks that wait, all peers together; each peer with a claim has an equal share.
 const GAP_BYTES_MAX: usize = 64 << 20;
@@ -82,6 +84,8 @@ pub(crate) struct Sync {
     awaiting_tip: BTreeMap<Hash, Vec<ConnectionId>>,
     bad: Seen<Hash>,
     fetched: Seen<Hash>,
+    // Peers with a claim.
+    claimants: usize,
     is_catching_up: bool,
 }
 
@@ -112,6 +116,7 @@ impl Sync {
             awaiting_tip: BTreeMap::new(),
             bad: Seen::new(BAD_MAX, secret),
             fetched: Seen::new(FETCHED_MAX, secret),
+            claimants: 0,
             is_catching_up: false,
         }
     }

@@ -104,6 +104,7 @@ impl<F: ChainFormat> Anya<F> {
         self.drop_claim(cx, connection);
         let Some(source) = self.sync.sources.get_mut(&connection) else { return };
         source.claim = Some(claim);
+        self.sync.claimants += 1;
         cx.peer_alarm(connection, Alarm::Stall, cx.time() + STALL);
         self.due_again(cx);
         self.fill(cx, connection);
@@ -149,10 +150,11 @@ impl<F: ChainFormat> Anya<F> {
         if source.claim.take().is_none() {
             return;
         }
+        self.sync.claimants -= 1;
         let todo = core::mem::take(&mut source.todo);
         self.drop_unclaimed_gaps();
         self.reassign(cx, todo);
-        if self.claimants() == 0 {
+        if self.sync.claimants == 0 {
             cx.alarm(Alarm::Tidy, cx.time() + KEPT_FOR);
         }
         self.catching_up_reviewed(cx);
@@ -188,13 +190,9 @@ impl<F: ChainFormat> Anya<F> {
         sources.filter(|(_, source)| source.claim.as_deref().is_some_and(&hold)).map(|(peer, _)| *peer).collect()
     }
 
-    fn claimants(&self) -> usize {
-        self.sync.sources.values().filter(|source| source.claim.is_some()).count()
-    }
-
     /// Bytes of fetched blocks that each claimant may have waiting.
     pub(crate) fn share(&self) -> usize {
-        GAP_BYTES_MAX / self.claimants().max(1)
+        GAP_BYTES_MAX / self.sync.claimants.max(1)
     }
 
     /// Tells the ledger when catching up begins and ends. Only a claim that delivers counts, so that words alone do
@@ -244,7 +242,7 @@ impl<F: ChainFormat> Anya<F> {
 
     /// What was fetched for claims that ended long ago goes.
     pub(crate) fn tidy(&mut self) {
-        if self.claimants() == 0 {
+        if self.sync.claimants == 0 {
             self.sync.orphans.drop_gaps();
             self.sync.due.clear();
         }

@@ -215,6 +215,11 @@ impl Ledger {
         (id, outcome)
     }
 
+    /// The main chain's blocks, genesis first.
+    pub(crate) fn main_blocks(&self) -> Vec<Bytes> {
+        self.main().into_iter().map(|hash| self.blocks[&hash].clone()).collect()
+    }
+
     fn main(&self) -> Vec<kit::chain::Hash> {
         let mut hashes = vec![self.tip.hash];
         while let Some(head) = Format::head(&self.blocks[hashes.last().unwrap()]).filter(|head| head.height > 0) {

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod catch_up;
 #[cfg(test)]
+mod chaos;
+#[cfg(test)]
 mod discovery;
 #[cfg(test)]
 mod errors;
