@@ -160,9 +160,10 @@ impl<F: ChainFormat> Hello<F> {
 
     /// A peer has room for questions again: it is asked what waits for it.
     pub(crate) fn ask_waiting(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId) {
-        while self.asking.can_ask(connection)
-            && let Some(question) = self.relay.wants.next_of(connection)
-        {
+        while self.asking.can_ask(connection) {
+            // What is late here can only be asked of another.
+            let may_ask = |question: &Question| !self.asking.has_asked(connection, question);
+            let Some(question) = self.relay.wants.next_of(connection, may_ask) else { break };
             self.ask_peer(cx, connection, question);
         }
     }

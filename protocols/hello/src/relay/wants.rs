@@ -74,9 +74,16 @@ impl Wants {
         Some(chosen)
     }
 
-    /// The first thing that this peer announced and nobody is asked for; it is asked of this peer from now on.
-    pub(crate) fn next_of(&mut self, connection: ConnectionId) -> Option<Question> {
-        let is_idle = |question: &&Question| self.wants.get(question).is_some_and(|want| want.state == State::Idle);
+    /// The first thing that this peer announced, may be asked for, and nobody is asked for; it is asked of this peer
+    /// from now on.
+    pub(crate) fn next_of(
+        &mut self,
+        connection: ConnectionId,
+        may_ask: impl Fn(&Question) -> bool,
+    ) -> Option<Question> {
+        let is_idle = |question: &&Question| {
+            self.wants.get(question).is_some_and(|want| want.state == State::Idle) && may_ask(question)
+        };
         let question = *self.announced.get(&connection)?.values().find(is_idle)?;
         self.wants.get_mut(&question)?.state = State::Asked(connection);
         Some(question)

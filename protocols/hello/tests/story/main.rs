@@ -3,6 +3,7 @@
 mod catching_up;
 mod finding;
 mod greeting;
+mod noise;
 mod rejects;
 mod relaying;
 mod serving;

@@ -252,6 +252,22 @@ fn a_transaction_is_asked_of_the_next_after_notfound_silence_or_the_end() {
 }
 
 #[test]
+fn what_is_late_is_not_asked_of_the_same_peer_again() {
+    story(|stage| {
+        let guest = stage.guest("10.0.0.1:1", 1);
+        let late = id_of(&transaction(0, 1));
+        stage.says(guest, told_transaction(late));
+        assert_eq!(stage.hears_one(guest), ask_transaction(late));
+        stage.wait(seconds(10));
+        stage.says(guest, told_transaction(late));
+        stage.says(guest, json!({"PUSHTRANSACTION": [hex(transaction(0, 2))]}));
+        assert!(stage.hears(guest).is_empty(), "the question is open still");
+        stage.says(guest, json!({"PUSHTRANSACTION": [hex(transaction(0, 1))]}));
+        assert!(stage.ledger.waiting.contains_key(&late));
+    });
+}
+
+#[test]
 fn an_unasked_transaction_is_taken_like_an_asked_one() {
     story(|stage| {
         let peers = guests(stage, 2);

@@ -5,6 +5,7 @@ use polypeer_engine::{
     Address, Close, Command, ConnectionId, DialFailure, DisconnectCause, Engine, P2pAction, Record, Table,
 };
 use polypeer_hello::tracker::{Config, NoLedger, Tracker, p2p};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -556,4 +557,53 @@ fn of_more_than_twenty_thousand_the_unproven_leave_first() {
     }
     let all = members(&desk);
     assert_eq!((all.len(), all.iter().filter(|(_, proven)| *proven).count()), (20_000, 10));
+}
+
+/// Guests come and go, say where they listen, answer or do not; dials succeed or fail; time goes by.
+fn tumult(desk: &mut Desk, guests: &mut Vec<ConnectionId>, (what, whom, number): (u8, u8, u8)) {
+    let guest = guests.get(usize::from(whom) % guests.len().max(1)).copied();
+    match (what % 8, guest) {
+        (0, _) | (_, None) => {
+            let guest = desk.accept(&format!("10.0.0.{}:{}", number % 4, 1000 + u16::from(whom)));
+            desk.says(guest, hello_with(1, u16::from(number % 7), &[]));
+            desk.says(guest, hey(1));
+            guests.push(guest);
+        }
+        (1, _) => desk.wait(seconds(u64::from(number % 40))),
+        (2, Some(guest)) => desk.hang_up(guest),
+        (3, Some(guest)) => desk.says(guest, json!({"GETADDR": number % 7})),
+        (4, Some(guest)) => desk.says(guest, hey(1)),
+        (5, Some(guest)) => desk.says(guest, hello_with(1, u16::from(number % 7), &[])),
+        (6, _) => drop(fail_all(desk)),
+        _ => drop(prove_all(desk)),
+    }
+    for (guest, heard) in std::mem::take(&mut desk.sent) {
+        let own = desk.engine.protocol().members().of(guest);
+        for told in heard.iter().filter_map(|heard| heard["ADDR"].as_array()) {
+            let told: Vec<_> = told.iter().map(|one| address(one.as_str().expect("text"))).collect();
+            assert!(told.iter().all(|told| Some(*told) != own && told.port() != 0), "never the asker's own");
+            assert_eq!(told.iter().collect::<BTreeSet<_>>().len(), told.len(), "each once");
+        }
+    }
+    guests.retain(|guest| desk.is_open(*guest));
+}
+
+proptest! {
+    #[test]
+    fn any_tumult_is_survived_and_ends(deeds in prop::collection::vec(any::<(u8, u8, u8)>(), 1..200)) {
+        let mut desk = desk_with(settings(), &[]);
+        let mut guests = Vec::new();
+        for deed in deeds {
+            tumult(&mut desk, &mut guests, deed);
+        }
+        for guest in guests {
+            desk.hang_up(guest);
+        }
+        // Nobody answers any more: after three intervals nobody is a member.
+        for _ in 0..6 {
+            fail_all(&mut desk);
+            desk.wait(seconds(30));
+        }
+        prop_assert!(members(&desk).is_empty());
+    }
 }
