@@ -8,15 +8,13 @@ use polypeer_engine::kit::chain::Hash;
 use redb::{ReadableTable, ReadableTableMetadata};
 use std::collections::HashMap;
 
-/// Transactions of the operator that are stored, about 64 MiB with the tables' overhead: as many as can wait.
-const STORED_MAX: u64 = 262_144;
 /// For how many blocks a confirmed one is remembered, in case a reorganisation puts it back.
 const CONFIRMED_BLOCKS: u64 = 1_000;
 
 impl Writing<'_> {
     /// Stores one; nothing when there is no room.
     pub(crate) fn add_operator(&mut self, bytes: &TransactionBytes) -> Result<Option<u64>> {
-        if self.operator.len()? >= STORED_MAX {
+        if self.operator.len()? >= self.operator_max {
             return Ok(None);
         }
         let place = self.counters.operator;

@@ -68,3 +68,25 @@ fn is_canonical(key: &[u8; 32]) -> bool {
     let [low, middle @ .., high] = key;
     high & 0x7f != 0x7f || middle.iter().any(|byte| *byte != 0xff) || *low < 0xed
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where a test of whole signatures does not reach: nobody knows the secrets of these keys.
+    #[test]
+    fn keys_that_the_library_reads_modulo_the_prime_are_refused() {
+        let mut strong = 0;
+        for (low, sign) in (0xed..=0xff).flat_map(|low| [(low, 0x7f), (low, 0xff)]) {
+            let mut key = [0xff; 32];
+            (key[0], key[31]) = (low, sign);
+            strong += usize::from(VerifyingKey::from_bytes(&key).is_ok_and(|key| !key.is_weak()));
+            assert_eq!(read_key(&key), None);
+        }
+        assert!(strong > 0, "the library alone would take none of them");
+        // The largest canonical y, 2^255 - 20, is that of the point of order 2.
+        let mut largest = [0xff; 32];
+        (largest[0], largest[31]) = (0xec, 0x7f);
+        assert!(read_key(&largest).is_some());
+    }
+}

@@ -16,6 +16,8 @@ const CACHED_ACCOUNTS_MAX: usize = 65_536;
 /// the oldest is forgotten, it can be tried and refused once more.
 const INVALID_MAX: u64 = 65_536;
 
+/// Transactions of the operator that are stored, about 64 MiB with the tables' overhead: as many as can wait.
+const OPERATOR_MAX: u64 = 262_144;
 /// Numbers of blocks that wait for their sweep: 60 pages.
 const FRESH_NUMBERS_MAX: u64 = 8_192;
 /// Places of transactions that wait for their sweep: 500 pages, and a sweep of a tenth of a second.
@@ -75,6 +77,8 @@ pub(crate) struct Writing<'t> {
     pub(crate) counters: Counters,
     saved: Counters,
     pub(crate) changed: bool,
+    invalid_max: u64,
+    pub(crate) operator_max: u64,
 }
 
 impl<'t> Writing<'t> {
@@ -109,6 +113,8 @@ impl<'t> Writing<'t> {
             counters: saved,
             saved,
             changed: false,
+            invalid_max: INVALID_MAX,
+            operator_max: OPERATOR_MAX,
         })
     }
 
@@ -197,7 +203,7 @@ impl<'t> Writing<'t> {
         self.counters.invalid += 1;
         self.invalid.insert(&hash.0, (place, u8::from(fault == BlockFault::State)))?;
         self.invalid_order.insert(place, &hash.0)?;
-        if self.invalid.len()? > INVALID_MAX {
+        if self.invalid.len()? > self.invalid_max {
             let oldest = self.invalid_order.pop_first()?.map(|(_, hash)| *hash.value());
             if let Some(hash) = oldest {
                 self.invalid.remove(&hash)?;
@@ -280,5 +286,61 @@ impl Tables for Writing<'_> {
 
     fn remembered(&self, key: &[u8; 32]) -> Option<Account> {
         self.cache.get(key).map(|(account, _)| *account)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use redb::backends::InMemoryBackend;
+
+    /// Runs on the empty tables of a store in memory.
+    fn with_tables(run: impl FnOnce(Writing<'_>)) {
+        let database = redb::Database::builder().create_with_backend(InMemoryBackend::new()).unwrap();
+        let transaction = database.begin_write().unwrap();
+        run(Writing::open(&transaction).unwrap());
+    }
+
+    #[test]
+    fn the_oldest_invalid_hash_is_forgotten_first() {
+        with_tables(|mut tables| {
+            tables.invalid_max = 3;
+            for (place, fault) in [(1, BlockFault::State), (2, BlockFault::Header), (1, BlockFault::Header)] {
+                tables.remember_invalid(&Hash([place; 32]), fault).unwrap();
+            }
+            for place in 3..=4 {
+                tables.remember_invalid(&Hash([place; 32]), BlockFault::State).unwrap();
+            }
+            let fault = |place| tables.fault_of(&Hash([place; 32])).unwrap();
+            assert_eq!((fault(1), fault(2)), (None, Some(BlockFault::Header)));
+            assert_eq!((fault(3), fault(4)), (Some(BlockFault::State), Some(BlockFault::State)));
+            assert_eq!((tables.invalid.len().unwrap(), tables.invalid_order.len().unwrap()), (3, 3));
+        });
+    }
+
+    #[test]
+    fn so_many_of_the_operators_transactions_are_stored_and_no_more() {
+        with_tables(|mut tables| {
+            tables.operator_max = 2;
+            let store = |tables: &mut Writing<'_>, place| tables.add_operator(&[place; 153]).unwrap();
+            assert_eq!((store(&mut tables, 1), store(&mut tables, 2)), (Some(0), Some(1)));
+            assert_eq!(store(&mut tables, 3), None);
+            tables.retire_operator(0, &Hash([1; 32])).unwrap();
+            assert_eq!(store(&mut tables, 4), Some(2));
+            assert_eq!(tables.operators().unwrap(), [(1, [2; 153]), (2, [4; 153])]);
+        });
+    }
+
+    #[test]
+    fn old_confirmed_transactions_of_the_operator_are_forgotten() {
+        with_tables(|mut tables| {
+            for height in [5, 6] {
+                tables.confirmed.insert((height, 0), &[7; 153]).unwrap();
+            }
+            tables.forget_confirmed(1_005).unwrap();
+            assert_eq!(tables.confirmed.len().unwrap(), 2);
+            tables.forget_confirmed(1_006).unwrap();
+            assert_eq!(tables.confirmed.first().unwrap().unwrap().0.value(), (6, 0));
+        });
     }
 }
