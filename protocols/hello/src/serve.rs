@@ -147,6 +147,10 @@ impl<F: ChainFormat> Hello<F> {
         let Some(ready) = ready_mut(cx, connection) else { return };
         let mut serving = core::mem::take(&mut ready.serving);
         serving.asked -= 1;
+        if let (Question::Transaction(id), None) = (&question, found) {
+            // It went into a block meanwhile. Should a reorganisation bring it back, the peer has to be told again.
+            ready.known_transactions.remove(id);
+        }
         if is_writable {
             let frame = answer::<F>(&question, found);
             serving.answer_bytes = frame.len();
