@@ -181,7 +181,9 @@ impl<F: ChainFormat> Anya<F> {
         let is_new = (is_fetched || !was_taken) && self.block_is_new(&head, &body);
         if !is_new || self.take_block(cx, from, head, body, is_fetched) {
             self.want_answered(cx, head);
-            self.has_parent(from, head);
+            if !is_fetched {
+                self.has_parent(from, head);
+            }
         } else {
             self.still_wanted(cx, head.hash);
         }

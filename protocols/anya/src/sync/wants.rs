@@ -86,7 +86,8 @@ impl<F: ChainFormat> Anya<F> {
     pub(crate) fn hedge(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId) {
         let (now, block_bytes) = (cx.time(), self.sync.block_bytes);
         let Some(source) = self.sync.sources.get(&connection) else { return };
-        if !source.asks.is_empty() || source.delivered == 0 || source.claim.is_none() {
+        let is_idle = source.asks.is_empty() && source.delivered > 0 && source.claim.is_some();
+        if !is_idle || cx.has_peer_alarm(connection, Alarm::Hedge) {
             return;
         }
         let may = |want: &Want| want.asked.is_some_and(|asked| asked != connection) && want.may_ask(connection, source);
