@@ -102,6 +102,14 @@ impl Mempool {
         self.get(id).or_else(|| self.leaving.get(id))
     }
 
+    /// The sequences of an account's transactions that wait, or whose block is not committed yet.
+    pub(crate) fn sequences(&self, key: &Key) -> BTreeSet<u64> {
+        let leaving = self.leaving.values().filter_map(|waiting| Transaction::read(&waiting.bytes).ok());
+        let leaving = leaving.filter(|own| own.sender == *key).map(|own| own.sequence);
+        let waiting = self.senders.get(key).into_iter().flat_map(|sender| sender.waiting.keys().copied());
+        waiting.chain(leaving).collect()
+    }
+
     /// Whether anything of this account's waits.
     pub(crate) fn has_sender(&self, key: &Key) -> bool {
         self.senders.contains_key(key)

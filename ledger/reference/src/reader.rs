@@ -143,6 +143,14 @@ impl Reader {
         (mempool.len(), mempool.by_worth().take(max).map(|waiting| waiting.id).collect())
     }
 
+    /// The first sequence of an account that neither the main chain nor a waiting transaction has.
+    pub fn next_sequence(&self, key: &[u8; 32]) -> u64 {
+        // The mempool first: what moves into the chain meanwhile is counted there.
+        let taken = self.shared.mempool().sequences(key);
+        let count = self.account(key).sequence;
+        (count..).find(|sequence| !taken.contains(sequence)).unwrap_or(count)
+    }
+
     /// An account at the tip; one that nobody ever paid holds nothing.
     pub fn account(&self, key: &[u8; 32]) -> Account {
         self.look(|reading| reading.account(key)).unwrap_or_default()
