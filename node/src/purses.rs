@@ -8,7 +8,7 @@ const UNDER_WAY_MAX: u64 = 32;
 /// The fee of every transaction: the least that nodes take. One fee for all never replaces what waits.
 const FEE: u64 = 1;
 
-/// Accounts that pay each other in turn.
+/// Accounts that pay in turn, each to one that is not its own.
 pub(crate) struct Purses {
     network_id: [u8; 16],
     purses: Vec<Purse>,
@@ -18,6 +18,7 @@ pub(crate) struct Purses {
 struct Purse {
     wallet: Wallet,
     key: [u8; 32],
+    recipient: [u8; 32],
     // The sequence of its next transaction, and how many are in the chain.
     next: u64,
     confirmed: u64,
@@ -32,10 +33,16 @@ pub(crate) struct Draft {
 }
 
 impl Purses {
-    /// The first `count` public accounts, on the network of this id.
-    pub(crate) fn public(network_id: [u8; 16], count: u8) -> Self {
-        let purse = |wallet: Wallet| Purse { key: wallet.public_key(), wallet, next: 0, confirmed: 0 };
-        let purses = (1..=count).filter_map(Wallet::public_account).map(purse).collect();
+    /// The first `count` public accounts shared out: of `shares` hands this one has the accounts at `index`, `index` +
+    /// `shares` and so on.
+    pub(crate) fn public(network_id: [u8; 16], count: u8, shares: usize, index: usize) -> Self {
+        let wallets: Vec<Wallet> = (1..=count).filter_map(Wallet::public_account).collect();
+        let keys: Vec<[u8; 32]> = wallets.iter().map(Wallet::public_key).collect();
+        let purse = |(place, wallet)| {
+            let recipient = keys[(place + 1) % keys.len()];
+            Purse { wallet, key: keys[place], recipient, next: 0, confirmed: 0 }
+        };
+        let purses = wallets.into_iter().enumerate().skip(index).step_by(shares).map(purse).collect();
         Self { network_id, purses, turn: 0 }
     }
 
@@ -53,9 +60,8 @@ impl Purses {
             purse.next - purse.confirmed < UNDER_WAY_MAX
         })?;
         self.turn = (purse + 1) % count;
-        let recipient = self.purses[(purse + 1) % count].key;
         let sender = &self.purses[purse];
-        let payment = Payment { recipient, amount: 1, fee: FEE, sequence: sender.next };
+        let payment = Payment { recipient: sender.recipient, amount: 1, fee: FEE, sequence: sender.next };
         Some(Draft { purse, bytes: sender.wallet.sign(&self.network_id, &payment).to_vec() })
     }
 
@@ -107,7 +113,7 @@ mod tests {
 
     #[test]
     fn accounts_take_turns_until_all_wait() {
-        let mut purses = Purses::public([0; 16], 2);
+        let mut purses = Purses::public([0; 16], 2, 1, 0);
         assert_eq!(senders(&mut purses, 4), [0, 1, 0, 1]);
         assert_eq!(senders(&mut purses, 100).len(), 60);
         purses.confirmed(1, 10);
@@ -115,8 +121,16 @@ mod tests {
     }
 
     #[test]
+    fn hands_share_the_accounts_without_overlap() {
+        let mut keys: Vec<_> = (0..3).flat_map(|index| Purses::public([0; 16], 16, 3, index).keys()).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), 16);
+    }
+
+    #[test]
     fn sequences_never_fall_behind_the_chain() {
-        let mut purses = Purses::public([0; 16], 2);
+        let mut purses = Purses::public([0; 16], 2, 1, 0);
         purses.confirmed(0, 7);
         let draft = purses.draft().unwrap();
         // The sequence's place in a transaction: version, two keys, amount, fee.

@@ -235,7 +235,11 @@ fn wallets_send_and_generate() {
         let output = node.command(&["tx", "generate", "--rate", "100", "--count", "60", "--json"]);
         assert!(output.status.success(), "{}", text(&output.stderr));
         let done: Json = serde_json::from_str(text(&output.stdout).lines().last().unwrap()).unwrap();
-        assert_eq!((&done["event"], &done["sent"], &done["refused"]), (&json!("done"), &json!(60), &json!(0)));
+        assert_eq!(
+            (&done["event"], &done["sent"], &done["refused"]),
+            (&json!("done"), &json!(60), &json!(0)),
+            "{done}"
+        );
         eventually("all are in blocks", || (node.status()["mempool"] == 0).then_some(()));
         let sequences: u64 = (1..=16)
             .map(|number| const_hex::encode(Wallet::public_account(number).unwrap().public_key()))

@@ -6,6 +6,7 @@ mod config;
 mod devnet;
 mod exit;
 mod follow;
+mod generate;
 mod replay;
 mod run;
 mod signals;
@@ -50,7 +51,7 @@ fn carry_out(cli: Cli) -> Result<(), Failure> {
         Command::Why(args) => ask::why(&args, json),
         Command::Events(args) => follow::events(&args, json),
         Command::Tx(args::Tx::Send(args)) => tx::send(&args, json),
-        Command::Tx(args::Tx::Generate(args)) => tx::generate(&args, json),
+        Command::Tx(args::Tx::Generate(args)) => generate::generate(&args, json),
         Command::Replay(args) => replay::replay(&args.file, json),
         Command::Config(act) => config::config(&act, json),
         Command::Completions { shell } => {

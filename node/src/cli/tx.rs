@@ -1,29 +1,21 @@
 //! Sends transactions of the reference ledger: a small wallet for private networks.
 
-use super::args::{Reach, TxGenerate, TxSend};
-use super::ask::is_refused_for;
+use super::args::{Reach, TxSend};
 use super::exit::Failure;
 use super::{put_json, put_line};
 use crate::api::Taken;
 use crate::client::{AskError, Client};
 use crate::data;
-use crate::purses::{Draft, Purses, network_id};
+use crate::purses::network_id;
 use crate::view;
 use polypeer_ledger_reference::{Payment, Wallet};
 use serde_json::json;
-use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// A pause between two looks for a transaction's block.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// How often progress is shown and the accounts' counts are read.
-const PACE: Duration = Duration::from_secs(1);
-/// A pause when every account waits for blocks, or the node for its store.
-const FULL_PAUSE: Duration = Duration::from_millis(50);
-/// A generator that is behind its rate does not catch up more than this: a stall must not become a flood.
-const BURST_MAX: Duration = Duration::from_millis(250);
 
 /// `polypeer tx send`.
 pub(super) fn send(args: &TxSend, json: bool) -> Result<(), Failure> {
@@ -44,135 +36,30 @@ pub(super) fn send(args: &TxSend, json: bool) -> Result<(), Failure> {
     }
 }
 
-/// `polypeer tx generate`.
-pub(super) fn generate(args: &TxGenerate, json: bool) -> Result<(), Failure> {
-    let client = args.reach.client();
-    let ledger = Ledger::find(&args.reach, &client)?;
-    let mut generator = Generator {
-        purses: Purses::public(ledger.id, args.accounts),
-        ledger,
-        sent: 0,
-        refused: 0,
-        json,
-        is_terminal: io::stderr().is_terminal(),
-    };
-    generator.run(args)?;
-    generator.report("done")
-}
-
-struct Generator<'a> {
-    purses: Purses,
-    ledger: Ledger<'a>,
-    sent: u64,
-    refused: u64,
-    json: bool,
-    is_terminal: bool,
-}
-
-impl Generator<'_> {
-    fn run(&mut self, args: &TxGenerate) -> Result<(), Failure> {
-        if args.rate <= 0.0 {
-            return Err(Failure::usage("--rate must be more than 0"));
-        }
-        let gap = Duration::from_secs_f64(1.0 / args.rate);
-        let end = args.time.map(|time| Instant::now() + time);
-        let count = args.count.unwrap_or(u64::MAX);
-        let (mut due, mut report_due) = (Instant::now(), Instant::now() + PACE);
-        for (purse, key) in self.purses.keys().iter().enumerate() {
-            let account = self.ledger.account(key)?;
-            self.purses.restart(purse, account.sequence, account.next);
-        }
-        while self.sent < count && end.is_none_or(|end| due < end) {
-            sleep(due.saturating_duration_since(Instant::now()));
-            match self.purses.draft() {
-                Some(draft) => self.send(&draft)?,
-                None => {
-                    sleep(FULL_PAUSE);
-                    self.count()?;
-                }
-            }
-            due = (due + gap).max(Instant::now().checked_sub(BURST_MAX).unwrap_or(due));
-            if Instant::now() >= report_due {
-                report_due += PACE;
-                self.count()?;
-                self.progress()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn send(&mut self, draft: &Draft) -> Result<(), Failure> {
-        match self.ledger.send(&draft.bytes) {
-            Ok(_) => {
-                self.purses.taken(draft.purse);
-                self.sent += 1;
-            }
-            Err(error) if is_refused_for(&error, &["replacement_fee_too_low"]) => self.purses.collided(draft.purse),
-            Err(error) if is_refused_for(&error, &["sequence"]) => {
-                self.refused += 1;
-                let account = self.ledger.account(&self.purses.keys()[draft.purse])?;
-                self.purses.restart(draft.purse, account.sequence, account.next);
-            }
-            Err(error) if is_refused_for(&error, &["no_room", "balance"]) => {
-                self.refused += 1;
-                sleep(FULL_PAUSE);
-            }
-            Err(error) => return Err(error.into()),
-        }
-        Ok(())
-    }
-
-    // Reads how far the chain has come.
-    fn count(&mut self) -> Result<(), Failure> {
-        for (purse, key) in self.purses.keys().iter().enumerate() {
-            self.purses.confirmed(purse, self.ledger.account(key)?.sequence);
-        }
-        Ok(())
-    }
-
-    fn progress(&self) -> Result<(), Failure> {
-        if self.json {
-            return self.report("progress");
-        }
-        if self.is_terminal {
-            // A terminal that is gone shows nothing; the work goes on.
-            let _ = write!(io::stderr(), "\r{} sent, {} refused", self.sent, self.refused);
-        }
-        Ok(())
-    }
-
-    fn report(&self, event: &str) -> Result<(), Failure> {
-        let (sent, refused) = (self.sent, self.refused);
-        if self.json {
-            return put_json(&json!({ "event": event, "sent": sent, "refused": refused }));
-        }
-        if self.is_terminal {
-            eprintln!();
-        }
-        put_line(&format!("{sent} sent, {refused} refused"))
-    }
-}
-
 /// The ledger of one network of a running node.
-struct Ledger<'a> {
+pub(super) struct Ledger<'a> {
     client: &'a Client,
     path: String,
-    id: [u8; 16],
+    /// What its transactions are signed for.
+    pub(super) id: [u8; 16],
 }
 
 impl<'a> Ledger<'a> {
-    fn find(reach: &Reach, client: &'a Client) -> Result<Self, Failure> {
+    /// The one that is meant.
+    pub(super) fn find(reach: &Reach, client: &'a Client) -> Result<Self, Failure> {
         let network = reach.network(client)?;
         let id = network.network_id.as_deref().and_then(network_id);
         let id = id.ok_or_else(|| Failure::new(format!("{} has no reference ledger", network.name)))?;
         Ok(Self { client, path: format!("/api/v1/networks/{}", network.name), id })
     }
 
-    fn account(&self, key: &[u8; 32]) -> Result<view::Account, AskError> {
+    /// An account at the tip.
+    pub(super) fn account(&self, key: &[u8; 32]) -> Result<view::Account, AskError> {
         self.client.get(&format!("{}/accounts/{}", self.path, const_hex::encode(key)))
     }
 
-    fn send(&self, transaction: &[u8]) -> Result<String, AskError> {
+    /// Sends a transaction; its identifier.
+    pub(super) fn send(&self, transaction: &[u8]) -> Result<String, AskError> {
         let body = json!({ "hex": const_hex::encode(transaction) });
         let taken: Taken = self.client.post(&format!("{}/transactions", self.path), &body)?;
         Ok(taken.id)

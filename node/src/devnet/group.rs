@@ -77,8 +77,16 @@ impl Group {
     /// Lets the wallets pay until they are stopped.
     pub(super) async fn pay(&self, rate: f64, stopped: watch::Receiver<bool>) -> anyhow::Result<HashSet<[u8; 32]>> {
         let id = network_id(self.name).context("a network's name is at most 16 bytes")?;
-        let purses = Purses::public(id, PUBLIC_ACCOUNTS);
-        Wallets { nodes: &self.nodes, purses, sent: &self.sent }.pay(rate, stopped).await
+        let shares = self.nodes.len().min(usize::from(PUBLIC_ACCOUNTS));
+        let hands = self.nodes.iter().take(shares).enumerate().map(|(index, node)| {
+            let purses = Purses::public(id, PUBLIC_ACCOUNTS, shares, index);
+            Wallets { node, purses, sent: &self.sent }.pay(rate / shares as f64, stopped.clone())
+        });
+        let mut all = HashSet::new();
+        for ids in join_all(hands).await {
+            all.extend(ids?);
+        }
+        Ok(all)
     }
 
     /// How it goes.

@@ -1,4 +1,4 @@
-//! Pays from account to account at a steady rate, each account at a node of its own.
+//! Pays from account to account at a steady rate: the accounts are shared out, each node has its own hand.
 
 use crate::networks::{Refused, RunningNetwork};
 use crate::purses::{Draft, Purses};
@@ -16,9 +16,9 @@ const COUNT_EVERY: Duration = Duration::from_millis(500);
 /// Wallets that are behind do not catch up more than this.
 const BURST_MAX: Duration = Duration::from_millis(250);
 
-/// The wallets of one network.
+/// The wallets at one node: their transactions arrive there in order.
 pub(super) struct Wallets<'a> {
-    pub(super) nodes: &'a [Arc<dyn RunningNetwork>],
+    pub(super) node: &'a Arc<dyn RunningNetwork>,
     pub(super) purses: Purses,
     pub(super) sent: &'a AtomicU64,
 }
@@ -55,7 +55,7 @@ impl Wallets<'_> {
     }
 
     async fn send(&mut self, draft: Draft, ids: &mut HashSet<[u8; 32]>) -> anyhow::Result<()> {
-        match self.home(draft.purse).submit(draft.bytes).await {
+        match self.node.submit(draft.bytes).await {
             Ok(id) => {
                 let mut bytes = [0; 32];
                 const_hex::decode_to_slice(&id, &mut bytes)?;
@@ -76,14 +76,9 @@ impl Wallets<'_> {
 
     async fn count(&mut self) -> anyhow::Result<()> {
         for (purse, key) in self.purses.keys().into_iter().enumerate() {
-            let account = self.home(purse).account(key).await?;
+            let account = self.node.account(key).await?;
             self.purses.confirmed(purse, account.map_or(0, |account| account.sequence));
         }
         Ok(())
-    }
-
-    // An account's node: its transactions arrive there in order.
-    fn home(&self, purse: usize) -> &Arc<dyn RunningNetwork> {
-        &self.nodes[purse % self.nodes.len()]
     }
 }

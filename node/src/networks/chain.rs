@@ -5,7 +5,6 @@ use super::hosted::{self, Hosted};
 use super::running::{Later, Refused, RunningNetwork, Which};
 use super::watched::{Watch, Watched};
 use super::{Launch, Preset};
-use crate::api::PAGE_MAX;
 use crate::config::{Key, Kind, NetworkSection, Section, target};
 use crate::view;
 use anyhow::Context as _;
@@ -13,7 +12,6 @@ use polypeer_driver::{Handle, Network};
 use polypeer_engine::kit::chain::{Answer, BlockKey, Hash, Request};
 use polypeer_engine::{P2pConfig, Protocol, Target};
 use polypeer_ledger_reference::{self as reference, BlockView, NetworkParameters, Producer, Reader, Reference, Wallet};
-use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -241,13 +239,8 @@ impl<P: Protocol<Request = Request, Answer = Answer>> Holdings for Chain<P> {
     }
 
     fn account(&self, key: [u8; 32]) -> Option<view::Account> {
-        let (_, ids) = self.reader.waiting(PAGE_MAX);
-        let waiting = ids.iter().filter_map(|id| self.reader.transaction(id));
-        let decoded = waiting.filter_map(|waiting| reference::Transaction::decode(&waiting.bytes).ok());
-        let taken: BTreeSet<u64> = decoded.filter(|own| own.sender == key).map(|own| own.sequence).collect();
-        // Looked at after the mempool: what moves into a block meanwhile is counted here.
+        let next = self.reader.next_sequence(&key);
         let reference::Account { balance, sequence, .. } = self.reader.account(&key);
-        let next = (sequence..).find(|sequence| !taken.contains(sequence)).unwrap_or(sequence);
         Some(view::Account { key: const_hex::encode(key), balance, sequence, next })
     }
 
