@@ -1,10 +1,9 @@
 //! Lists every way in which a peer can be wrong, and its price (Hello spec, sections 1 to 5).
 
 use crate::wire::{self, Method};
-use alloc::string::String;
 use bytes::Bytes;
 use polypeer_engine::kit::chain::{BlockFault, TransactionFault};
-use polypeer_engine::{BadFrame, Misbehavior as _, Weight};
+use polypeer_engine::{BadFrame, Weight};
 
 /// What a peer did wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,11 +154,6 @@ impl Misbehavior {
     /// The REJECT that says so.
     pub fn reject(&self) -> Bytes {
         wire::reject(&self.method(), self.reason())
-    }
-
-    /// The name and the key, for people.
-    pub fn note(&self) -> String {
-        alloc::format!("{} {:?}", self.name(), self.method())
     }
 }
 

@@ -5,7 +5,7 @@ mod encode;
 mod hex;
 mod lines;
 
-pub use decode::{decode, is_reject};
+pub use decode::decode;
 pub use encode::*;
 pub use lines::{GREETING_LINE_BYTES_MAX, Lines, OPEN};
 

@@ -81,7 +81,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn verdict(&self) -> Result<Entry<'a>, Fault<'a>> {
+    fn verdict(mut self) -> Result<Entry<'a>, Fault<'a>> {
         let key = self.first.ok_or(Fault::Empty)?;
         if self.is_repeated {
             return Err(Fault::Duplicate(key));
@@ -192,13 +192,12 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn has_payload_key_twice(&self) -> bool {
-        let keys = &self.payload_keys;
+    fn has_payload_key_twice(&mut self) -> bool {
+        let mut keys = core::mem::take(&mut self.payload_keys);
         if keys.len() <= KEYS_COMPARED {
             let is_twice = |at: usize| keys[..at].iter().any(|other| self.same_key(*other, keys[at]));
             return (1..keys.len()).any(is_twice);
         }
-        let mut keys = keys.clone();
         keys.sort_unstable_by(|a, b| self.key_at(*a).compare(&self.key_at(*b)));
         keys.windows(2).any(|pair| self.same_key(pair[0], pair[1]))
     }

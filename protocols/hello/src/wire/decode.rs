@@ -32,11 +32,6 @@ pub fn decode(line: &[u8]) -> Result<Message, Misbehavior> {
     }
 }
 
-/// Whether a refused line was a REJECT, well formed or not.
-pub fn is_reject(misbehavior: &Misbehavior) -> bool {
-    matches!(misbehavior, Misbehavior::MalformedReject)
-}
-
 fn refused(fault: Fault<'_>) -> Misbehavior {
     let method = |key: Text<'_>| Method::new(key.chars());
     match fault {
