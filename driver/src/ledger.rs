@@ -14,14 +14,17 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-/// Questions answered in one go: enough to fill signature batches on every core.
-const BATCH_MAX: usize = 4096;
+/// Questions answered in one go: enough to fill signature batches on every core, and few enough that the engine asks
+/// on while the ledger answers.
+const BATCH_MAX: usize = 2048;
 /// Bytes of questions answered in one go: what one commit may have to write.
 const BATCH_BYTES_MAX: usize = 64 << 20;
-/// The engine's unanswered questions above which its host stops reading from peers.
-const ASKS_WAITING_MAX: usize = 16_384;
-/// Bytes of them above which it does.
-const ASK_BYTES_WAITING_MAX: usize = 64 << 20;
+/// The engine's unanswered questions above which its host stops reading from peers. Well below what a protocol lets one
+/// peer have at the ledger (AnYa 8,192): a peer that sends faster than the ledger judges is slowed down by its socket,
+/// and nothing of what it sends is dropped.
+const ASKS_WAITING_MAX: usize = 4_096;
+/// Bytes of them above which it does; half of what a protocol drops at, for the same reason.
+const ASK_BYTES_WAITING_MAX: usize = 32 << 20;
 /// Questions from outside the engine (the API) that may wait; more wait before the door.
 const OUTSIDE_MAX: usize = 1024;
 /// Batches of answers that the engine may be behind before the ledger waits for it.

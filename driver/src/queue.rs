@@ -17,8 +17,8 @@ pub(crate) const PIECE_BYTES: usize = 64 << 10;
 const COPY_OUT_BELOW: usize = 64 << 10;
 /// Pieces in one vectored write.
 const SLICES_MAX: usize = 64;
-/// Buffers kept for reuse by all queues of a thread, 64 KiB each at most.
-const POOL_MAX: usize = 16;
+/// Buffers kept for reuse by all queues of a thread, 64 KiB each at most: enough for a relay to some dozens.
+const POOL_MAX: usize = 64;
 /// What the deque of a queue may keep allocated while it is empty.
 const IDLE_PIECES_MAX: usize = 8;
 

@@ -77,6 +77,29 @@ async fn a_length_that_is_only_announced_costs_nothing() {
 }
 
 #[tokio::test]
+async fn memory_for_a_frame_grows_with_what_came() {
+    let budget = Budget::new(1 << 30);
+    let mut with_budget = network(Config { needs_greeting: true, ..Config::default() });
+    with_budget.queue_budget = budget.clone();
+    let node = start(with_budget, Parrot::default(), None).unwrap();
+    let mut client = Client::connect(&node).await;
+    client.ask(b'h', b"").await;
+    let whole = frame(b'.', &vec![9; LATE_BYTES_MAX - 1]);
+    let mut sent = 0;
+    for size in [1, 100, 5000, 9000, 50_000, 100_000, 1_000_000, 3_000_000, 9_000_000, 15_000_000] {
+        client.0.write_all(&whole[sent..sent + size]).await.unwrap();
+        sent += size;
+        let came = sent as u64;
+        until(&node, "it came", move |view| view.meters.totals().all.partial_bytes == came).await;
+        assert!(budget.used() <= 2 * sent + (64 << 10), "{} bytes held for {sent}", budget.used());
+    }
+    client.0.write_all(&whole[sent..]).await.unwrap();
+    until(&node, "whole", |view| view.engine.protocol().quiet == 1).await;
+    assert_eq!(budget.used(), 0, "nothing is held when nothing is in the making");
+    node.drain(LIMIT).await;
+}
+
+#[tokio::test]
 async fn whoever_holds_most_goes_when_the_budget_is_spent() {
     let budget = Budget::new(4 << 20);
     let mut with_budget = network(Config { needs_greeting: true, ..Config::default() });

@@ -25,6 +25,9 @@ pub enum LoadError {
     /// A record is not what was written.
     #[error("a record is damaged")]
     Damaged,
+    /// The file was closed after a failure and cannot be opened again.
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// It cannot be read.
     #[error(transparent)]
     Storage(redb::Error),
@@ -33,6 +36,9 @@ pub enum LoadError {
 /// Why a batch was not kept. None of it was.
 #[derive(Debug, Error)]
 pub enum SaveError {
+    /// The file was closed after a failure and cannot be opened again, yet.
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// It cannot be written: a full disk for one.
     #[error(transparent)]
     Storage(redb::Error),

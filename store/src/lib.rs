@@ -20,7 +20,8 @@ pub use redb::StorageBackend;
 
 use polypeer_engine::{Record, Table};
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, TableError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// The format of the file; a newer one is refused, never guessed at.
 pub const VERSION: u64 = 1;
@@ -38,7 +39,10 @@ const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records
 
 /// Records in a file, or in whatever else a backend writes to.
 pub struct Store {
-    database: Database,
+    // After a failed write it is closed: what redb had in memory is not trusted again. A file is opened anew by the
+    // next call, as after a crash.
+    database: Mutex<Option<Database>>,
+    path: Option<PathBuf>,
 }
 
 /// What became of a batch.
@@ -53,12 +57,14 @@ pub struct Saved {
 impl Store {
     /// Opens the file, and makes it when there is none. A file that a crash left behind is repaired.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        Self::prepare(redb::Builder::new().set_cache_size(CACHE_BYTES).create(path)?)
+        let path = path.as_ref().to_path_buf();
+        Ok(Self { database: Mutex::new(Some(open(&path)?)), path: Some(path) })
     }
 
     /// Opens whatever this backend reads and writes: memory, a simulated disk.
     pub fn open_with_backend(backend: impl StorageBackend) -> Result<Self, OpenError> {
-        Self::prepare(redb::Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend)?)
+        let database = prepare(redb::Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend)?)?;
+        Ok(Self { database: Mutex::new(Some(database)), path: None })
     }
 
     /// A store that forgets everything when it is dropped.
@@ -66,70 +72,92 @@ impl Store {
         Self::open_with_backend(redb::backends::InMemoryBackend::new())
     }
 
-    fn prepare(database: Database) -> Result<Self, OpenError> {
-        let store = Self { database };
-        match store.version()? {
-            Some(VERSION) => {}
-            Some(found) => return Err(OpenError::Version { found }),
-            None => store.initialise()?,
-        }
-        Ok(store)
-    }
-
-    fn version(&self) -> Result<Option<u64>, OpenError> {
-        let transaction = self.database.begin_read()?;
-        match transaction.open_table(META) {
-            Ok(meta) => Ok(meta.get("version")?.map(|version| version.value())),
-            Err(TableError::TableDoesNotExist(_)) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn initialise(&self) -> Result<(), OpenError> {
-        let transaction = self.database.begin_write()?;
-        transaction.open_table(META)?.insert("version", VERSION)?;
-        transaction.open_table(RECORDS)?;
-        transaction.commit()?;
-        Ok(())
-    }
-
     /// Everything that was kept, by table and key. Stops at the first record that does not carry its own check.
     pub fn load(&self) -> Result<Vec<Record>, LoadError> {
-        let transaction = self.database.begin_read()?;
-        let records = transaction.open_table(RECORDS)?;
-        let mut loaded = Vec::with_capacity(usize::try_from(records.len()?.min(RECORDS_MAX)).unwrap_or(0));
-        for entry in records.iter()? {
-            let (key, value) = entry?;
-            loaded.push(codec::decode(key.value(), value.value()).ok_or(LoadError::Damaged)?);
-        }
-        Ok(loaded)
+        self.with(|database| {
+            let transaction = database.begin_read()?;
+            let records = transaction.open_table(RECORDS)?;
+            let mut loaded = Vec::with_capacity(usize::try_from(records.len()?.min(RECORDS_MAX)).unwrap_or(0));
+            for entry in records.iter()? {
+                let (key, value) = entry?;
+                loaded.push(codec::decode(key.value(), value.value()).ok_or(LoadError::Damaged)?);
+            }
+            Ok(loaded)
+        })
     }
 
     /// Keeps a batch in one durable commit, later records of a key over earlier ones. A record that is too large, or
-    /// new in a full file, is left out and counted; the rest is kept.
+    /// new in a full file, is left out and counted; the rest is kept. After a failure, a full disk for one, the same
+    /// batch can be tried again at any time.
     pub fn save(&self, batch: &[Record]) -> Result<Saved, SaveError> {
         if batch.is_empty() {
             return Ok(Saved::default());
         }
-        let mut saved = Saved::default();
-        let transaction = self.database.begin_write()?;
-        {
-            let mut records = transaction.open_table(RECORDS)?;
-            for record in batch {
-                match put(&mut records, record)? {
-                    true => saved.kept += 1,
-                    false => saved.refused += 1,
-                }
-            }
-        }
-        transaction.commit()?;
-        Ok(saved)
+        self.with(|database| write(database, batch))
     }
 
     /// How many records there are.
     pub fn count(&self) -> Result<u64, LoadError> {
-        Ok(self.database.begin_read()?.open_table(RECORDS)?.len()?)
+        self.with(|database| Ok(database.begin_read()?.open_table(RECORDS)?.len()?))
     }
+
+    // Opens the file anew when an earlier failure closed it, and closes it after one.
+    fn with<T, E: From<OpenError>>(&self, work: impl FnOnce(&Database) -> Result<T, E>) -> Result<T, E> {
+        let mut slot = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        let database = match (slot.take(), &self.path) {
+            (Some(database), _) => database,
+            (None, Some(path)) => open(path)?,
+            (None, None) => return Err(OpenError::Storage(redb::Error::PreviousIo).into()),
+        };
+        let done = work(&database)?;
+        *slot = Some(database);
+        Ok(done)
+    }
+}
+
+fn open(path: &Path) -> Result<Database, OpenError> {
+    prepare(redb::Builder::new().set_cache_size(CACHE_BYTES).create(path)?)
+}
+
+fn prepare(database: Database) -> Result<Database, OpenError> {
+    match version(&database)? {
+        Some(VERSION) => {}
+        Some(found) => return Err(OpenError::Version { found }),
+        None => initialise(&database)?,
+    }
+    Ok(database)
+}
+
+fn version(database: &Database) -> Result<Option<u64>, OpenError> {
+    match database.begin_read()?.open_table(META) {
+        Ok(meta) => Ok(meta.get("version")?.map(|version| version.value())),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn initialise(database: &Database) -> Result<(), OpenError> {
+    let transaction = database.begin_write()?;
+    transaction.open_table(META)?.insert("version", VERSION)?;
+    transaction.open_table(RECORDS)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn write(database: &Database, batch: &[Record]) -> Result<Saved, SaveError> {
+    let mut saved = Saved::default();
+    let transaction = database.begin_write()?;
+    {
+        let mut records = transaction.open_table(RECORDS)?;
+        for record in batch {
+            match put(&mut records, record)? {
+                true => saved.kept += 1,
+                false => saved.refused += 1,
+            }
+        }
+    }
+    transaction.commit()?;
+    Ok(saved)
 }
 
 impl std::fmt::Debug for Store {

@@ -174,3 +174,33 @@ fn a_flipped_bit_is_told_and_never_loaded() {
         Err(error) => assert!(matches!(error, OpenError::Storage(_))),
     }
 }
+
+// Files of a process that may hold no more than so much; the shell counts in blocks of 512 or 1024 bytes.
+const STORY: &str = "POLYPEER_TEST_STORY";
+
+#[test]
+fn a_full_disk_refuses_a_batch_and_takes_it_when_there_is_room() {
+    let Ok(folder) = std::env::var(STORY) else {
+        // A limit on the size of files belongs to a whole process: this very test runs again in one of its own.
+        let folder = tempfile::tempdir().unwrap();
+        let program = std::env::current_exe().unwrap();
+        let name = "a_full_disk_refuses_a_batch_and_takes_it_when_there_is_room";
+        let shell = format!("trap '' XFSZ; ulimit -S -f 8000 && exec \"$0\" --exact {name} --nocapture");
+        let mut command = std::process::Command::new("sh");
+        let output = command.arg("-c").arg(shell).arg(program).env(STORY, folder.path()).output().unwrap();
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success() && out.contains("1 passed"), "{out}\n{err}");
+        return;
+    };
+    let store = Store::open(std::path::Path::new(&folder).join("peers.redb")).unwrap();
+    let small = record(Table::Bans, "small", Some("kept"));
+    store.save(std::slice::from_ref(&small)).unwrap();
+    let large = "x".repeat(60_000);
+    let keys: Vec<String> = (0..400).map(|number| format!("key {number}")).collect();
+    let batch: Vec<_> = keys.iter().map(|key| record(Table::Protocol, key, Some(&large))).collect();
+    assert!(store.save(&batch).is_err(), "24 MB do not fit");
+    assert_eq!(store.load().unwrap(), [small], "what was kept is still there");
+    assert!(store.save(&batch).is_err(), "still not");
+    assert_eq!(store.save(&batch[..10]).unwrap().kept, 10, "less does");
+    assert_eq!(store.load().unwrap().len(), 11);
+}
