@@ -236,7 +236,7 @@ async fn a_slow_ledger_slows_its_askers_and_loses_nothing() {
         most = most.max(node.read(|view| view.meters.totals().asks_waiting).await.unwrap());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert!(most <= 16_384 + 1024, "{most} questions wait");
+    assert!(most <= 4_096 + 1024, "{most} questions wait");
     let writing = asking.await.unwrap();
     let mut client = Client(reading.reunite(writing).unwrap());
     for number in 0..count {
