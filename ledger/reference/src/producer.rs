@@ -66,9 +66,6 @@ impl Production {
     pub(crate) fn set_paused(&mut self, paused: bool, now: Now) {
         let resumes = self.paused && !paused;
         self.paused = paused;
-        if paused {
-            self.search = None;
-        }
         // What came due meanwhile is not made up for.
         if resumes && self.due.is_some_and(|due| due <= now.monotonic) {
             self.draw(now);

@@ -85,8 +85,7 @@ impl StorageBackend for Disk {
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<()> {
         let state = self.state();
         let at = offset as usize;
-        let bytes = state.bytes.get(at..at + out.len()).ok_or(ErrorKind::UnexpectedEof)?;
-        out.copy_from_slice(bytes);
+        out.copy_from_slice(state.bytes.get(at..at + out.len()).ok_or(ErrorKind::UnexpectedEof)?);
         Ok(())
     }
 
