@@ -43,6 +43,7 @@ fn no_daemon_is_69() {
     for args in [
         &["status"][..],
         &["peers"],
+        &["peers", "list"],
         &["peers", "add", "127.0.0.1:1"],
         &["addresses"],
         &["bans"],

@@ -153,21 +153,20 @@ pub(crate) struct Tracker {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Reach {
     /// The node's API; the one that the data folder names, else 127.0.0.1:7330, when left out.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, global = true, value_name = "ADDRESS")]
     pub(crate) api: Option<String>,
     /// The node's data folder, with its token.
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, global = true, value_name = "FOLDER")]
     pub(crate) data_dir: Option<PathBuf>,
     /// The file with the token.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
     /// The network; needed where the node has several.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME")]
     pub(crate) network: Option<String>,
 }
 
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Peers {
     #[command(subcommand)]
     pub(crate) act: Option<PeersAct>,
@@ -178,23 +177,16 @@ pub(crate) struct Peers {
 #[derive(Debug, Subcommand)]
 pub(crate) enum PeersAct {
     /// List the peers.
-    List {
-        #[command(flatten)]
-        reach: Reach,
-    },
+    List,
     /// Keep a peer connected until the node stops.
     Add {
         /// HOST:PORT.
         address: String,
-        #[command(flatten)]
-        reach: Reach,
     },
     /// Close a connection, or forget a peer that was to be kept.
     Drop {
         /// The connection's number, or HOST:PORT.
         peer: String,
-        #[command(flatten)]
-        reach: Reach,
     },
     /// Refuse an IP address.
     Ban {
@@ -203,15 +195,11 @@ pub(crate) enum PeersAct {
         /// For how long.
         #[arg(long = "for", value_parser = span, default_value = "1day")]
         time: Duration,
-        #[command(flatten)]
-        reach: Reach,
     },
     /// Take a refusal back.
     Unban {
         /// The IP address.
         address: std::net::IpAddr,
-        #[command(flatten)]
-        reach: Reach,
     },
 }
 

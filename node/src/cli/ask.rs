@@ -82,22 +82,23 @@ pub(super) fn status(reach: &Reach, json: bool) -> Result<(), Failure> {
 
 /// `polypeer peers`.
 pub(super) fn peers(args: Peers, json: bool) -> Result<(), Failure> {
-    match args.act.unwrap_or(PeersAct::List { reach: args.reach }) {
-        PeersAct::List { reach } => list(&reach, "peers", json, PEERS, peer_row),
-        PeersAct::Add { address, reach } => {
+    let reach = args.reach;
+    match args.act.unwrap_or(PeersAct::List) {
+        PeersAct::List => list(&reach, "peers", json, PEERS, peer_row),
+        PeersAct::Add { address } => {
             let body = json!({ "address": address });
             act(&reach, "POST", "peers", Some(&body), json, &format!("{address} will be kept connected"))
         }
-        PeersAct::Drop { peer, reach } => {
+        PeersAct::Drop { peer } => {
             act(&reach, "DELETE", &format!("peers/{}", segment(&peer)), None, json, &format!("{peer} is dropped"))
         }
-        PeersAct::Ban { address, time, reach } => {
+        PeersAct::Ban { address, time } => {
             // A part of a second still bans.
             let body = json!({ "duration": time.as_secs().max(1) });
             let done = format!("{address} is refused for {}", humantime::format_duration(time));
             act(&reach, "PUT", &format!("bans/{address}"), Some(&body), json, &done)
         }
-        PeersAct::Unban { address, reach } => {
+        PeersAct::Unban { address } => {
             let done = format!("{address} is no longer refused");
             act(&reach, "DELETE", &format!("bans/{address}"), None, json, &done)
         }
