@@ -94,12 +94,22 @@ impl Mempool {
 
     pub(crate) fn get(&self, id: &Hash) -> Option<&Waiting> {
         let (key, sequence) = self.ids.get(id)?;
-        self.senders.get(key)?.waiting.get(sequence)
+        self.at(key, *sequence)
+    }
+
+    /// The transaction of this sender that waits with this sequence.
+    pub(crate) fn at(&self, sender: &Key, sequence: u64) -> Option<&Waiting> {
+        self.senders.get(sender)?.waiting.get(&sequence)
     }
 
     /// A waiting transaction, or one whose block is not committed yet.
     pub(crate) fn get_or_leaving(&self, id: &Hash) -> Option<&Waiting> {
         self.get(id).or_else(|| self.leaving.get(id))
+    }
+
+    /// Transactions whose block is not committed yet.
+    pub(crate) fn leaving(&self) -> impl ExactSizeIterator<Item = &Hash> {
+        self.leaving.keys()
     }
 
     /// The sequences of an account's transactions that wait, or whose block is not committed yet.

@@ -137,10 +137,13 @@ impl Reader {
         .flatten()
     }
 
-    /// How many transactions wait, and the identifiers of at most `max` of them, highest fee first.
+    /// How many transactions wait, and the identifiers of at most `max` of them, highest fee first. One whose block
+    /// is not committed yet still waits.
     pub fn waiting(&self, max: usize) -> (usize, Vec<Hash>) {
         let mempool = self.shared.mempool();
-        (mempool.len(), mempool.by_worth().take(max).map(|waiting| waiting.id).collect())
+        let leaving = mempool.leaving();
+        let count = mempool.len() + leaving.len();
+        (count, mempool.by_worth().map(|waiting| waiting.id).chain(leaving.copied()).take(max).collect())
     }
 
     /// The first sequence of an account that neither the main chain nor a waiting transaction has.
