@@ -133,22 +133,28 @@ impl Work<'_, '_> {
         let mut mempool = shared.mempool.write().unwrap_or_else(PoisonError::into_inner);
         let mut outcomes = Vec::with_capacity(judgements.len());
         for judgement in judgements {
+            let replaced = judgement.verdict.ok().and_then(|(it, _)| mempool.at(&it.sender, it.sequence)?.operator);
             let mut outcome = take_transaction(&self.chain.tables, &mut mempool, judgement)?;
             if origin == Origin::Operator {
-                outcome = self.keep(&mut mempool, judgement, outcome)?;
+                let replaced = replaced.filter(|_| outcome == TransactionOutcome::Accepted);
+                outcome = self.keep(&mut mempool, judgement, outcome, replaced)?;
             }
             outcomes.push((judgement.id, outcome));
         }
         Ok(outcomes)
     }
 
-    /// Stores a transaction of the operator's.
+    /// Stores a transaction of the operator's, in the place of the one that it replaces.
     fn keep(
         &mut self,
         mempool: &mut Mempool,
         judgement: &Judgement,
         outcome: TransactionOutcome,
+        replaced: Option<u64>,
     ) -> Result<TransactionOutcome> {
+        if let Some(place) = replaced {
+            self.chain.tables.operator.remove(place)?;
+        }
         let unstored = mempool.get(&judgement.id).filter(|waiting| waiting.operator.is_none());
         let Some(bytes) = unstored.map(|waiting| waiting.bytes) else { return Ok(outcome) };
         let is_new = outcome == TransactionOutcome::Accepted;

@@ -6,7 +6,7 @@ use polypeer_engine::kit::chain::{
     BlockFault, BlockKey, BlockOutcome, Hash, Origin, TransactionFault, TransactionOutcome,
 };
 use polypeer_ledger_reference::{Config, NetworkParameters, OpenError, Reference, TransactionBytes, transaction_id};
-use redb::TableDefinition;
+use redb::{ReadableDatabase, ReadableTable, TableDefinition};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -91,6 +91,24 @@ fn what_a_peer_brought_is_stored_once_the_operator_brings_it_too() {
     assert_eq!(world.offer(&bytes, Origin::Operator), TransactionOutcome::Known);
     drop(world);
     assert_eq!(World::on(&path).waiting(), ids(&[bytes]));
+}
+
+#[test]
+fn a_replaced_transaction_of_the_operator_does_not_wait_again() {
+    let (_folder, path) = folder();
+    let mut world = World::on(&path);
+    let (first, second) = (pay(1, 2, 1, 10, 0), pay(1, 2, 1, 11, 0));
+    accept(&mut world, &first, Origin::Operator);
+    accept(&mut world, &second, Origin::Operator);
+    drop(world);
+    let database = redb::Database::open(&path).expect("opens");
+    let stored: TableDefinition<u64, &[u8; 153]> = TableDefinition::new("operator");
+    let stored = database.begin_read().expect("begins").open_table(stored).expect("opens");
+    let stored: Vec<TransactionBytes> =
+        stored.iter().expect("reads").map(|row| *row.expect("reads").1.value()).collect();
+    assert_eq!(stored, [second]);
+    drop(database);
+    assert_eq!(World::on(&path).waiting(), ids(&[second]));
 }
 
 #[test]
