@@ -9,7 +9,8 @@ use gungraun::prelude::*;
 use polypeer_anya::wire::{self, Kind, Limits, PHASE_OPEN};
 use polypeer_anya::{Anya, Config};
 use polypeer_engine::{
-    Address, ChannelId, ConnectionId, Direction, Effect, Ends, Engine, Framed, Framer, Now, P2pAction, P2pConfig, Phase,
+    Address, ChannelId, ConnectionId, Direction, Effect, Ends, Engine, Frame, Framed, Framer, Now, P2pAction,
+    P2pConfig, Phase,
 };
 use polypeer_hello::wire::{Lines, OPEN};
 use polypeer_ledger_reference::{Format, TRANSACTION_BYTES};
@@ -66,7 +67,8 @@ fn greeted() -> (Node, Vec<Bytes>) {
     let (local, remote) = (Address::new([127, 0, 0, 1].into(), 7333), Address::new([127, 0, 0, 1].into(), 40_000));
     let ends = Ends { direction: Direction::Inbound, local, remote, dialled: None, identity: None };
     node.step(Now::default(), P2pAction::Connected { connection: CONNECTION, ends }, &mut effects);
-    let mut greeting = Some(wire::connect(None, remote));
+    let greeting = wire::connect(None, remote);
+    let mut greeting = Some(Frame::from(&greeting));
     node.receive(Now::default(), CONNECTION, ChannelId::ONLY, &mut effects, |_| greeting.take());
     (node, transactions())
 }
@@ -75,7 +77,7 @@ fn greeted() -> (Node, Vec<Bytes>) {
 #[bench::tx_256_frames(setup = greeted)]
 fn engine_anya((mut node, frames): (Node, Vec<Bytes>)) -> usize {
     let mut effects = Effects::with_capacity(2 * FRAMES);
-    let mut frames = frames.into_iter();
+    let mut frames = frames.iter().map(Frame::from);
     node.receive(Now::default(), CONNECTION, ChannelId::ONLY, &mut effects, |_| frames.next());
     // Each transaction is new, so each is put to the ledger.
     assert!(effects.len() >= FRAMES, "only {} effects", effects.len());

@@ -5,8 +5,8 @@
 
 use crate::connection::Connection;
 use crate::host::{EFFECTS_MAX, Host};
-use bytes::BytesMut;
-use polypeer_engine::{BadFrame, ChannelId, ConnectionId, DisconnectCause, Framed, Framer, P2pAction, Protocol};
+use bytes::{Buf, BytesMut};
+use polypeer_engine::{BadFrame, ChannelId, ConnectionId, DisconnectCause, Frame, Framed, Framer, P2pAction, Protocol};
 use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll};
@@ -151,8 +151,8 @@ impl<P: Protocol> Host<P> {
 
     // Hands over frames one after another: the innermost loop of the whole program.
     fn cut_run(&mut self, id: ConnectionId, buffer: &mut BytesMut, frames_left: &mut u32) {
-        let mut run = std::mem::take(buffer).freeze();
-        let mut is_over = false;
+        let run = std::mem::take(buffer).freeze();
+        let (mut at, mut is_over) = (0, false);
         while !is_over {
             let Self { connections, engine, effects, now, .. } = self;
             let Some(connection) = connections.get_mut(&id).filter(|connection| connection.is_heard()) else { break };
@@ -161,10 +161,12 @@ impl<P: Protocol> Host<P> {
                 if effects >= EFFECTS_MAX {
                     return None;
                 }
-                let length = connection.framer.whole(connection.phase, &run).filter(|_| *frames_left > 0);
+                let length = connection.framer.whole(connection.phase, &run[at..]).filter(|_| *frames_left > 0);
                 is_over = length.is_none();
                 *frames_left -= u32::from(!is_over);
-                length.map(|length| run.split_to(length))
+                let frame = Frame::at(&run, at, length?);
+                at += frame.len();
+                Some(frame)
             });
             let frames = before - *frames_left;
             connection.received_frames(frames);
@@ -173,8 +175,10 @@ impl<P: Protocol> Host<P> {
             // Not even one was taken: the engine knows the connection no longer.
             is_over |= frames == 0;
         }
-        // The buffer is taken back unless someone keeps a frame of it; then what is left moves out.
-        *buffer = run.try_into_mut().unwrap_or_else(|run| BytesMut::from(&run[..]));
+        // The buffer is taken back unless someone shares a frame of it; then what is left moves out.
+        let mut rest = run;
+        rest.advance(at);
+        *buffer = rest.try_into_mut().unwrap_or_else(|rest| BytesMut::from(&rest[..]));
     }
 
     /// Tells the engine of bytes that are no frame. After fatal ones nobody listens to the connection any more.

@@ -10,11 +10,10 @@ use crate::shell::peers::{ConnectingPeer, PeerState, PerIp, SlotCount, is_inboun
 use crate::shell::reasons::Reasons;
 use crate::{
     Address, BadFrame, ChannelId, Close, Command, ConnectionId, DialFailure, Direction, DisconnectCause, Effect, Ends,
-    Now, P2pAction, P2pConfig, Parting, Profile, Protocol, Random, Reason, Record, Subject, Table, Target, Time,
+    Frame, Now, P2pAction, P2pConfig, Parting, Profile, Protocol, Random, Reason, Record, Subject, Table, Target, Time,
 };
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
-use bytes::Bytes;
 use core::net::IpAddr;
 
 /// Connections that may be on their way out beside those that fill the slots, before new ones are refused.
@@ -190,8 +189,8 @@ impl<P: Protocol> Engine<P> {
     pub fn step(&mut self, now: Now, action: P2pAction<P::Answer>, effects: &mut Vec<Effect<P::Request>>) {
         match action {
             P2pAction::MessageReceived { connection, channel, frame } => {
-                let mut frame = Some(frame);
-                return self.receive(now, connection, channel, effects, |_| frame.take());
+                let mut lent = Some(Frame::from(&frame));
+                return self.receive(now, connection, channel, effects, |_| lent.take());
             }
             P2pAction::Writable { connection, channel } => {
                 self.state.channels.writable(connection, channel);
@@ -245,13 +244,13 @@ impl<P: Protocol> Engine<P> {
     ///
     /// `next` is told how many effects wait and gives the next frame, or nothing when it wants to go on elsewhere. The
     /// run also ends when a connection leaves the table.
-    pub fn receive(
+    pub fn receive<'a>(
         &mut self,
         now: Now,
         connection: ConnectionId,
         channel: ChannelId,
         effects: &mut Vec<Effect<P::Request>>,
-        mut next: impl FnMut(usize) -> Option<Bytes>,
+        mut next: impl FnMut(usize) -> Option<Frame<'a>>,
     ) {
         let Some(first) = next(effects.len()) else { return };
         let peer = self.state.peers.get_mut(&connection).and_then(|state| state.received(now.monotonic));

@@ -1,8 +1,8 @@
 //! Says what a protocol is to the engine: one value a network, told what happens, speaking through a [`Context`].
 
 use crate::{
-    Address, BadFrame, ChannelEnd, ChannelId, ConnectionId, Context, DialFailure, Direction, DisconnectCause, Framer,
-    Misbehavior, Profile, Ticket,
+    Address, BadFrame, ChannelEnd, ChannelId, ConnectionId, Context, DialFailure, Direction, DisconnectCause, Frame,
+    Framer, Misbehavior, Profile, Ticket,
 };
 use bytes::Bytes;
 use core::fmt::Debug;
@@ -95,14 +95,14 @@ pub trait Protocol: Sized + Send + 'static {
         Ok(peer)
     }
 
-    /// A whole frame came.
+    /// A whole frame came. It is lent: see [`Frame::keep`].
     fn on_frame(
         &mut self,
         cx: &mut Context<'_, Self>,
         connection: ConnectionId,
         peer: Self::Peer,
         channel: ChannelId,
-        frame: Bytes,
+        frame: Frame<'_>,
     ) -> Result<Self::Peer, Self::Misbehavior>;
 
     /// The framer refused bytes. After a fatal one `Ok` still closes the connection, lingering.

@@ -7,8 +7,8 @@ use anyhow::Result;
 use bytes::Bytes;
 use polypeer_anya::wire::{Framer, Limits, PHASE_OPEN};
 use polypeer_engine::{
-    BadFrame, ChannelId, Close, ConnectionId, Context, Direction, DisconnectCause, Ledger, Misbehavior, Now, Parting,
-    Phase, Profile, Protocol, Ticket, Time, To, Weight,
+    BadFrame, ChannelId, Close, ConnectionId, Context, Direction, DisconnectCause, Frame, Ledger, Misbehavior, Now,
+    Parting, Phase, Profile, Protocol, Ticket, Time, To, Weight,
 };
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -83,7 +83,7 @@ impl Protocol for Heard {
         _: ConnectionId,
         mut arrivals: Arrivals,
         _: ChannelId,
-        frame: Bytes,
+        frame: Frame<'_>,
     ) -> Result<Arrivals, Unreadable> {
         arrivals.take(&frame[HEADER_BYTES..]);
         Ok(arrivals)

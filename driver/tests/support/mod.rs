@@ -4,8 +4,8 @@
 use bytes::{Buf, Bytes, BytesMut};
 use polypeer_driver::{Budget, Handle, Network, View, start};
 use polypeer_engine::{
-    BadFrame, ChannelId, Close, ConnectionId, Context, Direction, DisconnectCause, Framed, Framer, Ledger, Misbehavior,
-    Now, Overflow, P2pConfig, Parting, Phase, Profile, Protocol, Ticket, Time, To, Weight,
+    BadFrame, ChannelId, Close, ConnectionId, Context, Direction, DisconnectCause, Frame, Framed, Framer, Ledger,
+    Misbehavior, Now, Overflow, P2pConfig, Parting, Phase, Profile, Protocol, Ticket, Time, To, Weight,
 };
 use polypeer_store::Store;
 use serde::{Deserialize, Serialize};
@@ -156,32 +156,32 @@ impl Protocol for Echo {
         connection: ConnectionId,
         mut peer: Peer,
         _: ChannelId,
-        frame: Bytes,
+        frame: Frame<'_>,
     ) -> Handled {
         match frame[4] {
-            b'e' => cx.send(connection, frame, Overflow::Close),
-            b'd' => cx.send(connection, frame, Overflow::Drop),
+            b'e' => cx.send(connection, frame.share(), Overflow::Close),
+            b'd' => cx.send(connection, frame.share(), Overflow::Drop),
             b'b' => {
                 for other in cx.connections() {
-                    cx.send(other, frame.clone(), Overflow::Drop);
+                    cx.send(other, frame.share(), Overflow::Drop);
                 }
             }
             b'h' => {
                 cx.set_phase(connection, Phase(1));
-                cx.send(connection, frame, Overflow::Close);
+                cx.send(connection, frame.share(), Overflow::Close);
             }
             b'r' => {
                 peer.wanted = u32::from_be_bytes([frame[5], frame[6], frame[7], frame[8]]);
                 stream(cx, connection, &mut peer);
             }
             b'a' => {
-                let ticket = cx.ask(frame.slice(5..));
+                let ticket = cx.ask(frame.after(5).keep());
                 self.asked.insert(ticket, connection);
             }
             b's' => cx.save(Bytes::copy_from_slice(&frame[5..]), Some(Bytes::from_static(b"seen"))),
             b'l' => return Err(Fault::Rude),
             b'f' => {
-                cx.send(connection, frame, Overflow::Close);
+                cx.send(connection, frame.share(), Overflow::Close);
                 cx.close(connection, Close::Flushed, "asked to");
             }
             b'n' => cx.close(connection, Close::Now, "asked to"),

@@ -2,8 +2,9 @@
 
 use bytes::{Bytes, BytesMut};
 use polypeer_engine::{
-    Address, BadFrame, Close, ConnectionId, Context, Direction, DisconnectCause, Effect, Ends, Engine, Framed, Framer,
-    Misbehavior, Now, Overflow, P2pAction, P2pConfig, Parting, Phase, Profile, Protocol, Record, Ticket, Time, Weight,
+    Address, BadFrame, Close, ConnectionId, Context, Direction, DisconnectCause, Effect, Ends, Engine, Frame, Framed,
+    Framer, Misbehavior, Now, Overflow, P2pAction, P2pConfig, Parting, Phase, Profile, Protocol, Record, Ticket, Time,
+    Weight,
 };
 use std::time::Duration;
 
@@ -97,7 +98,7 @@ impl Protocol for Word {
         connection: ConnectionId,
         (): (),
         _: polypeer_engine::ChannelId,
-        frame: Bytes,
+        frame: Frame<'_>,
     ) -> Result {
         match frame[0] {
             b'?' => Err(Fault::Stranger),
@@ -117,7 +118,7 @@ impl Protocol for Word {
                 Ok(())
             }
             _ => {
-                cx.send(connection, frame, Overflow::Close);
+                cx.send(connection, frame.share(), Overflow::Close);
                 Ok(())
             }
         }

@@ -53,7 +53,7 @@ use ledger::{Asked, Desk};
 use liveness::Parting;
 use polypeer_engine::kit::chain::{Answer, ChainFormat, Request};
 use polypeer_engine::{
-    Address, BadFrame, ChannelId, Close, ConnectionId, Context, Direction, DisconnectCause, PeerAbout, Profile,
+    Address, BadFrame, ChannelId, Close, ConnectionId, Context, Direction, DisconnectCause, Frame, PeerAbout, Profile,
     Protocol, Ticket, Time,
 };
 use pool::Pools;
@@ -191,18 +191,18 @@ impl<F: ChainFormat> Protocol for Anya<F> {
         connection: ConnectionId,
         peer: Peer,
         _channel: ChannelId,
-        frame: Bytes,
+        frame: Frame<'_>,
     ) -> Result<Peer, Misbehavior> {
         match peer {
             Peer::Open(open) => self.open_frame(cx, connection, open, frame),
             Peer::AwaitConnect(state) => {
-                let Some(greeted) = state.connect(cx, connection, greeting(&frame, Kind::Connect)?)? else {
+                let Some(greeted) = state.connect(cx, connection, greeting(frame, Kind::Connect)?)? else {
                     return Ok(Peer::Parting(Parting));
                 };
                 Ok(self.opened(cx, connection, greeted))
             }
             Peer::AwaitAccepted(state) => {
-                let greeted = state.accepted(greeting(&frame, Kind::ConnectionAccepted)?)?;
+                let greeted = state.accepted(greeting(frame, Kind::ConnectionAccepted)?)?;
                 Ok(self.opened(cx, connection, greeted))
             }
             Peer::Parting(parting) => {
@@ -346,12 +346,12 @@ impl<F: ChainFormat> Anya<F> {
         cx: &mut Cx<'_, F>,
         connection: ConnectionId,
         mut open: Box<Open>,
-        frame: Bytes,
+        frame: Frame<'_>,
     ) -> Result<Peer, Misbehavior> {
         let payload = wire::payload(&frame);
         match Kind::of(&wire::name_in(&frame)) {
             Some(Kind::Tx) => self.transaction_arrived(cx, connection, &mut open, frame),
-            Some(Kind::Block) => self.block_arrived(cx, connection, &mut open, &frame)?,
+            Some(Kind::Block) => self.block_arrived(cx, connection, &mut open, frame)?,
             Some(Kind::GetBlock) => self.block_requested(cx, connection, payload)?,
             Some(Kind::Ping) => self.requested(cx, connection, Reply::Pong)?,
             Some(Kind::Pong) => Self::pong(cx, &mut open),
@@ -365,7 +365,7 @@ impl<F: ChainFormat> Anya<F> {
                 let refused = refusal(self.config.serve_mempool, Kind::GetMempool);
                 self.requested(cx, connection, refused.unwrap_or(Reply::Mempool))?;
             }
-            Some(Kind::Mempool) => self.pool_arrived(cx, connection, &mut open, &frame),
+            Some(Kind::Mempool) => self.pool_arrived(cx, connection, &mut open, frame),
             Some(Kind::GetPeers) => {
                 let refused = refusal(self.config.serve_peers, Kind::GetPeers);
                 self.requested(cx, connection, refused.unwrap_or(Reply::Peers(open.claimed)))?;
@@ -429,7 +429,7 @@ impl<F: ChainFormat> Anya<F> {
 }
 
 // The payload of the one message that the handshake waits for; the framer lets no other through.
-fn greeting(frame: &Bytes, kind: Kind) -> Result<&[u8], Misbehavior> {
-    let name = wire::name_in(frame);
-    if name == kind.name() { Ok(wire::payload(frame)) } else { Err(Misbehavior::NotGreeting(name)) }
+fn greeting(frame: Frame<'_>, kind: Kind) -> Result<&[u8], Misbehavior> {
+    let name = wire::name_in(&frame);
+    if name == kind.name() { Ok(wire::payload(frame.bytes())) } else { Err(Misbehavior::NotGreeting(name)) }
 }

@@ -8,7 +8,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use bytes::{Buf, Bytes};
 use polypeer_engine::kit::chain::{ChainFormat, Hash, Origin, Request, TransactionOutcome};
-use polypeer_engine::{ConnectionId, Overflow};
+use polypeer_engine::{ConnectionId, Frame, Overflow};
 
 /// Mempools that are awaited or read at one time: each may be 32 MiB long. The next peer is asked when one is done.
 const READ_AT_ONCE_MAX: usize = 4;
@@ -50,17 +50,17 @@ impl<F: ChainFormat> Anya<F> {
     }
 
     /// A peer's `mempool` came. The framer lets only one through that was asked for.
-    pub(crate) fn pool_arrived(&mut self, cx: &mut Cx<'_, F>, from: ConnectionId, open: &mut Open, frame: &Bytes) {
+    pub(crate) fn pool_arrived(&mut self, cx: &mut Cx<'_, F>, from: ConnectionId, open: &mut Open, frame: Frame<'_>) {
         if core::mem::replace(&mut open.has_sent_pool, true) {
             return;
         }
         cx.set_phase(from, PHASE_OPEN);
         cx.cancel_peer_alarm(from, Alarm::Pool);
-        if wire::pool_entries(wire::payload(frame)).is_err() {
+        if wire::pool_entries(wire::payload(&frame)).is_err() {
             cx.slip(from, Misbehavior::PayloadUnreadable(Kind::Mempool));
             return self.pool_done(cx, from);
         }
-        let rest = frame.slice(HEADER_BYTES + 4..);
+        let rest = frame.after(HEADER_BYTES + 4).keep();
         self.pools.reading.insert(from, Reading { rest, read: 0 });
         self.read_pool(cx, from);
     }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use core::time::Duration;
 use polypeer_engine::kit::chain::{ChainFormat, Hash, Origin, Request, Tip, TransactionOutcome};
 use polypeer_engine::kit::seen::Seen;
-use polypeer_engine::{ConnectionId, Overflow, Time};
+use polypeer_engine::{ConnectionId, Frame, Overflow, Time};
 
 use crate::ledger::Asked;
 
@@ -181,7 +181,7 @@ impl<F: ChainFormat> Anya<F> {
         cx: &mut Cx<'_, F>,
         from: ConnectionId,
         open: &mut Open,
-        frame: Bytes,
+        frame: Frame<'_>,
     ) {
         let id = F::transaction_id(wire::payload(&frame));
         if !self.relay.heard_transaction(id, from, cx.time()) {
@@ -194,6 +194,7 @@ impl<F: ChainFormat> Anya<F> {
         }
         open.transactions_at_ledger += 1;
         self.relay.at_ledger_bytes = bytes;
+        let frame = frame.keep();
         let transactions = alloc::vec![frame.slice(HEADER_BYTES..)];
         let request = Request::TakeTransactions { transactions, origin: Origin::Peer };
         self.desk.ask(cx, request, Asked::Transaction(Arrival { from, id, frame }));

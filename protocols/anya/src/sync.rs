@@ -34,6 +34,7 @@ use bytes::Bytes;
 use core::time::Duration;
 use gaps::Gap;
 use polypeer_engine::ConnectionId;
+use polypeer_engine::Frame;
 use polypeer_engine::kit::chain::{BlockFault, BlockOutcome, ChainFormat, Hash, Head, Request, Tip};
 use polypeer_engine::kit::seen::Seen;
 pub(crate) use sources::Claim;
@@ -163,9 +164,9 @@ impl<F: ChainFormat> Anya<F> {
         cx: &mut Cx<'_, F>,
         from: ConnectionId,
         open: &mut Open,
-        frame: &Bytes,
+        frame: Frame<'_>,
     ) -> Result<(), Misbehavior> {
-        let body = frame.slice(HEADER_BYTES..);
+        let body = frame.after(HEADER_BYTES).keep();
         let head = F::head(&body).ok_or(Misbehavior::BlockUnreadable)?;
         open.height = open.height.max(head.height);
         let was_taken = self.relay.heard_block(head.hash, from);

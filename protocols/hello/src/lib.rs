@@ -63,7 +63,7 @@ use core::time::Duration;
 use ledger::Asked;
 use polypeer_engine::kit::chain::{Answer, ChainFormat, Request, Tip};
 use polypeer_engine::{
-    Address, BadFrame, ChannelId, Close, ConnectionId, Context, Direction, DisconnectCause, Parting, PeerAbout,
+    Address, BadFrame, ChannelId, Close, ConnectionId, Context, Direction, DisconnectCause, Frame, Parting, PeerAbout,
     Profile, Protocol, Ticket,
 };
 use relay::Relay;
@@ -161,7 +161,7 @@ impl<F: ChainFormat> Protocol for Hello<F> {
         connection: ConnectionId,
         peer: Peer,
         _: ChannelId,
-        frame: Bytes,
+        frame: Frame<'_>,
     ) -> Result<Peer, Misbehavior> {
         let message = wire::decode(&frame);
         match peer {

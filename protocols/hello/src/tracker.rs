@@ -26,10 +26,9 @@ use crate::{LINE_TIME_MAX, Misbehavior, SLIP_FADE};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-use bytes::Bytes;
 use polypeer_engine::{
-    Address, BadFrame, ChannelId, Close, ConnectionId, Context, DialFailure, Direction, DisconnectCause, Ledger, Now,
-    Overflow, Parting, PeerAbout, Profile, Protocol, Ticket, Time, To,
+    Address, BadFrame, ChannelId, Close, ConnectionId, Context, DialFailure, Direction, DisconnectCause, Frame, Ledger,
+    Now, Overflow, Parting, PeerAbout, Profile, Protocol, Ticket, Time, To,
 };
 use serde::{Deserialize, Serialize};
 
@@ -162,7 +161,7 @@ impl Protocol for Tracker {
         connection: ConnectionId,
         peer: Peer,
         _: ChannelId,
-        frame: Bytes,
+        frame: Frame<'_>,
     ) -> Result<Peer, Misbehavior> {
         self.hear(connection, cx.time());
         let message = wire::decode(&frame);
