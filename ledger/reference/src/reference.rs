@@ -107,17 +107,19 @@ impl Reference {
 
     /// Works through a batch and pushes its answers. True when what it wrote is durable.
     fn turn(&mut self, now: Now, batch: &Batch, answers: &mut Vec<(To, Answer)>) -> bool {
+        let start = answers.len();
         self.mend(now);
         let done = self.health == Health::Sound && batch.writes() && self.write(now, batch, answers);
         if !done && !self.read(now, batch, answers) {
             self.answer_blind(batch, answers);
         }
-        self.announce(answers);
+        self.announce(answers, start);
         done
     }
 
-    /// Tells the engine of a new tip.
-    fn announce(&mut self, answers: &mut Vec<(To, Answer)>) {
+    /// Tells the engine of a new tip: before what else this turn has for it, which began at `start`, and after what
+    /// earlier turns had. A transaction is told of before the block that it is in.
+    fn announce(&mut self, answers: &mut Vec<(To, Answer)>, start: usize) {
         if self.told == self.end.hash {
             return;
         }
@@ -125,7 +127,8 @@ impl Reference {
         // When it cannot be read, the next batch tells.
         if let Ok(block) = self.store.reading().and_then(|reading| reading.block(number)) {
             self.told = tip.hash;
-            let place = answers.iter().position(|(to, _)| *to == To::Engine).unwrap_or(answers.len());
+            let own = answers[start..].iter().position(|(to, _)| *to == To::Engine);
+            let place = own.map_or(answers.len(), |own| start + own);
             answers.insert(place, (To::Engine, Answer::NewTip { tip, block }));
         }
     }
@@ -289,7 +292,7 @@ impl Ledger for Reference {
 
     fn wake(&mut self, now: Now, answers: &mut Vec<(To, Answer)>) {
         self.mend(now);
-        self.announce(answers);
+        self.announce(answers, answers.len());
         let own = self.due_blocks(now);
         if !own.is_empty() {
             let batch = Batch { requests: Vec::new(), judged: Vec::new(), own };

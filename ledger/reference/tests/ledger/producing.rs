@@ -3,7 +3,7 @@
 use crate::world::{Draft, START_MS, World, genesis, hash, key, line, pay, read};
 use bytes::Bytes;
 use polypeer_engine::kit::chain::{Answer, BlockOutcome, Origin, Request, TransactionOutcome};
-use polypeer_engine::{Ledger, Time};
+use polypeer_engine::{Ledger, Ticket, Time, To};
 use polypeer_ledger_reference::{Producer, TransactionBytes, Wallet};
 use std::time::Duration;
 
@@ -201,4 +201,24 @@ fn a_search_goes_on_over_wakes_and_starts_over_on_a_new_tip() {
     let [Answer::NewTip { block, .. }] = &news[..] else { panic!("{news:?}") };
     assert_eq!(read(block).1.time, world.now.unix_ms);
     assert_eq!(line(block, 1, 3).len(), 1);
+}
+
+#[test]
+fn the_engine_hears_of_a_transaction_before_the_block_that_it_is_in() {
+    let mut world = producing(9);
+    produce(&mut world);
+    // A host may gather the answers of one turn of its thread: the request's first, then what the wake brings.
+    let transactions = vec![Bytes::copy_from_slice(&pay(1, 2, 5, 1, 0))];
+    let request = Request::TakeTransactions { transactions, origin: Origin::Operator };
+    let mut answers = Vec::new();
+    let mut wake = world.ledger.next_wake(world.now).expect("a producer wants to be woken");
+    world.pass(wake.since(world.now.monotonic));
+    world.ledger.answer(world.now, vec![(Ticket(u64::MAX), request)], &mut answers);
+    while !answers.iter().any(|(_, answer)| matches!(answer, Answer::NewTip { .. })) {
+        world.ledger.wake(world.now, &mut answers);
+        wake = world.ledger.next_wake(world.now).expect("a producer wants to be woken");
+        world.pass(wake.since(world.now.monotonic));
+    }
+    let news: Vec<_> = answers.iter().filter(|(to, _)| *to == To::Engine).map(|(_, answer)| answer).collect();
+    assert!(matches!(news[..], [Answer::NewTransaction { .. }, Answer::NewTip { .. }]), "{news:?}");
 }
