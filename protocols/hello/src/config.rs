@@ -16,7 +16,7 @@ pub const PORT: u16 = 7444;
 pub struct Config {
     /// The chain's first block. Whoever names another one is a stranger.
     pub genesis: Hash,
-    /// What we call our software; see [`Config::printable`].
+    /// What we call our software: printable ASCII, at most 128 bytes.
     pub agent: String,
     /// Where a node finds its first peers.
     pub seeds: Vec<Target>,
