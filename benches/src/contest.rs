@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// How long a device may take to call all peers ready.
 const SETTLE: Duration = Duration::from_secs(20);
+/// A device that uses less of its CPU waits for the load.
+const BUSY_MIN: f64 = 0.9;
 /// When so long after the end nothing more arrives, what is missing is lost.
 const SILENCE: Duration = Duration::from_secs(1);
 
@@ -114,6 +116,7 @@ impl Session {
                 rate,
                 cpu,
                 floor: side.floor,
+                is_load_bound: placement == Placement::Apart && mean_busy(&samples[0]) < BUSY_MIN,
                 is_quiet,
             });
         }
@@ -235,6 +238,10 @@ fn ratios(ours: &[Sample], theirs: &[Sample], ratio: impl Fn(&Sample, &Sample) -
         .filter(|(_, theirs)| theirs.is_sound())
         .map(|(ours, theirs)| if ours.is_sound() { ratio(ours, theirs) } else { 0.0 })
         .collect()
+}
+
+fn mean_busy(samples: &[Sample]) -> f64 {
+    geometric_mean(&samples.iter().map(Sample::busy).collect::<Vec<_>>())
 }
 
 /// The geometric mean of one column over the rounds of a side.

@@ -10,21 +10,23 @@ const BATCH_BYTES: usize = 128 << 10;
 pub(crate) struct Frames {
     bytes: Vec<u8>,
     frame_bytes: usize,
+    hashes: Vec<u64>,
 }
 
 impl Frames {
     /// A batch of frames with payloads of that size, the bodies all different.
     pub(crate) fn new(payload_bytes: usize) -> Self {
         let frame_bytes = HEADER_BYTES + payload_bytes;
-        let mut bytes = Vec::new();
+        let (mut bytes, mut hashes) = (Vec::new(), Vec::new());
         let mut body = vec![0; payload_bytes];
         for index in 0..BATCH_BYTES.div_ceil(frame_bytes) {
             for (at, byte) in body.iter_mut().enumerate() {
                 *byte = (at * 31 + index * 131) as u8;
             }
+            hashes.push(payload::hash(&body));
             wire::frame("tx", &body, &mut bytes);
         }
-        Self { bytes, frame_bytes }
+        Self { bytes, frame_bytes, hashes }
     }
 
     /// How many frames a batch has.
@@ -35,8 +37,9 @@ impl Frames {
     /// At most `count` frames whose payloads carry the numbers from `first` upwards.
     pub(crate) fn stamped(&mut self, first: u64, count: u64) -> &[u8] {
         let length = count.min(self.count()) as usize * self.frame_bytes;
-        for (frame, sequence) in self.bytes[..length].chunks_exact_mut(self.frame_bytes).zip(first..) {
-            payload::stamp(&mut frame[HEADER_BYTES..], sequence);
+        let frames = self.bytes[..length].chunks_exact_mut(self.frame_bytes);
+        for ((frame, hash), sequence) in frames.zip(&self.hashes).zip(first..) {
+            payload::stamp(&mut frame[HEADER_BYTES..], sequence, *hash);
         }
         &self.bytes[..length]
     }

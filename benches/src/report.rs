@@ -2,7 +2,7 @@
 
 use crate::contest::mean_of;
 use crate::place;
-use crate::session::{Duel, Figure, Row, Session};
+use crate::session::{Duel, Figure, Row, Sample, Session};
 use crate::statistics::median;
 use std::fmt::Write;
 
@@ -58,10 +58,11 @@ pub(crate) fn markdown(session: &Session) -> String {
     let _ = writeln!(text, "- stolen during the run: {} ms\n", stolen * 10);
     if !session.duels.is_empty() {
         text += "## Beside peers\n\nRatios above 1 are in our favour, with their 95 % intervals. `together` has device \
-                 and load on one CPU, `apart` on two.\n\n";
+                 and load on one CPU, `apart` on two. Where a device was busy for less than 90 % of its CPU the load was \
+                 the bound, and its rate says little.\n\n";
         duels(&session.duels, &mut text);
-        text += "\n## Means\n\n| case | placement | side | messages/s | payload MB/s | CPU ns/message |\n\
-                 |---|---|---|---:|---:|---:|\n";
+        text += "\n## Means\n\n| case | placement | side | messages/s | payload MB/s | CPU ns/message | CPU busy |\n\
+                 |---|---|---|---:|---:|---:|---:|\n";
         means(&session.rows, &mut text);
     }
     if !session.figures.is_empty() {
@@ -102,7 +103,9 @@ fn verdict(duel: &Duel) -> &'static str {
     match (duel.floor, duel.theirs == "ours again") {
         (_, true) if duel.rate.is_quiet() => "quiet",
         (_, true) => "noisy",
-        (Some(floor), _) if duel.rate.mean < floor => "below the floor",
+        (Some(floor), _) if duel.cpu.mean < floor => "below the floor",
+        (Some(floor), _) if duel.rate.mean < floor && !duel.is_load_bound => "below the floor",
+        (Some(floor), _) if duel.rate.mean < floor => "CPU holds; the load is the bound",
         _ if !duel.is_quiet => "noisy",
         (Some(_), _) => "holds",
         (None, _) => "",
@@ -124,13 +127,14 @@ fn means(rows: &[Row], text: &mut String) {
             .collect();
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {:.0} % |",
             key.0,
             key.1,
             key.2,
             short(mean_of(&same, |one| one.rate)),
             short(mean_of(&same, |one| one.bytes_rate / 1e6)),
-            short(mean_of(&same, |one| one.cpu_ns))
+            short(mean_of(&same, |one| one.cpu_ns)),
+            mean_of(&same, Sample::busy) * 100.0
         );
     }
 }

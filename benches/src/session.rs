@@ -29,6 +29,11 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
+    /// The share of one CPU that the device used.
+    pub(crate) fn busy(&self) -> f64 {
+        self.rate * self.cpu_ns / 1e9
+    }
+
     /// Whether it may count: nothing is missing, changed or doubled.
     pub(crate) fn is_sound(&self) -> bool {
         self.rate > 0.0 && self.lost == 0 && self.corrupt == 0 && self.repeated == 0
@@ -60,6 +65,8 @@ pub(crate) struct Duel {
     pub(crate) cpu: Score,
     /// The least that the rate's ratio must be for the claim to stand, where there is one.
     pub(crate) floor: Option<f64>,
+    /// Whether ours had time to spare, so that the load bounds the rate.
+    pub(crate) is_load_bound: bool,
     /// Whether the A/A run of this case was quiet: else the figure is marked noisy.
     pub(crate) is_quiet: bool,
 }

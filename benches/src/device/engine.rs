@@ -51,7 +51,8 @@ impl Misbehavior for Unreadable {
 impl Protocol for Heard {
     const NAME: &'static str = "heard";
     type Config = ();
-    type Peer = Arrivals;
+    // Boxed, as a real protocol's open peers are: it goes in and comes back with every frame.
+    type Peer = Box<Arrivals>;
     type Misbehavior = Unreadable;
     type Alarm = ();
     type Request = ();
@@ -71,20 +72,24 @@ impl Protocol for Heard {
         Self { tally: tally.as_ref().map(Arc::clone).unwrap_or_default() }
     }
 
-    fn on_connected(&mut self, cx: &mut Context<'_, Self>, connection: ConnectionId) -> Result<Arrivals, Unreadable> {
+    fn on_connected(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        connection: ConnectionId,
+    ) -> Result<Box<Arrivals>, Unreadable> {
         cx.set_phase(connection, Phase(PHASE_OPEN.0));
         cx.ready(connection, "load");
-        Ok(Arrivals::new(Arc::clone(&self.tally)))
+        Ok(Box::new(Arrivals::new(Arc::clone(&self.tally))))
     }
 
     fn on_frame(
         &mut self,
         _: &mut Context<'_, Self>,
         _: ConnectionId,
-        mut arrivals: Arrivals,
+        mut arrivals: Box<Arrivals>,
         _: ChannelId,
         frame: Frame<'_>,
-    ) -> Result<Arrivals, Unreadable> {
+    ) -> Result<Box<Arrivals>, Unreadable> {
         arrivals.take(&frame[HEADER_BYTES..]);
         Ok(arrivals)
     }
@@ -93,10 +98,10 @@ impl Protocol for Heard {
         &mut self,
         _: &mut Context<'_, Self>,
         _: ConnectionId,
-        _: Arrivals,
+        _: Box<Arrivals>,
         _: ChannelId,
         _: BadFrame,
-    ) -> Result<Arrivals, Unreadable> {
+    ) -> Result<Box<Arrivals>, Unreadable> {
         Err(Unreadable)
     }
 
@@ -104,14 +109,20 @@ impl Protocol for Heard {
         &mut self,
         cx: &mut Context<'_, Self>,
         connection: ConnectionId,
-        arrivals: Arrivals,
+        arrivals: Box<Arrivals>,
         _: Parting,
-    ) -> Result<Arrivals, Unreadable> {
+    ) -> Result<Box<Arrivals>, Unreadable> {
         cx.close(connection, Close::Flushed, "parting");
         Ok(arrivals)
     }
 
-    fn on_disconnected(&mut self, _: &mut Context<'_, Self>, _: ConnectionId, _: Option<Arrivals>, _: DisconnectCause) {
+    fn on_disconnected(
+        &mut self,
+        _: &mut Context<'_, Self>,
+        _: ConnectionId,
+        _: Option<Box<Arrivals>>,
+        _: DisconnectCause,
+    ) {
     }
 
     fn on_answer(&mut self, _: &mut Context<'_, Self>, _: Option<Ticket>, (): ()) {}
@@ -122,9 +133,9 @@ impl Protocol for Heard {
         &mut self,
         _: &mut Context<'_, Self>,
         _: ConnectionId,
-        arrivals: Arrivals,
+        arrivals: Box<Arrivals>,
         (): (),
-    ) -> Result<Arrivals, Unreadable> {
+    ) -> Result<Box<Arrivals>, Unreadable> {
         Ok(arrivals)
     }
 }

@@ -8,8 +8,8 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Room for reading.
-const BUFFER_BYTES: usize = 64 << 10;
+/// Room for reading, as all have it.
+const BUFFER_BYTES: usize = 256 << 10;
 
 pub(super) fn run(payload_bytes: usize) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;

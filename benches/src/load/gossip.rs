@@ -68,11 +68,12 @@ async fn send(
 ) -> Result<()> {
     let mut next = 0;
     let mut payload: Vec<u8> = (0..arguments.payload).map(|at| (at * 31) as u8).collect();
+    let hash = payload::hash(&payload);
     loop {
         let slowest = progress.arrived.borrow().iter().copied().min().unwrap_or(0);
         let mut room = (slowest + arguments.window).saturating_sub(next);
         while room > 0 && may_send.load(SeqCst) {
-            payload::stamp(&mut payload, next);
+            payload::stamp(&mut payload, next, hash);
             match source.behaviour_mut().publish(topic(), payload.clone()) {
                 Ok(_) => {
                     next += 1;
