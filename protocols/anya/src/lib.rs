@@ -54,7 +54,7 @@ use liveness::Parting;
 use polypeer_engine::kit::chain::{Answer, ChainFormat, Request};
 use polypeer_engine::{
     Address, BadFrame, ChannelId, Close, ConnectionId, Context, Direction, DisconnectCause, Frame, PeerAbout, Profile,
-    Protocol, Ticket, Time,
+    Protocol, Stocks, Ticket, Time,
 };
 use pool::Pools;
 use relay::Relay;
@@ -291,6 +291,15 @@ impl<F: ChainFormat> Protocol for Anya<F> {
 
     fn on_broadcast(&mut self, cx: &mut Cx<'_, F>, kind: u16, payload: Bytes) {
         self.broadcast(cx, kind, &payload);
+    }
+
+    fn stock(&self, peers: usize, stocks: &mut Stocks) {
+        self.desk.stock(stocks);
+        self.discovery.stock(stocks);
+        self.pools.stock(peers, stocks);
+        self.relay.stock(peers, stocks);
+        self.serve.stock(peers, stocks);
+        self.sync.stock(peers, stocks);
     }
 
     fn on_alarm(&mut self, cx: &mut Cx<'_, F>, alarm: Alarm) {
