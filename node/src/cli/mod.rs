@@ -10,6 +10,7 @@ mod generate;
 mod replay;
 mod run;
 mod signals;
+mod sim;
 mod tables;
 mod tx;
 
@@ -52,6 +53,7 @@ fn carry_out(cli: Cli) -> Result<(), Failure> {
         Command::Events(args) => follow::events(&args, json),
         Command::Tx(args::Tx::Send(args)) => tx::send(&args, json),
         Command::Tx(args::Tx::Generate(args)) => generate::generate(&args, json),
+        Command::Sim(args) => sim::sim(&args, json),
         Command::Replay(args) => replay::replay(&args.file, json),
         Command::Config(act) => config::config(&act, json),
         Command::Completions { shell } => {

@@ -4,14 +4,17 @@ use super::holdings::Holdings;
 use super::hosted::{self, Hosted};
 use super::running::{Later, Refused, RunningNetwork, Which};
 use super::watched::{Watch, Watched};
-use super::{Launch, Preset};
+use super::{Launch, Look, Preset};
 use crate::config::{Key, Kind, NetworkSection, Section, target};
 use crate::view;
 use anyhow::Context as _;
 use polypeer_driver::{Handle, Network};
 use polypeer_engine::kit::chain::{Answer, BlockKey, Hash, Request};
 use polypeer_engine::{P2pConfig, Protocol, Target};
-use polypeer_ledger_reference::{self as reference, BlockView, NetworkParameters, Producer, Reader, Reference, Wallet};
+use polypeer_ledger_reference::{
+    self as reference, BlockView, NetworkParameters, ParametersError, Producer, Reader, Reference, Wallet,
+};
+use polypeer_sim::{Outcome, Plan};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -93,6 +96,19 @@ where
     let handle = hosted::start(network, ledger, launch.folder.as_deref(), "peers.redb")?;
     let holdings = Chain { handle: handle.clone(), reader, watch, network_id };
     Ok(Arc::new(Hosted { handle, holdings: Box::new(holdings), members: |_| None }))
+}
+
+/// Simulates a network of this protocol with the reference ledger.
+pub(super) fn simulate<P>(
+    plan: &Plan,
+    look: &mut Look<'_>,
+    config: fn(&NetworkParameters) -> Result<P::Config, ParametersError>,
+) -> anyhow::Result<Outcome>
+where
+    P: Protocol<Request = Request, Answer = Answer>,
+{
+    let cast = polypeer_sim::Chain::<P>::new("simulated", config)?;
+    Ok(polypeer_sim::run(&cast, plan, look)?)
 }
 
 /// Whether an own network's section makes a network.
