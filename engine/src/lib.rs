@@ -44,7 +44,7 @@ mod time;
 pub use action::{ChannelEnd, Command, DialFailure, DisconnectCause, P2pAction};
 pub use address::{Address, NetworkGroup};
 pub use border::{Border, BorderFault, STEP_BYTES_MAX, Told};
-pub use context::Context;
+pub use context::{Context, Useful};
 pub use effect::{Close, Effect, Overflow, Record, Table};
 pub use engine::{Engine, P2pState};
 pub use event::{Event, Reason, ReasonRecord, Subject};

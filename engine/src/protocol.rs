@@ -24,6 +24,13 @@ pub struct Ends {
     pub identity: Option<Bytes>,
 }
 
+impl Ends {
+    /// The IP address that caps and groups count: the one that was dialled, else the peer's.
+    pub(crate) fn counted_ip(&self) -> core::net::IpAddr {
+        self.dialled.unwrap_or(self.remote).ip()
+    }
+}
+
 /// Why a peer in good standing is let go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parting {

@@ -207,7 +207,7 @@ where
         }
         let is_counted = checks.steps.is_multiple_of(checks.recount_every);
         if let (true, Some(engine)) = (is_counted, seat.engine()) {
-            let _ = engine; // RECOUNT
+            engine.state().check().or_else(|what| violated("recount", what))?;
         }
         for effect in effects {
             if let Effect::Publish(Event::Reason(record)) = effect {

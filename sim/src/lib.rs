@@ -15,32 +15,57 @@
 //! attacker of a production engine. An [`Observer`] looks on after every step, and what it complains about stops the
 //! world. [`World::conservation`] adds up every frame and byte.
 //!
+//! A [`Scenario`] makes a [`Plan`] of a seed, and [`run`] plays it with a network's [`Cast`]: hostile nodes are [`Attack`]s,
+//! checks look on ([`CHECKS`]), the [`Outcome`] says what came of it. A [`Simulation`] is both in a file, and [`shrink`]
+//! makes one that failed smaller.
+//!
 //! It refuses to know a protocol by name, to use a thread or a socket, and to read a clock.
 #![forbid(unsafe_code)]
 
 mod agenda;
+mod attack;
+mod cast;
+mod chain;
+mod check;
 mod clock;
 mod counts;
 mod disk;
 mod fault;
+mod file;
 mod keeper;
 mod line;
 mod link;
 mod node;
 mod observer;
+mod outcome;
+mod places;
+mod plan;
 mod regions;
+mod run;
+mod scenarios;
+mod shrink;
 mod switch;
 mod trace;
 mod world;
 
+pub use attack::Attack;
+pub use cast::{Cast, End, Held, Id, LedgerSeat, News};
+pub use chain::{Chain, Lie, Witness};
+pub use check::CHECKS;
 pub use counts::Counts;
 pub use disk::{Disk, DiskCounts, Unsynced};
 pub use fault::{Fault, Planned};
+pub use file::{FileError, Simulation};
 pub use keeper::Remembering;
 pub use link::{HostQuality, LinkQuality};
 pub use node::{Boot, Node, Seat};
 pub use observer::{Life, Observer, Violation};
+pub use outcome::{Figures, Finding, Mark, Outcome};
+pub use plan::{Hostile, Plan, Unfit, Work};
 pub use regions::{Map, Region, WORLD_REGIONS};
+pub use run::{Progress, run};
+pub use scenarios::{Request, SCENARIOS, Scenario};
+pub use shrink::{Shrunk, shrink};
 pub use switch::{Scene, Switch};
 pub use trace::TraceHash;
 pub use world::{Connected, NodeId, Setting, World};

@@ -381,6 +381,7 @@ impl<'a, C: Cast + 'static> Stage<'a, C> {
     fn nothing_left(&self, node: usize) -> Result<(), String> {
         let Some(engine) = self.world.node(NodeId(node)).engine() else { return Ok(()) };
         let state = engine.state();
+        state.check().or_else(|what| violated("resources", what))?;
         let (peers, dials) = (state.peers.len(), state.connecting_peers.len());
         if peers + dials > 0 {
             return violated("resources", format_args!("{peers} peers and {dials} dials are left"));

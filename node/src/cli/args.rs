@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Bans(Reach),
     /// Show why a running node did what it did about a peer, newest first.
     Why(Why),
+    /// Show how near a running node is to an eclipse: whether all that it hears could come from one hand.
+    Risk(Risk),
     /// Follow what happens in a running node.
     Events(Events),
     /// Send transactions of the reference ledger, on private networks.
@@ -209,6 +211,15 @@ pub(crate) enum PeersAct {
 pub(crate) struct Why {
     /// A connection's number, an IP address, or IP:PORT.
     pub(crate) peer: String,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Risk {
+    /// Say what the score is made of.
+    #[arg(long)]
+    pub(crate) explain: bool,
     #[command(flatten)]
     pub(crate) reach: Reach,
 }

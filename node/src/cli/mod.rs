@@ -50,6 +50,7 @@ fn carry_out(cli: Cli) -> Result<(), Failure> {
         Command::Addresses(reach) => ask::addresses(&reach, json),
         Command::Bans(reach) => ask::bans(&reach, json),
         Command::Why(args) => ask::why(&args, json),
+        Command::Risk(args) => ask::risk(&args, json),
         Command::Events(args) => follow::events(&args, json),
         Command::Tx(args::Tx::Send(args)) => tx::send(&args, json),
         Command::Tx(args::Tx::Generate(args)) => generate::generate(&args, json),

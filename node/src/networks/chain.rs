@@ -186,6 +186,7 @@ fn p2p_config(launch: &Launch<'_>) -> P2pConfig {
         private_addresses: true,
         spare_loopback: launch.config.limits.flag("spare_loopback"),
         book_max: launch.config.limits.count_u32("addresses_max"),
+        inbound_per_group_max: launch.config.limits.count_u32("in_peers_per_group_max"),
     }
 }
 

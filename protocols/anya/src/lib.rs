@@ -363,7 +363,7 @@ impl<F: ChainFormat> Anya<F> {
             Some(Kind::Block) => self.block_arrived(cx, connection, &mut open, frame)?,
             Some(Kind::GetBlock) => self.block_requested(cx, connection, payload)?,
             Some(Kind::Ping) => self.requested(cx, connection, Reply::Pong)?,
-            Some(Kind::Pong) => Self::pong(cx, &mut open),
+            Some(Kind::Pong) => Self::pong(cx, connection, &mut open),
             Some(Kind::GetBlockchainInfo) => self.requested(cx, connection, Reply::Info)?,
             Some(Kind::BlockchainInfo) => {
                 if self.info_arrived(cx, connection, &mut open, payload).is_none() {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use core::time::Duration;
 use polypeer_engine::kit::chain::{ChainFormat, Hash, Origin, Request, Tip, TransactionOutcome};
 use polypeer_engine::kit::seen::Seen;
-use polypeer_engine::{ConnectionId, Frame, Overflow, Stock, Stocks, Time};
+use polypeer_engine::{ConnectionId, Frame, Overflow, Stock, Stocks, Time, Useful};
 
 use crate::ledger::Asked;
 
@@ -220,7 +220,10 @@ impl<F: ChainFormat> Anya<F> {
             open.transactions_at_ledger = open.transactions_at_ledger.saturating_sub(1);
         }
         match outcome {
-            Some(TransactionOutcome::Accepted) => self.relay_transaction(cx, id, &frame),
+            Some(TransactionOutcome::Accepted) => {
+                cx.useful(from, Useful::Transaction);
+                self.relay_transaction(cx, id, &frame);
+            }
             Some(TransactionOutcome::Known) => self.transaction_is_known(cx.time(), id),
             Some(TransactionOutcome::NeverValid(_)) => {
                 let trace = self.relay.transactions.remove(&id);

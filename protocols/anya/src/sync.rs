@@ -33,10 +33,9 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 use gaps::Gap;
-use polypeer_engine::{ConnectionId, Stock, Stocks};
-use polypeer_engine::Frame;
 use polypeer_engine::kit::chain::{BlockFault, BlockOutcome, ChainFormat, Hash, Head, Request, Tip};
 use polypeer_engine::kit::seen::Seen;
+use polypeer_engine::{ConnectionId, Frame, Stock, Stocks, Useful};
 pub(crate) use sources::Claim;
 use sources::{GapKey, Source};
 use wants::Want;
@@ -255,6 +254,9 @@ impl<F: ChainFormat> Anya<F> {
         let gaps = self.left_ledger(from, &head, &body, is_fed);
         match outcome {
             BlockOutcome::Accepted | BlockOutcome::Known => {
+                if outcome == BlockOutcome::Accepted {
+                    cx.useful(from, Useful::Block);
+                }
                 if is_fetched {
                     self.sync.fetched.insert(head.hash, ());
                 }

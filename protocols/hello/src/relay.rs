@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use polypeer_engine::kit::chain::{ChainFormat, Hash, Origin, Request, Tip, TransactionOutcome};
 use polypeer_engine::kit::seen::Seen;
-use polypeer_engine::{ConnectionId, Overflow, Stock, Stocks};
+use polypeer_engine::{ConnectionId, Overflow, Stock, Stocks, Useful};
 
 /// What [`polypeer_engine::P2pAction::BroadcastMessage`] may carry: a transaction, pushed to every peer.
 pub const PUSH: u16 = 0;
@@ -285,7 +285,10 @@ impl<F: ChainFormat> Hello<F> {
         }
         for (id, outcome) in outcomes {
             match outcome {
-                TransactionOutcome::Accepted => self.announce_transaction(cx, id),
+                TransactionOutcome::Accepted => {
+                    cx.useful(connection, Useful::Transaction);
+                    self.announce_transaction(cx, id);
+                }
                 TransactionOutcome::NeverValid(fault) => {
                     cx.slip(connection, Misbehavior::NeverValid(*fault));
                 }
