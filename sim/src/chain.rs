@@ -18,7 +18,7 @@ const AFTER_GENESIS_MS: u64 = 600_000;
 /// A node's page cache, in bytes: a thousand nodes must fit.
 const CACHE_BYTES: usize = 256 << 10;
 /// Accounts that pay: each node below this number has one of its own, so that nobody's sequence depends on another.
-pub const AUTHORS_MAX: usize = 64;
+const AUTHORS_MAX: usize = 64;
 /// What each of them starts with.
 const BALANCE: u64 = 1_000_000_000;
 

@@ -12,7 +12,7 @@ use std::{fs, io};
 use thiserror::Error;
 
 /// The longest file that is read, in bytes. A plan with its most faults and marks is below 64 MiB.
-pub const FILE_BYTES_MAX: u64 = 256 << 20;
+const FILE_BYTES_MAX: u64 = 256 << 20;
 
 /// A simulation as it stands in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -61,7 +61,7 @@ pub use link::{HostQuality, LinkQuality};
 pub use node::{Boot, Node, Seat};
 pub use observer::{Life, Observer, Violation};
 pub use outcome::{Figures, Finding, Mark, Outcome};
-pub use plan::{Hostile, Plan, Unfit, Work};
+pub use plan::{Hostile, Plan, Shape, Unfit, Work};
 pub use regions::{Map, Region, WORLD_REGIONS};
 pub use run::{Progress, run};
 pub use scenarios::{Request, SCENARIOS, Scenario};

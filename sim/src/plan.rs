@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Nodes of one run: what fits into the memory of a large machine.
-pub const NODES_MAX: usize = 10_000;
+const NODES_MAX: usize = 10_000;
 /// How long a run may last in the world's time: a month.
-pub const LASTS_MAX: Duration = Duration::from_secs(31 * 24 * 60 * 60);
+const LASTS_MAX: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 /// Faults of one plan.
-pub const FAULTS_MAX: usize = 100_000;
+const FAULTS_MAX: usize = 100_000;
 
 /// Everything that decides a run but the code.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,8 @@ pub struct Plan {
     pub map: String,
     /// Nodes, hostile ones included.
     pub nodes: usize,
+    /// How they find each other.
+    pub shape: Shape,
     /// How long things happen, in milliseconds. Then every fault is mended, and [`Plan::settle_ms`] follows.
     pub lasts_ms: u64,
     /// When the last nodes join, one entry each, in milliseconds; the others are there from the beginning.
@@ -53,6 +55,16 @@ pub struct Hostile {
     pub node: usize,
     /// What it does.
     pub attack: Attack,
+}
+
+/// How nodes find each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shape {
+    /// Each is told of a few, and discovers the rest.
+    Discovered,
+    /// Each keeps a connection to one that came before it and discovers nobody, so that every link counts.
+    Tree,
 }
 
 /// What is published, and how often.

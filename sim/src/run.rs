@@ -6,7 +6,7 @@ use crate::check::{Checks, ChecksOf, Watch, violated};
 use crate::node::Seat;
 use crate::outcome::{Finding, Mark, Outcome};
 use crate::places;
-use crate::plan::{Plan, Unfit};
+use crate::plan::{Plan, Shape, Unfit};
 use crate::regions::{Map, Region};
 use crate::world::{NodeId, Setting, World};
 use polypeer_engine::{Command, P2pAction, P2pConfig, Random, Target, Time};
@@ -147,6 +147,12 @@ impl<'a, C: Cast + 'static> Stage<'a, C> {
     }
 
     fn config(&mut self, node: usize, attack: Option<Attack>) -> P2pConfig {
+        if self.plan.shape == Shape::Tree {
+            let before = node.checked_sub(1).map(|last| self.random.below(last + 1));
+            let target = before.map(|peer| Target::Address(places::address(self.plan, peer)));
+            let connect_only = target.into_iter().collect();
+            return P2pConfig { connect_only, discovery: false, ..P2pConfig::default() };
+        }
         let told = match attack {
             // Its victim.
             Some(Attack::Eclipse) => vec![0],

@@ -2,7 +2,7 @@
 
 use crate::attack::Attack;
 use crate::fault::{Fault, Planned};
-use crate::plan::{Hostile, Plan, Work};
+use crate::plan::{Hostile, Plan, Shape, Work};
 use crate::world::NodeId;
 use polypeer_engine::Random;
 use std::time::Duration;
@@ -33,6 +33,7 @@ pub struct Request<'a> {
 /// Every scenario.
 pub static SCENARIOS: &[Scenario] = &[
     Scenario { name: "calm", about: "nothing goes wrong: everything is delivered in time", build: calm },
+    Scenario { name: "thin", about: "a tree without a spare link, and few blocks: every relay counts", build: thin },
     Scenario { name: "late-joiner", about: "a third of the nodes join while the others work, and catch up", build: late },
     Scenario { name: "partition", about: "two parts are cut off from each other, mine apart, and meet again", build: partition },
     Scenario { name: "one-way", about: "bytes get lost in one direction, connections are half open", build: one_way },
@@ -85,6 +86,7 @@ impl Draft {
             seed: request.seed,
             map: "world".to_owned(),
             nodes,
+            shape: Shape::Discovered,
             lasts_ms: u64::try_from(request.lasts.as_millis()).unwrap_or(u64::MAX),
             joins_ms: Vec::new(),
             hostile: Vec::new(),
@@ -159,6 +161,20 @@ impl Draft {
 }
 
 fn calm(_: &mut Draft) {}
+
+fn thin(draft: &mut Draft) {
+    draft.plan.shape = Shape::Tree;
+    draft.plan.in_time_permille = 1_000;
+    // A transaction is long overdue before a block could bring it.
+    draft.plan.deadline_ms = 12_000;
+    draft.plan.work = Work {
+        producers: 1,
+        block_interval_ms: 40_000,
+        transactions_per_minute: 120,
+        ..draft.plan.work
+    };
+    draft.plan.settle_ms = 240_000;
+}
 
 fn late(draft: &mut Draft) {
     let late = draft.plan.nodes / 3;

@@ -108,7 +108,7 @@ where
     P: Protocol<Request = Request, Answer = Answer>,
 {
     let cast = polypeer_sim::Chain::<P>::new("simulated", config)?;
-    Ok(polypeer_sim::run(&cast, plan, look)?)
+    Ok(polypeer_sim::run(cast, plan, look)?)
 }
 
 /// Whether an own network's section makes a network.

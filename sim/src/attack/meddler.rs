@@ -24,11 +24,11 @@ const LATE_MAX: Duration = Duration::from_secs(9);
 const SAID_MAX: usize = 1_024;
 
 /// A frame on its way out: how long it waits first, and its bytes.
-pub type Handed = (Duration, Bytes);
+pub(super) type Handed = (Duration, Bytes);
 
 /// One hostile node's hand on its frames.
 #[derive(Clone, Debug)]
-pub struct Meddler {
+pub(crate) struct Meddler {
     attack: Attack,
     random: Random,
     said: BTreeMap<ConnectionId, u32>,
@@ -37,12 +37,12 @@ pub struct Meddler {
 
 impl Meddler {
     /// The hand of a node with this attack.
-    pub fn new(attack: Attack, seed: [u8; 32]) -> Self {
+    pub(crate) fn new(attack: Attack, seed: [u8; 32]) -> Self {
         Self { attack, random: Random::new(seed), said: BTreeMap::new(), remembered: VecDeque::new() }
     }
 
     /// Takes a frame that the engine sends, and gives what goes out instead.
-    pub fn send(&mut self, connection: ConnectionId, frame: Bytes, out: &mut Vec<Handed>) {
+    pub(super) fn send(&mut self, connection: ConnectionId, frame: Bytes, out: &mut Vec<Handed>) {
         let said = self.said.entry(connection).or_default();
         *said = said.saturating_add(1);
         if *said <= GREETING_FRAMES {
