@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use polypeer_engine::{
-    Address, BadFrame, Border, BorderFault, ChannelId, Close, ConnectionId, Direction, DisconnectCause, Effect, Overflow,
-    P2pAction, Ticket, Told,
+    Address, BadFrame, Border, BorderFault, ChannelId, Close, ConnectionId, Direction, DisconnectCause, Effect,
+    Overflow, P2pAction, Ticket, Told,
 };
 
 #[test]

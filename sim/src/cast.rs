@@ -14,10 +14,7 @@ pub trait Cast {
     /// What its nodes speak.
     type Protocol: Protocol;
     /// What they hold.
-    type Ledger: Held<
-            Request = <Self::Protocol as Protocol>::Request,
-            Answer = <Self::Protocol as Protocol>::Answer,
-        >;
+    type Ledger: Held<Request = <Self::Protocol as Protocol>::Request, Answer = <Self::Protocol as Protocol>::Answer>;
 
     /// The network's own section.
     fn config(&self) -> <Self::Protocol as Protocol>::Config;

@@ -9,9 +9,7 @@ use crate::disk::Disk;
 use bytes::Bytes;
 use polypeer_engine::Protocol;
 use polypeer_engine::kit::chain::{Answer, ChainFormat, Hash, Origin, Request};
-use polypeer_ledger_reference::{
-    Config, Format, Limits, NetworkParameters, Payment, Producer, Reference, Wallet,
-};
+use polypeer_ledger_reference::{Config, Format, Limits, NetworkParameters, Payment, Producer, Reference, Wallet};
 
 /// How long after genesis a world begins, in milliseconds: blocks of ten minutes may be in the past.
 const AFTER_GENESIS_MS: u64 = 600_000;

@@ -44,11 +44,7 @@ pub struct Progress {
 ///
 /// # Errors
 /// When the plan cannot be run.
-pub fn run<C: Cast + 'static>(
-    cast: C,
-    plan: &Plan,
-    look: &mut dyn FnMut(&Progress) -> bool,
-) -> Result<Outcome, Unfit> {
+pub fn run<C: Cast + 'static>(cast: C, plan: &Plan, look: &mut dyn FnMut(&Progress) -> bool) -> Result<Outcome, Unfit> {
     plan.check()?;
     let checks = Rc::new(RefCell::new(Checks::new(plan, places::names(plan))));
     let mut outcome = Outcome::default();
@@ -159,8 +155,7 @@ impl<'a, C: Cast + 'static> Stage<'a, C> {
             _ => self.told_of(node),
         };
         let add_peers = told.into_iter().map(|peer| Target::Address(places::address(self.plan, peer))).collect();
-        let outbound_target =
-            attack.and_then(Attack::outbound_target).unwrap_or(P2pConfig::default().outbound_target);
+        let outbound_target = attack.and_then(Attack::outbound_target).unwrap_or(P2pConfig::default().outbound_target);
         P2pConfig { add_peers, outbound_target, ..P2pConfig::default() }
     }
 
@@ -330,7 +325,8 @@ impl<'a, C: Cast + 'static> Stage<'a, C> {
                 Some((_, other)) if other == end => {}
                 Some((reference, other)) => {
                     let (here, there) = (end.height, other.height);
-                    let what = format!("agreement: its chain ends at height {here}, that of node {reference} at {there}");
+                    let what =
+                        format!("agreement: its chain ends at height {here}, that of node {reference} at {there}");
                     return Err((Some(node), format!("{what}, in another block")));
                 }
             }
@@ -343,7 +339,8 @@ impl<'a, C: Cast + 'static> Stage<'a, C> {
         let checks = self.checks.borrow();
         let figures = &mut self.outcome.figures;
         let winner = self.plan.honest().next().and_then(|node| self.world.node(NodeId(node)).ledger());
-        let counts = |id: &crate::cast::Id, is_block: bool| !is_block || winner.is_some_and(|ledger| ledger.is_on_chain(id));
+        let counts =
+            |id: &crate::cast::Id, is_block: bool| !is_block || winner.is_some_and(|ledger| ledger.is_on_chain(id));
         let mut missing = None;
         for published in checks.deliveries.all().iter().filter(|it| counts(&it.id, it.is_block)) {
             for node in self.plan.honest() {
@@ -355,8 +352,7 @@ impl<'a, C: Cast + 'static> Stage<'a, C> {
                 }
             }
         }
-        let late =
-            checks.deliveries.measure(self.plan, &checks.troubles, |it| counts(&it.id, it.is_block), figures);
+        let late = checks.deliveries.measure(self.plan, &checks.troubles, |it| counts(&it.id, it.is_block), figures);
         if let Some((node, published)) = missing {
             return Err((Some(node), format!("delivery: {} never came, though all is mended", published.told())));
         }

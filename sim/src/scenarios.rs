@@ -34,8 +34,16 @@ pub struct Request<'a> {
 pub static SCENARIOS: &[Scenario] = &[
     Scenario { name: "calm", about: "nothing goes wrong: everything is delivered in time", build: calm },
     Scenario { name: "thin", about: "a tree without a spare link, and few blocks: every relay counts", build: thin },
-    Scenario { name: "late-joiner", about: "a third of the nodes join while the others work, and catch up", build: late },
-    Scenario { name: "partition", about: "two parts are cut off from each other, mine apart, and meet again", build: partition },
+    Scenario {
+        name: "late-joiner",
+        about: "a third of the nodes join while the others work, and catch up",
+        build: late,
+    },
+    Scenario {
+        name: "partition",
+        about: "two parts are cut off from each other, mine apart, and meet again",
+        build: partition,
+    },
     Scenario { name: "one-way", about: "bytes get lost in one direction, connections are half open", build: one_way },
     Scenario { name: "flapping", about: "lines between some nodes go and come back within seconds", build: flapping },
     Scenario { name: "crash-storm", about: "half of the nodes crash and restart again and again", build: crash_storm },
@@ -47,7 +55,11 @@ pub static SCENARIOS: &[Scenario] = &[
     Scenario { name: "sybil", about: "swarms from few networks outnumber honest nodes in the slots", build: sybil },
     Scenario { name: "eclipse", about: "a swarm surrounds one node, which restarts", build: eclipse },
     Scenario { name: "flood", about: "a few nodes say everything a hundred times", build: flood },
-    Scenario { name: "sync-liars", about: "whoever catches up is served by liars, withholders and mutators", build: sync_liars },
+    Scenario {
+        name: "sync-liars",
+        about: "whoever catches up is served by liars, withholders and mutators",
+        build: sync_liars,
+    },
     Scenario { name: "mixed", about: "faults and attackers of every kind, as the seed chooses", build: mixed },
 ];
 
@@ -167,12 +179,7 @@ fn thin(draft: &mut Draft) {
     draft.plan.in_time_permille = 1_000;
     // A transaction is long overdue before a block could bring it.
     draft.plan.deadline_ms = 12_000;
-    draft.plan.work = Work {
-        producers: 1,
-        block_interval_ms: 40_000,
-        transactions_per_minute: 120,
-        ..draft.plan.work
-    };
+    draft.plan.work = Work { producers: 1, block_interval_ms: 40_000, transactions_per_minute: 120, ..draft.plan.work };
     draft.plan.settle_ms = 240_000;
 }
 
@@ -339,8 +346,7 @@ fn sync_liars(draft: &mut Draft) {
 }
 
 fn mixed(draft: &mut Draft) {
-    const PARTS: [fn(&mut Draft); 8] =
-        [partition, one_way, flapping, crash_storm, disk, clocks, slow_peers, churn];
+    const PARTS: [fn(&mut Draft); 8] = [partition, one_way, flapping, crash_storm, disk, clocks, slow_peers, churn];
     draft.plan.map = ["uniform", "world", "rack", "poor"][draft.random.below(4)].to_owned();
     for _ in 0..1 + draft.random.below(3) {
         PARTS[draft.random.below(PARTS.len())](draft);

@@ -7,8 +7,8 @@ use polypeer_ledger_reference::{Format, NetworkParameters, ParametersError};
 use polypeer_protocols::anya::{self as speaks_anya, Anya};
 use polypeer_protocols::hello::{self as speaks_hello, Hello};
 use polypeer_sim::{
-    Attack, Chain, Fault, FileError, Finding, Hostile, Outcome, Plan, Planned, Request, SCENARIOS, Scenario, Simulation,
-    run, shrink,
+    Attack, Chain, Fault, FileError, Finding, Hostile, Outcome, Plan, Planned, Request, SCENARIOS, Scenario,
+    Simulation, run, shrink,
 };
 use std::time::Duration;
 
@@ -163,13 +163,8 @@ fn a_failing_plan_becomes_small() {
     let mut run = |plan: &Plan| {
         runs += 1;
         let fails = plan.faults.contains(&culprit) && plan.nodes >= 5;
-        let finding = Finding {
-            check: "agreement".into(),
-            node: None,
-            at_ms: culprit.at_ms + 10,
-            step: 1,
-            what: String::new(),
-        };
+        let finding =
+            Finding { check: "agreement".into(), node: None, at_ms: culprit.at_ms + 10, step: 1, what: String::new() };
         Outcome { violation: fails.then_some(finding), ..Outcome::default() }
     };
     let first = run(&plan);

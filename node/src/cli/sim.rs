@@ -330,7 +330,9 @@ pub(super) fn replay(file: &Path, json: bool) -> Result<(), Failure> {
     if !json {
         let Plan { protocol, scenario, seed, nodes, .. } = &plan;
         let (steps, trace) = (end.steps, end.trace);
-        put_line(&format!("{protocol}: {scenario}, seed {seed}, {nodes} nodes: {steps} steps, the same trace {trace}"))?;
+        put_line(&format!(
+            "{protocol}: {scenario}, seed {seed}, {nodes} nodes: {steps} steps, the same trace {trace}"
+        ))?;
     }
     match violation {
         None => Ok(()),
@@ -353,9 +355,8 @@ fn difference(then: &Outcome, now: &Outcome) -> Option<String> {
         };
         return Some(format!("it ends otherwise: {} then, {} now", say(then), say(now)));
     }
-    (then.end != now.end || then.marks.len() != now.marks.len()).then(|| {
-        format!("it ends otherwise: trace {} then, {} now", then.end.trace, now.end.trace)
-    })
+    (then.end != now.end || then.marks.len() != now.marks.len())
+        .then(|| format!("it ends otherwise: trace {} then, {} now", then.end.trace, now.end.trace))
 }
 
 /// Shows the progress of one run, on a terminal only.

@@ -7,8 +7,8 @@
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
-use polypeer_engine::{ConnectionId, Stock, Stocks};
 use polypeer_engine::kit::chain::{Hash, Head};
+use polypeer_engine::{ConnectionId, Stock, Stocks};
 
 /// Gap blocks that are known at one time, with or without their bytes.
 const GAP_BLOCKS_MAX: usize = 131_072;

@@ -2,9 +2,7 @@
 
 use crate::cast::{End, Held, Id, News};
 use bytes::Bytes;
-use polypeer_engine::kit::chain::{
-    Answer, BlockKey, BlockOutcome, Hash, Origin, Request, Tip, TransactionOutcome,
-};
+use polypeer_engine::kit::chain::{Answer, BlockKey, BlockOutcome, Hash, Origin, Request, Tip, TransactionOutcome};
 use polypeer_engine::{Ledger, Now, Ticket, Time, To};
 use polypeer_ledger_reference::{EMPTY_BLOCK_BYTES, Header, Reader, Reference, encode_block};
 use serde::{Deserialize, Serialize};
@@ -38,7 +36,7 @@ pub struct Witness {
     is_halted: AtomicBool,
     is_paused: bool,
     news: Mutex<Vec<News>>,
-    // What the open questions handed in.
+    // What the open questions handed in, and what a liar must invent an answer to.
     handed: BTreeMap<Ticket, Handed>,
     // Blocks that an equivocator made beside its own: it hands them out though its ledger has never seen them.
     siblings: BTreeMap<Hash, Bytes>,
@@ -48,6 +46,7 @@ pub struct Witness {
 enum Handed {
     Block,
     Transactions(Origin),
+    Heights(Vec<u64>),
 }
 
 impl Witness {
@@ -90,6 +89,10 @@ impl Witness {
         let handed = match request {
             Request::TakeBlock(_) => Handed::Block,
             Request::TakeTransactions { origin, .. } => Handed::Transactions(*origin),
+            Request::HashesAt(heights) if self.lie == Some(Lie::Height) => Handed::Heights(heights.clone()),
+            Request::Hashes { from, count } if self.lie == Some(Lie::Height) => {
+                Handed::Heights((*from..from.saturating_add((*count).into())).collect())
+            }
             _ => return,
         };
         self.handed.insert(ticket, handed);
@@ -134,17 +137,26 @@ impl Witness {
     }
 
     fn told(&mut self, answers: &mut Vec<(To, Answer)>, start: usize) {
+        if self.lie == Some(Lie::Height) {
+            for (to, answer) in &mut answers[start..] {
+                let asked = match to {
+                    To::Asker(ticket) => self.handed.remove(ticket),
+                    To::Engine => None,
+                };
+                raise(answer, asked);
+            }
+            return;
+        }
         for (to, answer) in &answers[start..] {
             self.note(*to, answer);
         }
         match self.lie {
-            Some(Lie::Height) => answers[start..].iter_mut().for_each(|(_, answer)| raise(answer)),
             Some(Lie::Withhold) => answers[start..].iter_mut().for_each(|(_, answer)| withhold(answer)),
             Some(Lie::Siblings) => {
                 let siblings: Vec<_> = answers[start..].iter().filter_map(|(_, answer)| self.sibling(answer)).collect();
                 answers.extend(siblings.into_iter().map(|answer| (To::Engine, answer)));
             }
-            None => {}
+            Some(Lie::Height) | None => {}
         }
     }
 
@@ -177,10 +189,27 @@ fn header(block: &[u8]) -> Option<Header> {
     block.first_chunk().map(Header::decode)
 }
 
-fn raise(answer: &mut Answer) {
-    if let Answer::Tip(tip) | Answer::Hashes { tip, .. } | Answer::HashesAt { tip, .. } = answer {
-        tip.height += LIE_BLOCKS;
-        tip.work += u128::from(LIE_BLOCKS) * 256;
+// The chain is said to go on: its end is higher, and whoever asks for the hashes there gets some.
+fn raise(answer: &mut Answer, asked: Option<Handed>) {
+    let invented = |height: u64| Hash(*blake3::hash(&height.to_be_bytes()).as_bytes());
+    let asked = match asked {
+        Some(Handed::Heights(heights)) => heights,
+        _ => Vec::new(),
+    };
+    let (Answer::Tip(tip) | Answer::NewTip { tip, .. } | Answer::Hashes { tip, .. } | Answer::HashesAt { tip, .. }) =
+        answer
+    else {
+        return;
+    };
+    let real = tip.height;
+    tip.height += LIE_BLOCKS;
+    tip.work += u128::from(LIE_BLOCKS) * 256;
+    tip.hash = invented(tip.height);
+    let beyond = asked.into_iter().filter(|height| (real + 1..=tip.height).contains(height));
+    match answer {
+        Answer::HashesAt { hashes, .. } => hashes.extend(beyond.map(|height| (height, invented(height)))),
+        Answer::Hashes { hashes, .. } => hashes.extend(beyond.map(invented)),
+        _ => {}
     }
 }
 

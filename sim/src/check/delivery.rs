@@ -90,11 +90,12 @@ impl Deliveries {
             let Published { author, at_ms, .. } = *published;
             let until = at_ms + plan.deadline_ms;
             // What comes near the end is not measured: its time is not over.
-            if until > plan.lasts_ms || troubles.is_troubled(author, at_ms, until) {
+            let is_new = troubles.arrived_ms(plan.join_ms(author)) > at_ms;
+            if until > plan.lasts_ms || is_new || troubles.is_troubled(author, at_ms, until) {
                 continue;
             }
             for node in honest.iter().copied().filter(|node| *node != author) {
-                if plan.join_ms(node) + troubles.recovery_ms() > at_ms || troubles.is_troubled(node, at_ms, until) {
+                if troubles.arrived_ms(plan.join_ms(node)) > at_ms || troubles.is_troubled(node, at_ms, until) {
                     continue;
                 }
                 figures.deliveries += 1;

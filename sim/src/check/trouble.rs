@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 /// How long a node may take to be like others again when its trouble is over: the longest back-off of a dial to
 /// somebody whom it knows, a handshake, and catching up; in milliseconds.
 const RECOVERY_MS: u64 = 60_000;
+/// How long a node may take from its start to having found others; in milliseconds.
+const ARRIVAL_MS: u64 = 25_000;
 /// How long it may take to notice that a connection is half open: silence, a ping, its time limit; in milliseconds.
 const HALF_OPEN_MS: u64 = 120_000;
 
@@ -35,8 +37,9 @@ impl Troubles {
         Self { past: vec![Vec::new(); nodes], open: BTreeMap::new(), last_ms: None }
     }
 
-    pub(crate) const fn recovery_ms(&self) -> u64 {
-        RECOVERY_MS
+    /// From when on a node that joins then is one of all, in milliseconds.
+    pub(crate) const fn arrived_ms(&self, joins_ms: u64) -> u64 {
+        joins_ms + if joins_ms == 0 { ARRIVAL_MS } else { RECOVERY_MS }
     }
 
     /// A fault was injected.
