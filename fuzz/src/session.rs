@@ -2,6 +2,7 @@
 //! rules at every step.
 
 use crate::ledger;
+use crate::recorded::{self, Pen, Recorded};
 use arbitrary::{Result, Unstructured};
 use bytes::BytesMut;
 use polypeer_engine::kit::chain::{Answer, Request};
@@ -37,6 +38,7 @@ struct Host<P: Protocol> {
     questions: VecDeque<(Ticket, Request)>,
     accepted: u64,
     trace: Vec<[u8; 8]>,
+    pen: Option<Pen>,
 }
 
 /// Runs the session that `input` describes, twice: the effects must be the same. `speak` makes a message.
@@ -44,8 +46,17 @@ pub fn run<P>(input: &[u8], config: &P::Config, speak: fn(&mut Unstructured<'_>)
 where
     P: Protocol<Request = Request, Answer = Answer>,
 {
+    let raw;
+    let input = match recorded::read(input, P::NAME) {
+        None => input,
+        Some(Recorded::Entries(entries)) => return recorded::play::<P>(entries),
+        Some(Recorded::Input(inside)) => {
+            raw = inside;
+            &raw[..]
+        }
+    };
     let once = || {
-        let mut host = Host::<P>::new(config.clone());
+        let mut host = Host::<P>::new(config.clone(), input);
         let mut u = Unstructured::new(input);
         for _ in 0..STEPS_MAX {
             if u.is_empty() || host.act(&mut u, speak).is_err() {
@@ -58,7 +69,7 @@ where
 }
 
 impl<P: Protocol<Request = Request, Answer = Answer>> Host<P> {
-    fn new(config: P::Config) -> Self {
+    fn new(config: P::Config, input: &[u8]) -> Self {
         let now = Now { unix_ms: 1_767_225_700_000, ..Now::default() };
         let shell = P2pConfig {
             listen: Some(Address::new(IpAddr::from([127, 0, 0, 1]), 7000)),
@@ -69,6 +80,7 @@ impl<P: Protocol<Request = Request, Answer = Answer>> Host<P> {
             book_max: 64,
             ..P2pConfig::default()
         };
+        let pen = Pen::new(P::NAME, input, (now, &shell, config.clone(), [7; 32]));
         let mut effects = Vec::new();
         let engine = Engine::new(now, shell, config.clone(), [7; 32], &[], &mut effects);
         let mut host = Self {
@@ -80,6 +92,7 @@ impl<P: Protocol<Request = Request, Answer = Answer>> Host<P> {
             questions: VecDeque::new(),
             accepted: 0,
             trace: Vec::new(),
+            pen,
         };
         host.carry_out(effects);
         host
@@ -228,8 +241,13 @@ impl<P: Protocol<Request = Request, Answer = Answer>> Host<P> {
 
     fn step(&mut self, action: P2pAction<Answer>) {
         let mut effects = Vec::new();
+        let written = self.pen.as_mut().map(|pen| (pen.before(self.now, &action), action.clone()).1);
         self.engine.step(self.now, action, &mut effects);
-        self.trace.push(journal::digest(&effects));
+        let digest = journal::digest(&effects);
+        if let (Some(pen), Some(action)) = (&mut self.pen, &written) {
+            pen.after(self.now, action, digest);
+        }
+        self.trace.push(digest);
         let gone = self.carry_out(effects);
         for connection in gone {
             self.wires.remove(&connection);
