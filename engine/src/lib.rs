@@ -22,6 +22,7 @@ extern crate alloc;
 
 mod action;
 mod address;
+mod as_map;
 mod context;
 mod effect;
 mod engine;
@@ -39,8 +40,9 @@ mod random;
 pub mod shell;
 mod time;
 
-pub use action::{ChannelEnd, Command, DialFailure, DisconnectCause, P2pAction};
+pub use action::{ChannelEnd, Command, DialFailure, DisconnectCause, IMPORT_MAX, ImportedAddress, P2pAction};
 pub use address::{Address, NetworkGroup};
+pub use as_map::{AS_PREFIXES_MAX, AsMap, AsPrefix};
 pub use context::{Context, Useful};
 pub use effect::{Close, Effect, Overflow, Record, Table};
 pub use engine::{Engine, P2pState};
