@@ -230,7 +230,7 @@ impl<P: Protocol> P2pState<P> {
         });
         let looked_at = || {
             let step = book.places() as usize / BOOK_LOOKED_AT + 1;
-            (0..book.places()).step_by(step).filter_map(|place| book.at(place))
+            (0..book.places()).step_by(step).filter_map(move |place| book.at(place))
         };
         let known = looked_at().map(|(address, entry)| {
             let since = Duration::from_millis(now.unix_ms.saturating_sub(entry.last_success_ms));
