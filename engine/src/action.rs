@@ -146,6 +146,31 @@ pub enum Command {
     },
     /// Say goodbye to everyone, dial and accept no more.
     Drain,
+    /// Take these into the address book, at most [`IMPORT_MAX`]; known ones stay as they are, and those that cannot
+    /// be dialled here are left out.
+    Import(Vec<ImportedAddress>),
+}
+
+/// Addresses of one [`Command::Import`], about 100 bytes each.
+pub const IMPORT_MAX: usize = 10_000;
+
+/// An address that an operator takes over from another book.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportedAddress {
+    /// Where a peer may be.
+    pub address: Address,
+    /// Who named it first; nothing when an operator did.
+    pub source: Option<IpAddr>,
+    /// Whether it had a place among those that answered.
+    pub is_tried: bool,
+    /// Milliseconds since 1970 of the last dial; 0 for none.
+    pub last_tried_ms: u64,
+    /// Milliseconds since 1970 of the last finished handshake; 0 for none.
+    pub last_success_ms: u64,
+    /// Milliseconds since 1970 at which it was last named or reached; 0 for now.
+    pub last_seen_ms: u64,
+    /// Dials that failed since the last success.
+    pub failures: u32,
 }
 
 /// Why a dial came to nothing; the dialer's patience depends on it.

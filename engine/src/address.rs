@@ -108,13 +108,15 @@ impl fmt::Debug for Address {
     }
 }
 
-/// Addresses that one operator is likely to hold together: an IPv4 /16, an IPv6 /32.
+/// Addresses that one operator is likely to hold together: an IPv4 /16, an IPv6 /32, or an autonomous system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum NetworkGroup {
     /// An IPv4 /16.
     V4([u8; 2]),
     /// An IPv6 /32.
     V6([u8; 4]),
+    /// The autonomous system with this number, where the operator's map has it.
+    As(u32),
 }
 
 impl NetworkGroup {
@@ -140,6 +142,7 @@ impl fmt::Display for NetworkGroup {
             Self::V6([a, b, c, d]) => {
                 write!(f, "{:x}:{:x}::/32", u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d]))
             }
+            Self::As(number) => write!(f, "AS{number}"),
         }
     }
 }

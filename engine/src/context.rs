@@ -4,13 +4,13 @@ use crate::engine::P2pState;
 use crate::shell::alarms::AlarmKey;
 use crate::shell::bans::{Ban, PENALTY, Severity};
 use crate::shell::admission::{self, Admission, Knock};
-use crate::shell::book::Book;
+use crate::shell::book::{Book, Which};
 use crate::shell::dialer;
-use crate::shell::peers::PeerState;
+use crate::shell::peers::{ConnectingPeer, Errand, PeerState};
 use crate::shell::slots::{Slot, SlotCount};
 use crate::{
     Address, ChannelId, Close, ConnectionId, Direction, DisconnectCause, Effect, Ends, Event, Misbehavior, Now,
-    Overflow, P2pConfig, Phase, Protocol, Random, Reason, ReasonRecord, Record, Subject, Table, Ticket, Time, Weight,
+    IMPORT_MAX, ImportedAddress, Overflow, P2pConfig, Phase, Protocol, Random, Reason, ReasonRecord, Record, Subject, Table, Ticket, Time, Weight,
 };
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -110,7 +110,10 @@ impl<P: Protocol> Context<'_, P> {
             return;
         }
         let ends = state.ends.clone();
-        let is_kept = state.slot.is_kept();
+        let (is_kept, errand) = (state.slot.is_kept(), state.errand);
+        if errand == Errand::Test {
+            self.state.tested.push_back(connection);
+        }
         if let Some(address) = ends.dialled {
             self.prove(address);
             if is_kept {
@@ -161,7 +164,26 @@ impl<P: Protocol> Context<'_, P> {
 
     /// Dials an address now, for an outbound slot or beside them. Nothing happens when it is held or being dialled
     /// already; a refusal by the gate leaves a reason.
+    ///
+    /// A dial that proves an address which its owner claims fills a slot only as one of the book would: into a network
+    /// group that no other slot is in, and while not half of the slots went to the unproven. Else the connection ends
+    /// with the proof, so that nobody fills a node's slots by calling it.
     pub fn dial(&mut self, address: Address, fills_slot: bool, why: Reason) -> Option<ConnectionId> {
+        let errand = match why {
+            Reason::DialledToProve if fills_slot && dialer::may_fill(self.state, address) => Errand::Slot(Which::New),
+            Reason::DialledToProve if fills_slot => Errand::Test,
+            _ => Errand::Named,
+        };
+        self.dial_for(address, fills_slot && errand != Errand::Test, errand, why)
+    }
+
+    pub(crate) fn dial_for(
+        &mut self,
+        address: Address,
+        fills_slot: bool,
+        errand: Errand,
+        why: Reason,
+    ) -> Option<ConnectionId> {
         if self.state.is_dialled(address) {
             return None;
         }
@@ -180,10 +202,9 @@ impl<P: Protocol> Context<'_, P> {
         let state = &mut *self.state;
         let connection = ConnectionId::nth(Direction::Outbound, state.next_dial);
         state.next_dial += 1;
-        state.insert_dial(connection, address, slot);
-        let now_ms = self.now.unix_ms;
-        let record = state.discovery.book.update(address, |entry| entry.last_tried_ms = now_ms);
-        self.effects.extend(record.map(Effect::Save));
+        state.insert_dial(connection, ConnectingPeer { address, slot, errand });
+        state.discovery.book.dialled(address, self.now.unix_ms);
+        self.write_book();
         self.because(Subject::Address(address), Some(connection), why);
         self.effects.push(Effect::Dial { connection, address });
         Some(connection)
@@ -200,8 +221,7 @@ impl<P: Protocol> Context<'_, P> {
     /// An address turned out to be this node's own: it is never dialled again.
     pub fn met_self(&mut self, address: Address) {
         self.state.discovery.dialer.is_self(address);
-        let record = self.state.discovery.book.forget(address);
-        self.effects.extend(record.map(Effect::Save));
+        self.unlearn(address);
     }
 }
 
@@ -319,8 +339,7 @@ impl<P: Protocol> Context<'_, P> {
     fn back_off_stranger(&mut self, ends: &Ends) {
         let Some(address) = ends.dialled else { return };
         let not_before = self.now.monotonic + STRANGER_BACK_OFF;
-        let record = self.state.discovery.book.update(address, |entry| entry.not_before = not_before);
-        self.effects.extend(record.map(Effect::Save));
+        self.state.discovery.book.put_off(address, not_before);
         if let Some(wanted) = self.state.discovery.dialer.wanted_mut(address) {
             wanted.not_before = not_before;
         }
@@ -403,18 +422,13 @@ impl<P: Protocol> Context<'_, P> {
     pub fn learn(&mut self, addresses: impl IntoIterator<Item = Address>, source: Option<IpAddr>) -> usize {
         let mut new = 0;
         for address in addresses {
-            let is_ours = self.state.discovery.dialer.selves.contains(&address);
-            let is_here = self.state.config.private_addresses || address.is_public();
-            if is_ours || !is_here || !address.is_dialable() {
+            if !self.may_know(address) {
                 continue;
             }
-            let max = self.state.config.book_max as usize;
-            if self.state.discovery.book.learn(address, source, max, &mut self.state.random) {
-                let record = self.state.discovery.book.record(address);
-                self.effects.extend(record.map(Effect::Save));
-                new += 1;
-            }
+            let book = &mut self.state.discovery.book;
+            new += usize::from(book.learn(address, source, self.now.unix_ms, &mut self.state.random));
         }
+        self.write_book();
         if new > 0 {
             self.state.alarms.set_earlier(AlarmKey::Dial, self.now.monotonic);
         }
@@ -424,27 +438,20 @@ impl<P: Protocol> Context<'_, P> {
     /// Forgets an address that is not a node's: it is neither handed out nor dialled again, unless the operator named
     /// it.
     pub fn unlearn(&mut self, address: Address) {
-        let record = self.state.discovery.book.forget(address);
-        self.effects.extend(record.map(Effect::Save));
+        self.state.discovery.book.forget(address);
+        self.write_book();
     }
 
     /// Up to `count` proven addresses in random order, for handing out.
     pub fn sample_proven(&mut self, count: usize) -> Vec<Address> {
-        self.state.discovery.book.sample_proven(count, &mut self.state.random)
+        self.state.discovery.book.sample_proven(count, self.now.unix_ms, &mut self.state.random)
     }
 
     /// A dial of this address led to a peer that speaks this protocol: it may be handed out. [`Context::ready`] does
     /// the same for the connection's own.
     pub fn prove(&mut self, address: Address) {
-        let now_ms = self.now.unix_ms;
-        let max = self.state.config.book_max as usize;
-        self.state.discovery.book.learn(address, None, max, &mut self.state.random);
-        let record = self.state.discovery.book.update(address, |entry| {
-            entry.proven = true;
-            entry.last_success_ms = now_ms;
-            entry.failures = 0;
-        });
-        self.effects.extend(record.map(Effect::Save));
+        self.state.discovery.book.good(address, self.now);
+        self.write_book();
         if let Some(wanted) = self.state.discovery.dialer.wanted_mut(address) {
             wanted.failures = 0;
         }
@@ -452,6 +459,28 @@ impl<P: Protocol> Context<'_, P> {
 }
 
 impl<P: Protocol> Context<'_, P> {
+    /// Takes over what an operator imports.
+    pub(crate) fn import(&mut self, addresses: &[ImportedAddress]) {
+        for imported in addresses.iter().take(IMPORT_MAX) {
+            if self.may_know(imported.address) {
+                self.state.discovery.book.import(imported, self.now.unix_ms);
+            }
+        }
+        self.write_book();
+        self.state.alarms.set_earlier(AlarmKey::Dial, self.now.monotonic);
+    }
+
+    fn may_know(&self, address: Address) -> bool {
+        let is_ours = self.state.discovery.dialer.selves.contains(&address);
+        let is_here = self.state.config.private_addresses || address.is_public();
+        is_here && !is_ours && address.is_dialable()
+    }
+
+    /// Has what changed in the address book written down.
+    pub(crate) fn write_book(&mut self) {
+        self.effects.extend(self.state.discovery.book.take_changes().into_iter().map(Effect::Save));
+    }
+
     /// Leaves a record of why.
     pub(crate) fn because(&mut self, subject: Subject, connection: Option<ConnectionId>, reason: Reason) {
         let record = ReasonRecord { now: self.now, subject, connection, reason, times: 1 };
@@ -480,7 +509,7 @@ impl<P: Protocol> Context<'_, P> {
         let address = state.ends.remote;
         self.effects.push(Effect::Publish(Event::PeerGone { connection, address, cause }));
         if let Some(dialled) = state.ends.dialled {
-            dialer::lost(self, dialled, state.is_ready);
+            dialer::lost(self, dialled, state.slot.is_kept(), state.is_ready);
         }
         self.state.departed.push_back((connection, state.peer, cause));
     }

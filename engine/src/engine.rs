@@ -8,7 +8,7 @@ use crate::shell::book::Book;
 use crate::shell::channels::Channels;
 use crate::shell::dialer::{self, Dialer};
 use crate::shell::eviction::Victim;
-use crate::shell::peers::{ConnectingPeer, PeerState};
+use crate::shell::peers::{ConnectingPeer, Errand, PeerState};
 use crate::shell::reasons::Reasons;
 use crate::shell::slips::Slips;
 use crate::shell::slots::{Named, Slot, SlotCount, Slots};
@@ -42,6 +42,7 @@ pub struct P2pState<P: Protocol> {
     /// Whether this node is going down.
     pub is_draining: bool,
     pub(crate) closing: BTreeMap<ConnectionId, Ends>,
+    pub(crate) tested: VecDeque<ConnectionId>,
     pub(crate) departed: VecDeque<(ConnectionId, Option<P::Peer>, DisconnectCause)>,
     pub(crate) dialled: BTreeMap<Address, ConnectionId>,
     pub(crate) slots: Slots,
@@ -57,7 +58,7 @@ pub struct P2pState<P: Protocol> {
 }
 
 /// Where peers may be, and whom to dial.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Discovery {
     /// The address book.
     pub book: Book,
@@ -66,18 +67,22 @@ pub struct Discovery {
 }
 
 impl<P: Protocol> P2pState<P> {
-    fn new(config: P2pConfig, profile: Profile, seed: [u8; 32]) -> Self {
+    fn new(now: Now, mut config: P2pConfig, profile: Profile, seed: [u8; 32], records: &[Record]) -> Self {
+        let mut random = Random::new(seed);
+        let as_map = core::mem::take(&mut config.as_map);
+        let book = Book::load(records, config.book_max as usize, as_map, now.unix_ms, &mut random);
         Self {
             config,
             profile,
             peers: BTreeMap::new(),
             connecting_peers: BTreeMap::new(),
             channels: Channels::default(),
-            discovery: Discovery::default(),
+            discovery: Discovery { book, dialer: Dialer::default() },
             bans: Bans::default(),
             reasons: Reasons::default(),
             is_draining: false,
             closing: BTreeMap::new(),
+            tested: VecDeque::new(),
             departed: VecDeque::new(),
             dialled: BTreeMap::new(),
             slots: Slots::default(),
@@ -85,7 +90,7 @@ impl<P: Protocol> P2pState<P> {
             slips: Slips::default(),
             group_key: blake3::derive_key("polypeer 2026 network groups in eviction", &seed),
             alarms: Alarms::default(),
-            random: Random::new(seed),
+            random,
             protocol_records: Vec::new(),
             next_dial: 0,
             next_channel: 1,
@@ -113,20 +118,33 @@ impl<P: Protocol> P2pState<P> {
         self.config.spare_loopback && ip.is_loopback()
     }
 
+    /// The network group by which caps and eviction count an IP address; nothing for one that no cap counts.
+    pub(crate) fn capped_group(&self, ip: IpAddr) -> Option<NetworkGroup> {
+        (!self.is_spared(ip)).then(|| self.discovery.book.group(ip))
+    }
+
     /// Where a network group stands in an order that only this node knows.
     pub(crate) fn group_rank(&self, group: NetworkGroup) -> u64 {
         let hash = match group {
             NetworkGroup::V4(bytes) => blake3::keyed_hash(&self.group_key, &bytes),
             NetworkGroup::V6(bytes) => blake3::keyed_hash(&self.group_key, &bytes),
+            NetworkGroup::As(number) => blake3::keyed_hash(&self.group_key, &number.to_be_bytes()),
         };
         let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
         u64::from_be_bytes([a, b, c, d, e, f, g, h])
     }
 
-    pub(crate) fn insert_peer(&mut self, now: Now, connection: ConnectionId, ends: Ends, slot: Slot) {
+    pub(crate) fn insert_peer(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        ends: Ends,
+        slot: Slot,
+        errand: Errand,
+    ) {
         let slips = self.slips.take(ends.remote.ip(), now.monotonic, self.profile.slip_fade);
         self.seat(slot, ends.direction, ends.counted_ip());
-        self.peers.insert(connection, PeerState::new(ends, now, slot, slips));
+        self.peers.insert(connection, PeerState { errand, ..PeerState::new(ends, now, slot, slips) });
         self.channels.opened(connection, ChannelId::ONLY);
     }
 
@@ -146,10 +164,10 @@ impl<P: Protocol> P2pState<P> {
     }
 
     /// Begins to count a dial. It counts until [`Self::remove_dial`].
-    pub(crate) fn insert_dial(&mut self, connection: ConnectionId, address: Address, slot: Slot) {
-        self.seat(slot, Direction::Outbound, address.ip());
-        self.connecting_peers.insert(connection, ConnectingPeer { address, slot });
-        self.dialled.insert(address, connection);
+    pub(crate) fn insert_dial(&mut self, connection: ConnectionId, dial: ConnectingPeer) {
+        self.seat(dial.slot, Direction::Outbound, dial.address.ip());
+        self.connecting_peers.insert(connection, dial);
+        self.dialled.insert(dial.address, connection);
     }
 
     pub(crate) fn remove_dial(&mut self, connection: ConnectionId) -> Option<ConnectingPeer> {
@@ -169,11 +187,11 @@ impl<P: Protocol> P2pState<P> {
     }
 
     fn seat(&mut self, slot: Slot, direction: Direction, ip: IpAddr) {
-        self.slots.taken(slot, direction, ip, !self.is_spared(ip));
+        self.slots.taken(slot, direction, ip, self.capped_group(ip));
     }
 
     fn unseat(&mut self, slot: Slot, direction: Direction, ip: IpAddr) {
-        self.slots.freed(slot, direction, ip, !self.is_spared(ip));
+        self.slots.freed(slot, direction, ip, self.capped_group(ip));
     }
 
     fn undial(&mut self, address: Address, connection: ConnectionId) {
@@ -200,8 +218,8 @@ impl<P: Protocol> Engine<P> {
         effects: &mut Vec<Effect<P::Request>>,
     ) -> Self {
         let profile = P::profile(&network);
-        let mut state = P2pState::new(config, profile, seed);
-        load(&mut state, now, records);
+        let mut state = P2pState::new(now, config, profile, seed, records);
+        load(&mut state, now, records, effects);
         name_peers(&mut state);
         state.alarms.set(AlarmKey::Dial, now.monotonic);
         let protocol = P::new(network, &mut Context { state: &mut state, effects, now });
@@ -358,8 +376,12 @@ impl<P: Protocol> Engine<P> {
         }
     }
 
-    // Tells the protocol of connections that left the table while something else was handled.
+    // Ends dials that have shown what they were for, and tells the protocol of connections that left the table while
+    // something else was handled.
     fn settle(&mut self, now: Now, effects: &mut Vec<Effect<P::Request>>) {
+        while let Some(connection) = self.state.tested.pop_front() {
+            self.part(now, effects, connection, Parting::Dropped);
+        }
         while let Some((connection, peer, cause)) = self.state.departed.pop_front() {
             let (protocol, mut cx) = self.context(now, effects);
             protocol.on_disconnected(&mut cx, connection, peer, cause);
@@ -396,7 +418,8 @@ impl<P: Protocol> Engine<P> {
         if let Some(address) = ends.dialled {
             self.state.dialled.insert(address, connection);
         }
-        self.state.insert_peer(now, connection, ends, slot);
+        let errand = dial.map(|dial| dial.errand).unwrap_or_default();
+        self.state.insert_peer(now, connection, ends, slot, errand);
         let (protocol, mut cx) = self.context(now, effects);
         match protocol.on_connected(&mut cx, connection) {
             Ok(peer) => self.put_back(connection, peer),
@@ -418,9 +441,9 @@ impl<P: Protocol> Engine<P> {
         connection: ConnectionId,
         cause: DialFailure,
     ) {
-        let Some(ConnectingPeer { address, .. }) = self.state.remove_dial(connection) else { return };
+        let Some(ConnectingPeer { address, slot, .. }) = self.state.remove_dial(connection) else { return };
         let (protocol, mut cx) = self.context(now, effects);
-        dialer::failed(&mut cx, address, cause);
+        dialer::failed(&mut cx, address, slot.is_kept(), cause);
         protocol.on_dial_failed(&mut cx, address, cause);
     }
 
@@ -528,6 +551,10 @@ impl<P: Protocol> Engine<P> {
                     cx.because(Subject::Ip(ip.to_canonical()), None, Reason::Unbanned);
                 }
             }
+            Command::Import(addresses) => {
+                let (_, mut cx) = self.context(now, effects);
+                cx.import(&addresses);
+            }
             Command::Drain => {
                 self.state.is_draining = true;
                 let all: Vec<_> = self.state.peers.keys().copied().collect();
@@ -543,11 +570,21 @@ impl<P: Protocol> Engine<P> {
     }
 }
 
-fn load<P: Protocol>(state: &mut P2pState<P>, now: Now, records: &[Record]) {
-    let max = state.config.book_max as usize;
+fn load<P: Protocol>(
+    state: &mut P2pState<P>,
+    now: Now,
+    records: &[Record],
+    effects: &mut Vec<Effect<P::Request>>,
+) {
+    let secret = state.discovery.book.secret();
+    if !records.contains(&secret) {
+        effects.push(Effect::Save(secret));
+    }
+    effects.extend(state.discovery.book.take_changes().into_iter().map(Effect::Save));
     for record in records {
         match record.table {
-            Table::Addresses => state.discovery.book.load(record, max),
+            // The book has them.
+            Table::Addresses => {}
             Table::Bans => state.bans.load(now, record),
             Table::Anchors => state.discovery.dialer.load_anchor(record),
             Table::Protocol => state.protocol_records.push(record.clone()),

@@ -121,6 +121,11 @@ pub enum Reason {
     Closed(String),
     /// The connection is gone.
     Disconnected(DisconnectCause),
+    /// Dialled for a moment, to learn whether a peer is there: at an address that was never tried, or at one whose
+    /// place in the book another one wants.
+    DialledToTest,
+    /// Dialled to fill an outbound slot beside another connection into the same network group: nobody else was left.
+    DialledForSlotTogether,
     /// Refused: too many connections from its network group.
     RefusedPerGroup,
     /// Not dialled: the address is this node's own.

@@ -1,6 +1,6 @@
 //! Describes a network and a node to the shell, as data.
 
-use crate::{Address, Phase};
+use crate::{Address, AsMap, Phase};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -67,8 +67,12 @@ pub struct P2pConfig {
     pub private_addresses: bool,
     /// Loopback peers are never banned or discouraged and count in no cap per address or group.
     pub spare_loopback: bool,
-    /// Entries in the address book; the least useful leaves first. About 200 bytes each.
+    /// Entries in the address book; the least useful leaves first. About 115 bytes each, and only of those that there
+    /// are. The sizes of its tables follow: a fifth is for addresses that were dialled.
     pub book_max: u32,
+    /// Which autonomous system announces an address; the groups by which the book and the dialer spread. Empty: by
+    /// IPv4 /16 and IPv6 /32.
+    pub as_map: AsMap,
     /// Inbound connections from one network group, an IPv4 /16 or IPv6 /32; loopback is spared with `spare_loopback`.
     pub inbound_per_group_max: u32,
 }
@@ -86,7 +90,8 @@ impl Default for P2pConfig {
             discovery: true,
             private_addresses: false,
             spare_loopback: true,
-            book_max: 20_000,
+            book_max: 81_920,
+            as_map: AsMap::default(),
             // Above half of the default slots: one group never has them all, and a private network in one /16 works.
             inbound_per_group_max: 64,
         }

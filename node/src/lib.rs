@@ -32,6 +32,7 @@
 //! It decides nothing about peers: that is the engine's business and the protocols'.
 
 pub mod api;
+pub mod as_map;
 pub mod cli;
 pub mod client;
 pub mod config;

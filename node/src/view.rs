@@ -181,6 +181,25 @@ pub struct KnownAddress {
     pub source: Option<String>,
     /// Milliseconds since 1970 of the last dial; nothing before the first.
     pub last_tried: Option<u64>,
+    /// Whether it holds a place among those that answered.
+    #[serde(default)]
+    pub tried: bool,
+    /// Milliseconds since 1970 at which it was last named or reached, to within four hours.
+    #[serde(default)]
+    pub last_seen: Option<u64>,
+    /// Milliseconds since 1970 of the last finished handshake; nothing before the first.
+    #[serde(default)]
+    pub last_success: Option<u64>,
+    /// Dials that failed since then.
+    #[serde(default)]
+    pub failures: u32,
+}
+
+/// What became of addresses that were taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Imported {
+    /// Entries by which the book grew.
+    pub taken: u64,
 }
 
 /// An IP address that is refused.

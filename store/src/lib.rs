@@ -27,8 +27,8 @@ use std::sync::{Mutex, PoisonError};
 pub const VERSION: u64 = 1;
 /// redb's own default is 1 GiB. What is kept here is some MiB and read once, at the start.
 pub const CACHE_BYTES: usize = 2 << 20;
-/// Records in one file: a million addresses and what else there is. A new key above it is not kept.
-pub const RECORDS_MAX: u64 = 1 << 20;
+/// Records in one file: the largest address book, two million, and what else there is. A new key above it is not kept.
+pub const RECORDS_MAX: u64 = 1 << 21;
 /// A record's key in bytes; the longest in use is an address of 18 bytes.
 pub const KEY_BYTES_MAX: usize = 1 << 10;
 /// A record's value in bytes; the longest in use are a few hundred.

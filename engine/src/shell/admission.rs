@@ -60,7 +60,7 @@ pub(crate) fn judge<P: Protocol>(state: &P2pState<P>, now: Now, address: Address
 fn accepted<P: Protocol>(state: &P2pState<P>, now: Now, address: Address, is_discouraged: bool) -> Admission {
     let ip = address.ip();
     let max = state.config.inbound_max as usize;
-    let (count, is_capped) = (state.slots.count(), !state.is_spared(ip));
+    let (count, group) = (state.slots.count(), state.capped_group(ip));
     let is_reserved = max > 0
         && !is_discouraged
         && state.slots.reserved_with(Direction::Inbound, ip) < state.named.at_ip(&state.discovery.dialer, ip);
@@ -68,9 +68,9 @@ fn accepted<P: Protocol>(state: &P2pState<P>, now: Now, address: Address, is_dis
         return Admission::Admit(Slot::Reserved);
     }
     let on_the_way_out = count.leaving + state.closing.len();
-    if is_capped && state.slots.with_host(Direction::Inbound, ip) >= state.config.inbound_per_ip_max {
+    if group.is_some() && state.slots.with_host(Direction::Inbound, ip) >= state.config.inbound_per_ip_max {
         Admission::Refuse(Reason::RefusedPerIp)
-    } else if is_capped && state.slots.in_group(Direction::Inbound, ip) >= state.config.inbound_per_group_max {
+    } else if group.is_some_and(|group| is_crowded(state, group)) {
         Admission::Refuse(Reason::RefusedPerGroup)
     } else if count.inbound + on_the_way_out >= max + CLOSING_SPARE {
         Admission::Refuse(Reason::RefusedFull)
@@ -80,10 +80,13 @@ fn accepted<P: Protocol>(state: &P2pState<P>, now: Now, address: Address, is_dis
         Admission::Admit(Slot::Inbound)
     } else {
         // Who is spared pushes nobody out either: on a machine of one's own there is nothing to defend.
-        let choose = || eviction::choose(&candidates(state, now), NetworkGroup::of(ip));
-        let victim = is_capped.then(choose).flatten();
+        let victim = group.and_then(|group| eviction::choose(&candidates(state, now), group));
         victim.map_or(Admission::Refuse(Reason::RefusedFull), Admission::AdmitByEvicting)
     }
+}
+
+fn is_crowded<P: Protocol>(state: &P2pState<P>, group: NetworkGroup) -> bool {
+    state.slots.in_group(Direction::Inbound, group) >= state.config.inbound_per_group_max
 }
 
 fn dial<P: Protocol>(state: &P2pState<P>, address: Address, slot: Slot, by_operator: bool) -> Admission {
@@ -106,7 +109,7 @@ fn dial<P: Protocol>(state: &P2pState<P>, address: Address, slot: Slot, by_opera
 fn candidates<P: Protocol>(state: &P2pState<P>, now: Now) -> Vec<Candidate> {
     let candidate = |(connection, peer): (&ConnectionId, &PeerState<P>)| {
         let ip = peer.ends.remote.ip();
-        let group = (!state.is_spared(ip)).then(|| NetworkGroup::of(ip));
+        let group = state.capped_group(ip);
         Candidate {
             connection: *connection,
             group,

@@ -18,11 +18,11 @@ impl<P: Protocol> P2pState<P> {
         let mut slots = Slots::default();
         for peer in self.peers.values() {
             let ip = peer.ends.counted_ip();
-            slots.taken(peer.slot, peer.ends.direction, ip, !self.is_spared(ip));
+            slots.taken(peer.slot, peer.ends.direction, ip, self.capped_group(ip));
         }
         for dial in self.connecting_peers.values() {
             let ip = dial.address.ip();
-            slots.taken(dial.slot, Direction::Outbound, ip, !self.is_spared(ip));
+            slots.taken(dial.slot, Direction::Outbound, ip, self.capped_group(ip));
         }
         ensure(slots.count() == self.slots.count(), "the counts of slots")?;
         ensure(slots == self.slots, "the counts per host and group")

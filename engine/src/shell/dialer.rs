@@ -1,7 +1,10 @@
 //! Decides whom to dial and when: named peers first, then the address book, with patience that grows by cause.
 
+mod choice;
+
+pub(crate) use choice::may_fill;
+
 use crate::shell::alarms::AlarmKey;
-use crate::shell::book::Entry;
 use crate::{Address, Context, DialFailure, Effect, Protocol, Random, Reason, Record, Subject, Table, Target, Time};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -24,6 +27,13 @@ pub const WANTED_RETRY_MAX: Duration = Duration::from_secs(30);
 pub const PACE: Duration = Duration::from_millis(250);
 /// The dialer looks at the book at least this often while a slot is free.
 pub const PATIENCE: Duration = Duration::from_secs(5);
+/// A slot that an address of the book did not fill is offered to the next one after this.
+pub const NEXT_CANDIDATE: Duration = Duration::from_secs(1);
+/// About how often an address is dialled for a moment, to learn whether a peer is there, while the slots are full. A
+/// day of it tests 720.
+pub const TEST_EVERY: Duration = Duration::from_secs(120);
+/// Entries of the book that one look goes through when chance found nobody.
+pub const SWEEP: u32 = 1024;
 /// A name is looked up again after this.
 pub const RESOLVE_AGAIN: Duration = Duration::from_secs(60);
 
@@ -52,6 +62,9 @@ pub struct Dialer {
     /// Peers that held a slot when the last process ended: dialled before anyone else, so that whoever fills the
     /// book in the meantime does not choose a node's peers after its restart.
     pub anchors: BTreeSet<Address>,
+    /// Not before this is an address tested.
+    pub next_test: Time,
+    pub(crate) sweep: choice::Sweep,
 }
 
 impl Dialer {
@@ -138,24 +151,28 @@ pub(crate) fn look<P: Protocol>(cx: &mut Context<'_, P>) {
     let mut next = now + PATIENCE;
     dial_wanted(cx, &mut next);
     if cx.state.config.discovery && cx.state.config.connect_only.is_empty() {
-        dial_book(cx);
+        choice::dial_book(cx, &mut next);
     }
     cx.state.alarms.set_earlier(AlarmKey::Dial, next.max(now + PACE));
 }
 
 /// A dial to this address failed.
-pub(crate) fn failed<P: Protocol>(cx: &mut Context<'_, P>, address: Address, cause: DialFailure) {
+pub(crate) fn failed<P: Protocol>(
+    cx: &mut Context<'_, P>,
+    address: Address,
+    filled_slot: bool,
+    cause: DialFailure,
+) {
     let now = cx.now.monotonic;
     let state = &mut *cx.state;
     let mut again = None;
-    if let Some(failures) = state.discovery.book.get(address).map(|entry| entry.failures.saturating_add(1)) {
+    if let Some(failures) = state.discovery.book.failed(address, cause == DialFailure::Resources) {
         let not_before = now + book_back_off(cause, failures, &mut state.random);
-        let record = state.discovery.book.update(address, |entry| {
-            entry.failures = failures;
-            entry.not_before = entry.not_before.max(not_before);
-            again = Some(entry.not_before);
-        });
-        cx.effects.extend(record.map(Effect::Save));
+        state.discovery.book.put_off(address, not_before);
+        again = state.discovery.book.get(address).map(|entry| entry.not_before);
+    }
+    if filled_slot {
+        state.alarms.set_earlier(AlarmKey::Dial, now + NEXT_CANDIDATE);
     }
     if let Some(wanted) = state.discovery.dialer.wanted.values_mut().find(|w| w.addresses.contains(&address)) {
         let not_before = now + wanted_back_off(wanted.failures, &mut state.random);
@@ -165,6 +182,7 @@ pub(crate) fn failed<P: Protocol>(cx: &mut Context<'_, P>, address: Address, cau
         state.alarms.set_earlier(AlarmKey::Dial, wanted.not_before);
         again = Some(wanted.not_before);
     }
+    cx.write_book();
     if let Some(again) = again {
         let until_ms = cx.now.after(again.since(now)).unix_ms;
         cx.because(Subject::Address(address), None, Reason::BackOff { until_ms, cause });
@@ -172,9 +190,9 @@ pub(crate) fn failed<P: Protocol>(cx: &mut Context<'_, P>, address: Address, cau
 }
 
 /// A connection that we dialled is gone. One that never got ready counts like a dial that failed.
-pub(crate) fn lost<P: Protocol>(cx: &mut Context<'_, P>, address: Address, was_ready: bool) {
+pub(crate) fn lost<P: Protocol>(cx: &mut Context<'_, P>, address: Address, filled_slot: bool, was_ready: bool) {
     if !was_ready {
-        return failed(cx, address, DialFailure::Transport);
+        return failed(cx, address, filled_slot, DialFailure::Transport);
     }
     if !cx.state.is_draining {
         cx.effects.push(Effect::Save(anchor(address, false)));
@@ -186,7 +204,7 @@ pub(crate) fn lost<P: Protocol>(cx: &mut Context<'_, P>, address: Address, was_r
     if let Some(wanted) = state.discovery.dialer.wanted_mut(address) {
         wanted.not_before = wanted.not_before.max(not_before);
     }
-    state.discovery.book.update(address, |entry| entry.not_before = entry.not_before.max(not_before));
+    state.discovery.book.put_off(address, not_before);
     state.alarms.set_earlier(AlarmKey::Dial, not_before);
     cx.because(Subject::Address(address), None, Reason::BackOffLost { until_ms: now.after(wait).unix_ms });
 }
@@ -214,38 +232,5 @@ fn dial_wanted<P: Protocol>(cx: &mut Context<'_, P>, next: &mut Time) {
     }
     for address in dial {
         cx.dial(address, true, Reason::DialledForOperator);
-    }
-}
-
-fn dial_book<P: Protocol>(cx: &mut Context<'_, P>) {
-    let now = cx.now;
-    let target = cx.state.config.outbound_target as usize;
-    let free = target.saturating_sub(cx.state.slots().outbound);
-    if free == 0 {
-        return;
-    }
-    let state = &mut *cx.state;
-    let is_candidate = |address: &Address, entry: &Entry| {
-        entry.not_before <= now.monotonic
-            && !state.dialled.contains_key(address)
-            && !state.discovery.dialer.selves.contains(address)
-            && state.bans.get(now, address.ip()).is_none()
-    };
-    let (proven, fresh): (Vec<_>, Vec<_>) =
-        state.discovery.book.all().filter(|(address, entry)| is_candidate(address, entry)).partition(|(_, e)| e.proven);
-    let mut proven: Vec<_> = proven.into_iter().map(|(address, _)| address).collect();
-    let mut fresh: Vec<_> = fresh.into_iter().map(|(address, _)| address).collect();
-    let mut chosen: Vec<_> = core::mem::take(&mut state.discovery.dialer.anchors).into_iter().take(free).collect();
-    proven.retain(|address| !chosen.contains(address));
-    fresh.retain(|address| !chosen.contains(address));
-    // Half and half while there are both: whoever fills one half of the book does not get all slots.
-    while chosen.len() < free && !(proven.is_empty() && fresh.is_empty()) {
-        let from_proven = fresh.is_empty() || !proven.is_empty() && state.random.below(2) == 0;
-        let pool = if from_proven { &mut proven } else { &mut fresh };
-        let at = state.random.below(pool.len());
-        chosen.push(pool.swap_remove(at));
-    }
-    for address in chosen {
-        cx.dial(address, true, Reason::DialledForSlot);
     }
 }

@@ -1,5 +1,6 @@
 //! Keeps the table of peers: who is behind each connection, and which slots they fill.
 
+use crate::shell::book::Which;
 use crate::shell::eviction::Merit;
 use crate::shell::slots::Slot;
 use crate::{Address, Ends, Now, Protocol, Time};
@@ -29,6 +30,8 @@ pub struct PeerState<P: Protocol> {
     pub frames_sent: u64,
     /// What it is worth, when one has to go.
     pub merit: Merit,
+    /// Why it was dialled; an ordinary dial for one that was accepted.
+    pub errand: Errand,
 }
 
 impl<P: Protocol> PeerState<P> {
@@ -45,6 +48,7 @@ impl<P: Protocol> PeerState<P> {
             frames_received: 0,
             frames_sent: 0,
             merit: Merit::default(),
+            errand: Errand::default(),
         }
     }
 
@@ -78,4 +82,18 @@ pub struct ConnectingPeer {
     pub address: Address,
     /// What it will count as, and counts as already.
     pub slot: Slot,
+    /// What it is for.
+    pub errand: Errand,
+}
+
+/// What a dial is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Errand {
+    /// Somebody named the peer, or the protocol wants it.
+    #[default]
+    Named,
+    /// It fills a slot from this table of the address book.
+    Slot(Which),
+    /// It ends once the handshake is finished: it only shows that a peer is there.
+    Test,
 }

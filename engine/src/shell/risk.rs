@@ -5,6 +5,7 @@
 //! their own.
 
 use crate::engine::P2pState;
+use crate::shell::peers::PeerState;
 use crate::shell::slots::Slot;
 use crate::{Address, Direction, NetworkGroup, Now, Protocol};
 use alloc::collections::BTreeMap;
@@ -27,16 +28,14 @@ const INBOUND_MIN: usize = 8;
 /// Book entries for each outbound slot, below which there is no choice.
 const ENTRIES_PER_SLOT: usize = 4;
 
-/// A network group, or one address of a private network that no cap counts.
-type Group = (Option<NetworkGroup>, Option<Address>);
-
-/// A connection, as far as an eclipse is concerned.
+/// A connection, as far as an eclipse is concerned. Groups are nothing where they mean nothing: on a private network,
+/// and for what the operator or the network's preset named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tie {
-    /// Where it leads.
-    pub address: Address,
-    /// Who named the address; nothing when the operator or the network's preset did.
-    pub source: Option<IpAddr>,
+    /// The network group that it leads into.
+    pub group: Option<NetworkGroup>,
+    /// The network group of who named its address.
+    pub source: Option<NetworkGroup>,
     /// For how long it has stood.
     pub age: Duration,
 }
@@ -44,10 +43,10 @@ pub struct Tie {
 /// An entry of the address book, as far as an eclipse is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
-    /// The address.
-    pub address: Address,
-    /// Who named it.
-    pub source: Option<IpAddr>,
+    /// The network group that it is in.
+    pub group: Option<NetworkGroup>,
+    /// The network group of who named it.
+    pub source: Option<NetworkGroup>,
     /// Since when nobody was reached there; nothing when nobody ever was.
     pub since_success: Option<Duration>,
 }
@@ -59,14 +58,14 @@ pub struct Picture {
     pub outbound_target: usize,
     /// Whether only peers that the operator named are dialled, so that the book decides nothing.
     pub named_only: bool,
-    /// Whether loopback addresses are each a group of their own.
-    pub spare_loopback: bool,
+    /// Whether everyone who is connected or known is on this machine.
+    pub is_local: bool,
     /// Ready connections that fill an outbound slot.
     pub outbound: Vec<Tie>,
     /// Ready connections with peers that the operator named.
     pub reserved: usize,
-    /// Connections that were accepted.
-    pub inbound: Vec<Address>,
+    /// The network groups of those that dialled us.
+    pub inbound: Vec<Option<NetworkGroup>>,
     /// How many entries the book has.
     pub book_size: usize,
     /// Those of them that are looked at.
@@ -220,17 +219,27 @@ impl<P: Protocol> P2pState<P> {
 
     fn picture(&self, now: Now) -> Picture {
         let book = &self.discovery.book;
+        let group = |address: Address| book.group_of(address);
+        let source = |ip: Option<IpAddr>| group(Address::new(ip?, 1));
         let ready = || self.peers.values().filter(|peer| peer.is_ready);
         let outbound = ready().filter(|peer| peer.slot == Slot::Outbound).filter_map(|peer| {
             let address = peer.ends.dialled?;
             let age = now.monotonic.since(peer.connected.monotonic);
-            Some(Tie { address, source: book.get(address).and_then(|entry| entry.source), age })
+            let named_by = book.get(address).and_then(|entry| entry.source);
+            Some(Tie { group: group(address), source: source(named_by), age })
         });
-        let known = book.all().step_by(book.len() / BOOK_LOOKED_AT + 1).map(|(address, entry)| {
-            let since = now.unix_ms.saturating_sub(entry.last_success_ms);
-            let since_success = entry.proven.then(|| Duration::from_millis(since));
-            Known { address, source: entry.source, since_success }
+        let looked_at = || {
+            let step = book.places() as usize / BOOK_LOOKED_AT + 1;
+            (0..book.places()).step_by(step).filter_map(move |place| book.at(place))
+        };
+        let known = looked_at().map(|(address, entry)| {
+            let since = Duration::from_millis(now.unix_ms.saturating_sub(entry.last_success_ms));
+            let since_success = entry.proven.then_some(since);
+            Known { group: group(address), source: source(entry.source), since_success }
         });
+        let is_inbound = |peer: &&PeerState<P>| peer.ends.direction == Direction::Inbound;
+        let connected = self.peers.values().map(|peer| peer.ends.remote);
+        let mut everyone = connected.chain(looked_at().map(|(address, _)| address)).peekable();
         let named_only = !self.config.connect_only.is_empty();
         Picture {
             outbound_target: match named_only {
@@ -238,36 +247,13 @@ impl<P: Protocol> P2pState<P> {
                 false => self.config.outbound_target as usize,
             },
             named_only,
-            spare_loopback: self.config.spare_loopback,
+            is_local: everyone.peek().is_some() && everyone.all(|address| self.is_spared(address.ip())),
             outbound: outbound.collect(),
             reserved: ready().filter(|peer| peer.slot == Slot::Reserved).count(),
-            inbound: self
-                .peers
-                .values()
-                .filter(|peer| peer.ends.direction == Direction::Inbound)
-                .map(|peer| peer.ends.remote)
-                .collect(),
+            inbound: self.peers.values().filter(is_inbound).map(|peer| group(peer.ends.remote)).collect(),
             book_size: book.len(),
             book: known.collect(),
         }
-    }
-}
-
-impl Picture {
-    // Whether it is all on this machine, where groups say nothing.
-    fn is_spared(&self, address: Address) -> bool {
-        self.spare_loopback && address.is_loopback()
-    }
-
-    fn group(&self, address: Address) -> Group {
-        if self.is_spared(address) { (None, Some(address)) } else { (Some(address.group()), None) }
-    }
-
-    fn is_local(&self) -> bool {
-        let ties = self.outbound.iter().map(|tie| tie.address);
-        let known = self.book.iter().map(|known| known.address);
-        let mut all = ties.chain(known).chain(self.inbound.iter().copied()).peekable();
-        all.peek().is_some() && all.all(|address| self.is_spared(address))
     }
 }
 
@@ -275,22 +261,20 @@ fn judge_outbound(picture: &Picture, findings: &mut Vec<Finding>) {
     let (have, want) = (picture.outbound.len() + picture.reserved, picture.outbound_target);
     let total = have;
     // A node that wants none, a tracker, is told so by nobody.
-    if have < want && !picture.is_local() {
+    if have < want && !picture.is_local {
         push(findings, Cause::OutboundMissing { have, want }, want - have, want);
     }
-    let groups = picture.outbound.iter().map(|tie| picture.group(tie.address));
-    if let Some((group, count)) = largest(groups.filter_map(|(group, _)| group)) {
+    if let Some((group, count)) = largest(picture.outbound.iter().filter_map(|tie| tie.group)) {
         let share = percent(count, total);
         push(findings, Cause::OutboundOneGroup { group, share }, count - 1, total.saturating_sub(1));
     }
-    let sources = picture.outbound.iter().filter_map(|tie| tie.source);
-    if let Some((group, count)) = largest(sources.filter(|ip| !is_own(picture, *ip)).map(NetworkGroup::of)) {
+    if let Some((group, count)) = largest(picture.outbound.iter().filter_map(|tie| tie.source)) {
         let share = percent(count, total);
         push(findings, Cause::OutboundOneSource { group, share }, count - 1, total.saturating_sub(1));
     }
     let oldest = picture.outbound.iter().map(|tie| tie.age).max();
     if let Some(oldest) = oldest.filter(|age| *age < YOUNG)
-        && !picture.is_local()
+        && !picture.is_local
     {
         push(findings, Cause::OutboundYoung { oldest_seconds: oldest.as_secs() }, 1, 1);
     }
@@ -298,8 +282,7 @@ fn judge_outbound(picture: &Picture, findings: &mut Vec<Finding>) {
 
 fn judge_inbound(picture: &Picture, findings: &mut Vec<Finding>) {
     let total = picture.inbound.len();
-    let groups = picture.inbound.iter().filter_map(|address| picture.group(*address).0);
-    if let Some((group, count)) = largest(groups)
+    if let Some((group, count)) = largest(picture.inbound.iter().filter_map(|group| *group))
         && total >= INBOUND_MIN
     {
         let share = percent(count, total);
@@ -309,20 +292,18 @@ fn judge_inbound(picture: &Picture, findings: &mut Vec<Finding>) {
 
 fn judge_book(picture: &Picture, findings: &mut Vec<Finding>) {
     let (total, want) = (picture.book.len(), picture.outbound_target * ENTRIES_PER_SLOT);
-    if picture.is_local() {
+    if picture.is_local {
         return;
     }
     if picture.book_size < want {
         let entries = picture.book_size;
         push(findings, Cause::BookSmall { entries, want }, want - entries, want);
     }
-    let groups = picture.book.iter().filter_map(|known| picture.group(known.address).0);
-    if let Some((group, count)) = largest(groups) {
+    if let Some((group, count)) = largest(picture.book.iter().filter_map(|known| known.group)) {
         let share = percent(count, total);
         push(findings, Cause::BookOneGroup { group, share }, count - 1, total.saturating_sub(1));
     }
-    let sources = picture.book.iter().filter_map(|known| known.source).filter(|ip| !is_own(picture, *ip));
-    if let Some((group, count)) = largest(sources.map(NetworkGroup::of)) {
+    if let Some((group, count)) = largest(picture.book.iter().filter_map(|known| known.source)) {
         let share = percent(count, total);
         push(findings, Cause::BookOneSource { group, share }, count - 1, total.saturating_sub(1));
     }
@@ -332,10 +313,6 @@ fn judge_book(picture: &Picture, findings: &mut Vec<Finding>) {
     if let Some(latest) = latest.filter(|since| *since >= STALE) {
         push(findings, Cause::BookStale { seconds: latest.as_secs() }, 1, 1);
     }
-}
-
-fn is_own(picture: &Picture, ip: IpAddr) -> bool {
-    picture.spare_loopback && ip.is_loopback()
 }
 
 // The most frequent one, the first of those alike, and how often it is there.

@@ -74,8 +74,8 @@ impl Slots {
     }
 
     /// Connections of this direction with one network group that caps count.
-    pub fn in_group(&self, direction: Direction, ip: IpAddr) -> u32 {
-        self.per_group.get(&(direction, NetworkGroup::of(ip))).copied().unwrap_or(0)
+    pub fn in_group(&self, direction: Direction, group: NetworkGroup) -> u32 {
+        self.per_group.get(&(direction, group)).copied().unwrap_or(0)
     }
 
     /// Reserved connections of this direction with one host.
@@ -92,20 +92,20 @@ impl Slots {
             && groups.into_iter().all(|count| count <= config.inbound_per_group_max)
     }
 
-    /// A connection, or a dial, begins to count.
-    pub(crate) fn taken(&mut self, slot: Slot, direction: Direction, ip: IpAddr, is_capped: bool) {
+    /// A connection, or a dial, begins to count. Without a group no cap counts it.
+    pub(crate) fn taken(&mut self, slot: Slot, direction: Direction, ip: IpAddr, group: Option<NetworkGroup>) {
         if let Some(count) = self.counter(slot) {
             *count += 1;
         }
-        for_each_count(self, slot, direction, ip, is_capped, |count| *count += 1);
+        for_each_count(self, slot, direction, ip, group, |count| *count += 1);
     }
 
     /// A connection, or a dial, counts no more.
-    pub(crate) fn freed(&mut self, slot: Slot, direction: Direction, ip: IpAddr, is_capped: bool) {
+    pub(crate) fn freed(&mut self, slot: Slot, direction: Direction, ip: IpAddr, group: Option<NetworkGroup>) {
         if let Some(count) = self.counter(slot) {
             *count -= 1;
         }
-        for_each_count(self, slot, direction, ip, is_capped, |count| *count -= 1);
+        for_each_count(self, slot, direction, ip, group, |count| *count -= 1);
     }
 
     fn counter(&mut self, slot: Slot) -> Option<&mut usize> {
@@ -126,17 +126,17 @@ fn for_each_count(
     slot: Slot,
     direction: Direction,
     ip: IpAddr,
-    is_capped: bool,
+    group: Option<NetworkGroup>,
     change: impl Fn(&mut u32),
 ) {
     match slot {
         Slot::Leaving => {}
         Slot::Reserved => adjust(&mut slots.reserved_per_host, (direction, Host::of(ip)), change),
-        Slot::Inbound | Slot::Outbound | Slot::Extra if is_capped => {
+        Slot::Inbound | Slot::Outbound | Slot::Extra => {
+            let Some(group) = group else { return };
             adjust(&mut slots.per_host, (direction, Host::of(ip)), &change);
-            adjust(&mut slots.per_group, (direction, NetworkGroup::of(ip)), &change);
+            adjust(&mut slots.per_group, (direction, group), &change);
         }
-        Slot::Inbound | Slot::Outbound | Slot::Extra => {}
     }
 }
 

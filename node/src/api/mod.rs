@@ -119,7 +119,7 @@ fn described(node: Arc<Node>) -> OpenApiRouter {
         .routes(routes!(health::readyz))
         .routes(routes!(peers::peers, peers::add_peer))
         .routes(routes!(peers::drop_peer))
-        .routes(routes!(peers::addresses))
+        .routes(routes!(peers::addresses, peers::import))
         .routes(routes!(peers::bans))
         .routes(routes!(peers::ban, peers::unban))
         .routes(routes!(peers::why))

@@ -7,7 +7,7 @@ use crate::networks::{About, Order};
 use crate::view;
 use axum::Json;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use polypeer_engine::{Address, ConnectionId, Target};
+use polypeer_engine::{Address, ConnectionId, IMPORT_MAX, ImportedAddress, Target};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -155,6 +155,47 @@ pub(super) async fn addresses(
     let (after, limit) = (page.after::<Address>()?, page.limit()?);
     let rows = node.network(&name)?.addresses(after, limit + 1).await?;
     Ok(paged(rows, limit, &format!("/api/v1/networks/{name}/addresses"), |row| &row.address))
+}
+
+/// Takes over addresses of another book, as its listing has them, at most 10,000. Known ones stay as they are.
+#[utoipa::path(
+    post,
+    path = "/api/v1/networks/{name}/addresses",
+    tag = "peers",
+    params(("name" = String, Path, description = "The network.")),
+    request_body = Vec<view::KnownAddress>,
+    security(("token" = [])),
+    responses(
+        (status = 200, body = view::Imported),
+        (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem),
+    )
+)]
+pub(super) async fn import(
+    node: Shared,
+    In(name): In<String>,
+    Body(known): Body<Vec<view::KnownAddress>>,
+) -> Result<Json<view::Imported>, Problem> {
+    let network = node.network(&name)?;
+    if known.len() > IMPORT_MAX {
+        return Err(Problem::bad_request(format!("at most {IMPORT_MAX} addresses at a time")));
+    }
+    let addresses: Result<Vec<_>, _> = known.iter().map(imported).collect();
+    Ok(Json(view::Imported { taken: network.import(addresses?).await? }))
+}
+
+fn imported(known: &view::KnownAddress) -> Result<ImportedAddress, Problem> {
+    let address = known.address.parse().ok().filter(Address::is_dialable);
+    let address = address.ok_or_else(|| Problem::bad_request(format!("`{}` is no `IP:PORT`", known.address)))?;
+    let source = known.source.as_ref().map(|source| ip(source)).transpose()?;
+    Ok(ImportedAddress {
+        address,
+        source,
+        is_tried: known.tried,
+        last_tried_ms: known.last_tried.unwrap_or(0),
+        last_success_ms: known.last_success.unwrap_or(0),
+        last_seen_ms: known.last_seen.unwrap_or(0),
+        failures: known.failures,
+    })
 }
 
 /// Who is refused, by IP address, 10,000 entries a page.

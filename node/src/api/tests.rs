@@ -27,6 +27,7 @@ async fn what_acts_needs_the_token() {
         (Method::POST, "/api/v1/networks/x/transactions"),
         (Method::POST, "/api/v1/networks/x/peers"),
         (Method::DELETE, "/api/v1/networks/x/peers/1"),
+        (Method::POST, "/api/v1/networks/x/addresses"),
         (Method::PUT, "/api/v1/networks/x/bans/1.2.3.4"),
         (Method::DELETE, "/api/v1/networks/x/bans/1.2.3.4"),
         (Method::POST, "/nowhere"),

@@ -28,8 +28,8 @@ pub(crate) enum Command {
     Status(Reach),
     /// Show or change whom a running node talks to.
     Peers(Peers),
-    /// Show the address book of a running node.
-    Addresses(Reach),
+    /// Show, export or extend the address book of a running node.
+    Addresses(Addresses),
     /// Show whom a running node refuses.
     Bans(Reach),
     /// Show why a running node did what it did about a peer, newest first.
@@ -204,6 +204,30 @@ pub(crate) enum PeersAct {
     Unban {
         /// The IP address.
         address: std::net::IpAddr,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Addresses {
+    #[command(subcommand)]
+    pub(crate) act: Option<AddressesAct>,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AddressesAct {
+    /// List the address book.
+    List,
+    /// Write the address book as JSON, one entry a line.
+    Export {
+        /// Where to; the standard output when left out.
+        file: Option<PathBuf>,
+    },
+    /// Take over the addresses of an exported book. Known ones stay as they are.
+    Import {
+        /// The exported book. It is checked as a whole before anything is taken.
+        file: PathBuf,
     },
 }
 

@@ -51,7 +51,8 @@ impl Reach {
         found.ok_or_else(|| Failure::usage(format!("the node has no network `{name}`; it has {}", names.join(", "))))
     }
 
-    fn path(&self, client: &Client, rest: &str) -> Result<String, Failure> {
+    /// The path of something of the network that is meant.
+    pub(super) fn path(&self, client: &Client, rest: &str) -> Result<String, Failure> {
         Ok(format!("/api/v1/networks/{}/{rest}", self.network(client)?.name))
     }
 }
@@ -109,18 +110,6 @@ pub(super) fn peers(args: Peers, json: bool) -> Result<(), Failure> {
             act(&reach, "DELETE", &format!("bans/{address}"), None, json, &done)
         }
     }
-}
-
-/// `polypeer addresses`.
-pub(super) fn addresses(reach: &Reach, json: bool) -> Result<(), Failure> {
-    list(reach, "addresses", json, &["address", "proven", "named by", "last tried"], |entry: &view::KnownAddress| {
-        vec![
-            plain(&entry.address),
-            if entry.proven { "yes".into() } else { "no".into() },
-            plain(entry.source.as_deref().unwrap_or("-")),
-            entry.last_tried.map_or_else(|| "-".into(), when),
-        ]
-    })
 }
 
 /// `polypeer bans`.
@@ -185,7 +174,8 @@ fn peer_row(peer: &view::Peer) -> Vec<String> {
     ]
 }
 
-fn list<T: Serialize + DeserializeOwned>(
+/// Shows a listing, as a table or as JSON.
+pub(super) fn list<T: Serialize + DeserializeOwned>(
     reach: &Reach,
     path: &str,
     json: bool,

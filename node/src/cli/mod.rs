@@ -1,5 +1,6 @@
 //! Carries out the commands.
 
+mod addresses;
 mod args;
 mod ask;
 mod config;
@@ -47,7 +48,7 @@ fn carry_out(cli: Cli) -> Result<(), Failure> {
         Command::Tracker(args) => run::tracker(&args, json),
         Command::Status(reach) => ask::status(&reach, json),
         Command::Peers(args) => ask::peers(args, json),
-        Command::Addresses(reach) => ask::addresses(&reach, json),
+        Command::Addresses(args) => addresses::addresses(args, json),
         Command::Bans(reach) => ask::bans(&reach, json),
         Command::Why(args) => ask::why(&args, json),
         Command::Risk(args) => ask::risk(&args, json),

