@@ -43,7 +43,7 @@ pub use action::{ChannelEnd, Command, DialFailure, DisconnectCause, P2pAction};
 pub use address::{Address, NetworkGroup};
 pub use context::Context;
 pub use effect::{Close, Effect, Overflow, Record, Table};
-pub use engine::{Engine, P2pState};
+pub use engine::{Engine, FrameCount, P2pState};
 pub use event::{Event, Reason, ReasonRecord, Subject};
 pub use frame::Frame;
 pub use framer::{BadFrame, Framed, Framer};

@@ -68,6 +68,9 @@ pub struct P2pConfig {
     pub spare_loopback: bool,
     /// Entries in the address book; the least useful leaves first. About 200 bytes each.
     pub book_max: u32,
+    /// Bytes a second that may be sent to all peers together; 0 for as many as they take. History waits for what
+    /// handshakes, keep-alives and news leave.
+    pub upload_rate: u64,
 }
 
 impl Default for P2pConfig {
@@ -84,6 +87,7 @@ impl Default for P2pConfig {
             private_addresses: false,
             spare_loopback: true,
             book_max: 20_000,
+            upload_rate: 0,
         }
     }
 }

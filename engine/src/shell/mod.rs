@@ -4,6 +4,8 @@ pub mod alarms;
 pub mod bans;
 pub mod book;
 pub mod channels;
+pub mod costs;
 pub mod dialer;
 pub mod peers;
 pub mod reasons;
+pub mod serving;

@@ -1,5 +1,6 @@
 //! Keeps the table of peers: who is behind each connection, and which slots they fill.
 
+use crate::kit::cost::Account;
 use crate::{Address, ConnectionId, Direction, Ends, Now, Protocol, Time};
 use alloc::collections::{BTreeMap, VecDeque};
 use core::fmt;
@@ -26,6 +27,8 @@ pub struct PeerState<P: Protocol> {
     pub frames_received: u64,
     /// Frames handed to the host for sending.
     pub frames_sent: u64,
+    /// What it may still have of our time.
+    pub account: Account,
 }
 
 impl<P: Protocol> PeerState<P> {
@@ -41,6 +44,7 @@ impl<P: Protocol> PeerState<P> {
             slips: VecDeque::new(),
             frames_received: 0,
             frames_sent: 0,
+            account: Account::default(),
         }
     }
 

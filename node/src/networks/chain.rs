@@ -3,6 +3,7 @@
 use super::holdings::Holdings;
 use super::hosted::{self, Hosted};
 use super::running::{Later, Refused, RunningNetwork, Which};
+use super::till::Till;
 use super::watched::{Watch, Watched};
 use super::{Launch, Preset};
 use crate::config::{Key, Kind, NetworkSection, Section, target};
@@ -91,7 +92,7 @@ where
         queue_budget: launch.budget.clone(),
     };
     let handle = hosted::start(network, ledger, launch.folder.as_deref(), "peers.redb")?;
-    let holdings = Chain { handle: handle.clone(), reader, watch, network_id };
+    let holdings = Chain { handle: handle.clone(), reader, watch, network_id, till: Till::new() };
     Ok(Arc::new(Hosted { handle, holdings: Box::new(holdings), members: |_| None }))
 }
 
@@ -170,6 +171,7 @@ fn p2p_config(launch: &Launch<'_>) -> P2pConfig {
         private_addresses: true,
         spare_loopback: launch.config.limits.flag("spare_loopback"),
         book_max: launch.config.limits.count_u32("addresses_max"),
+        upload_rate: launch.config.limits.count("upload_rate"),
     }
 }
 
@@ -178,6 +180,7 @@ struct Chain<P: Protocol> {
     reader: Reader,
     watch: Arc<Watch>,
     network_id: String,
+    till: Till,
 }
 
 fn block(found: BlockView) -> view::Block {
@@ -245,7 +248,14 @@ impl<P: Protocol<Request = Request, Answer = Answer>> Holdings for Chain<P> {
     }
 
     fn submit(&self, transaction: Vec<u8>) -> Later<'_, Result<String, Refused>> {
-        Box::pin(crate::embed::submit(&self.handle, transaction.into()))
+        Box::pin(async move {
+            self.till.charge()?;
+            let taken = crate::embed::submit(&self.handle, transaction.into()).await;
+            if taken.is_ok() {
+                self.till.refund();
+            }
+            taken
+        })
     }
 
     fn halt(&self) -> Later<'_, ()> {

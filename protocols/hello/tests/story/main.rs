@@ -1,6 +1,7 @@
 //! Stories of a Hello node, told through the engine with scripted peers. Each is told twice: same effects.
 
 mod catching_up;
+mod doors;
 mod finding;
 mod greeting;
 mod noise;
