@@ -22,8 +22,8 @@ extern crate alloc;
 
 mod action;
 mod address;
-mod border;
 mod as_map;
+mod border;
 mod context;
 mod effect;
 mod engine;
@@ -44,11 +44,11 @@ mod time;
 
 pub use action::{ChannelEnd, Command, DialFailure, DisconnectCause, IMPORT_MAX, ImportedAddress, P2pAction};
 pub use address::{Address, NetworkGroup};
-pub use border::{Border, BorderFault, STEP_BYTES_MAX, Told};
 pub use as_map::{AS_PREFIXES_MAX, AsMap, AsPrefix};
+pub use border::{Border, BorderFault, STEP_BYTES_MAX, Told};
 pub use context::{Context, Useful};
 pub use effect::{Close, Effect, Overflow, Record, Table};
-pub use engine::{Engine, P2pState};
+pub use engine::{Engine, FrameCount, P2pState};
 pub use event::{Event, Reason, ReasonRecord, Subject};
 pub use frame::Frame;
 pub use framer::{BadFrame, Framed, Framer};

@@ -122,7 +122,7 @@ pub trait Protocol: Sized + Send + 'static {
         bad: BadFrame,
     ) -> Result<Self::Peer, Self::Misbehavior>;
 
-    /// Answers may go on: see [`Context::is_writable`].
+    /// Answers may go on: see [`Context::is_writable`] and [`Context::may_serve`].
     fn on_writable(
         &mut self,
         cx: &mut Context<'_, Self>,

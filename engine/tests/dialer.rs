@@ -5,8 +5,8 @@ mod word;
 use polypeer_engine::shell::book::Which;
 use polypeer_engine::shell::peers::Errand;
 use polypeer_engine::{
-    Address, Command, ConnectionId, DialFailure, DisconnectCause, Effect, ImportedAddress, P2pAction, P2pConfig, Reason,
-    Record, Target,
+    Address, Command, ConnectionId, DialFailure, DisconnectCause, Effect, ImportedAddress, P2pAction, P2pConfig,
+    Reason, Record, Target,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -87,7 +87,8 @@ fn a_second_one_in_a_group_comes_when_nobody_else_is_left() {
     assert_eq!(held.len(), 8, "never below the target while candidates are left");
     let groups: BTreeSet<_> = held.iter().map(|(address, _)| address.group()).collect();
     assert_eq!(groups.len(), 3);
-    let together = |(address, _): &&(Address, Errand)| reasons(&story, *address).contains(&Reason::DialledForSlotTogether);
+    let together =
+        |(address, _): &&(Address, Errand)| reasons(&story, *address).contains(&Reason::DialledForSlotTogether);
     assert_eq!(held.iter().filter(together).count(), 5, "and the reason says so");
 }
 
@@ -98,10 +99,8 @@ fn the_last_candidate_of_a_large_book_is_found() {
         let add_peers = vec![Target::Address(named)];
         let mut story = Story::new(P2pConfig { outbound_target: 2, add_peers, ..P2pConfig::default() });
         let last = imported(public(group, 1), false);
-        let crowd = (0..8_000).map(|n| ImportedAddress {
-            source: Some(public(500 + n % 200, 1).ip()),
-            ..imported(public(1, n), false)
-        });
+        let crowd = (0..8_000)
+            .map(|n| ImportedAddress { source: Some(public(500 + n % 200, 1).ip()), ..imported(public(1, n), false) });
         import(&mut story, [last].into_iter().chain(crowd).collect());
         let known = story.engine.state().discovery.book.len();
         assert!(known > 4_000, "{known} of one group");

@@ -105,7 +105,8 @@ fn left_after_attack(groups: usize, honest_groups: usize) -> (usize, usize) {
         story.is_recounted = n % 50 == 0;
         let (group, host) = (n % groups, random.below(60_000));
         let (connection, effects) = story.accept(&format!("66.{group}.{}.{}", host / 250, 1 + host % 250));
-        let is_refused = |effect: &Effect<u8>| matches!(effect, Effect::Close { connection: c, .. } if *c == connection);
+        let is_refused =
+            |effect: &Effect<u8>| matches!(effect, Effect::Close { connection: c, .. } if *c == connection);
         if effects.iter().any(is_refused) {
             story.act(P2pAction::Disconnected { connection, cause: DisconnectCause::Ours });
         } else {
@@ -128,7 +129,9 @@ fn left_after_attack(groups: usize, honest_groups: usize) -> (usize, usize) {
 
 #[test]
 fn many_addresses_in_few_groups_buy_few_slots() {
-    for (groups, honest_groups, at_least) in [(1, 117, 116), (8, 117, 109), (32, 117, 85), (1, 30, 113), (8, 30, 90), (32, 30, 64)] {
+    for (groups, honest_groups, at_least) in
+        [(1, 117, 116), (8, 117, 109), (32, 117, 85), (1, 30, 113), (8, 30, 90), (32, 30, 64)]
+    {
         let (left, held) = left_after_attack(groups, honest_groups);
         println!("{groups} groups against {honest_groups}: {left} of 117 are left, the attacker holds {held}");
         assert!(left >= at_least, "{groups} groups against {honest_groups}: {left} honest peers are left");

@@ -9,6 +9,7 @@ mod holdings;
 mod hosted;
 mod running;
 mod shown;
+mod till;
 mod tracker;
 mod watched;
 

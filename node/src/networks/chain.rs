@@ -3,6 +3,7 @@
 use super::holdings::Holdings;
 use super::hosted::{self, Hosted};
 use super::running::{Later, Refused, RunningNetwork, Which};
+use super::till::Till;
 use super::watched::{Watch, Watched};
 use super::{Launch, Look, Preset};
 use crate::config::{Key, Kind, NetworkSection, Section, target};
@@ -94,7 +95,7 @@ where
         queue_budget: launch.budget.clone(),
     };
     let handle = hosted::start(network, ledger, launch.folder.as_deref(), "peers.redb")?;
-    let holdings = Chain { handle: handle.clone(), reader, watch, network_id };
+    let holdings = Chain { handle: handle.clone(), reader, watch, network_id, till: Till::new() };
     Ok(Arc::new(Hosted { handle, holdings: Box::new(holdings), members: |_| None }))
 }
 
@@ -189,6 +190,7 @@ fn p2p_config(launch: &Launch<'_>) -> anyhow::Result<P2pConfig> {
         book_max: launch.config.limits.count_u32("addresses_max"),
         inbound_per_group_max: launch.config.limits.count_u32("in_peers_per_group_max"),
         as_map: as_map.unwrap_or_default(),
+        upload_rate: launch.config.limits.count("upload_rate"),
     })
 }
 
@@ -197,6 +199,7 @@ struct Chain<P: Protocol> {
     reader: Reader,
     watch: Arc<Watch>,
     network_id: String,
+    till: Till,
 }
 
 fn block(found: BlockView) -> view::Block {
@@ -264,7 +267,14 @@ impl<P: Protocol<Request = Request, Answer = Answer>> Holdings for Chain<P> {
     }
 
     fn submit(&self, transaction: Vec<u8>) -> Later<'_, Result<String, Refused>> {
-        Box::pin(crate::embed::submit(&self.handle, transaction.into()))
+        Box::pin(async move {
+            self.till.charge()?;
+            let taken = crate::embed::submit(&self.handle, transaction.into()).await;
+            if taken.is_ok() {
+                self.till.refund();
+            }
+            taken
+        })
     }
 
     fn halt(&self) -> Later<'_, ()> {

@@ -7,6 +7,8 @@ use crate::api::PAGE_MAX;
 use crate::view;
 use anyhow::Context as _;
 use polypeer_driver::{Handle, Network, View};
+use polypeer_engine::kit::cost::Class;
+use polypeer_engine::shell::serving::Traffic;
 use polypeer_engine::{
     Address, Command, Direction, Event, ImportedAddress, Ledger, P2pAction, Protocol, ReasonRecord, Subject,
 };
@@ -103,7 +105,18 @@ impl<P: Protocol> Hosted<P> {
                     bans: state.bans.all(view.now).count() as u64,
                     bytes: (totals.all.bytes_received, totals.all.bytes_sent),
                     frames: (totals.all.frames_received, totals.all.frames_sent),
-                    dropped: totals.all.frames_dropped,
+                    unsent: vec![
+                        ("no_room", totals.all.frames_dropped),
+                        ("memory", totals.all.frames_shed),
+                        ("upload_cap", state.serving.news_dropped),
+                        ("late", totals.all.frames_late),
+                        ("lost", totals.all.frames_lost),
+                    ],
+                    unread: vec![("refused", totals.all.bytes_refused), ("discarded", totals.all.bytes_discarded)],
+                    upload: Traffic::ALL.iter().zip(state.serving.sent).map(|(of, sent)| (of.name(), sent)).collect(),
+                    refused: Class::ALL.iter().zip(state.costs.refused).map(|(of, count)| (of.name(), count)).collect(),
+                    shed: totals.shed,
+                    imbalances: view.imbalances().len() as u64,
                     connections: (totals.accepted, totals.dials - totals.dial_failures),
                     eclipse_risk: state.risk(view.now).score,
                     ..Meters::default()

@@ -142,7 +142,7 @@ pub enum Alarm {
     Parting,
     /// The oldest `get_block` runs out.
     Requests,
-    /// The `mempool` is due.
+    /// The `mempool` is due, or its reading goes on.
     Pool,
     /// Ask for `blockchain_info` again.
     Info,
@@ -324,7 +324,7 @@ impl<F: ChainFormat> Protocol for Anya<F> {
             (Alarm::Parting, Peer::Parting(_)) => cx.close(connection, Close::Now, "disconnect was not answered"),
             (Alarm::Liveness, Peer::Open(open)) => self.look(cx, connection, open)?,
             (Alarm::Requests, Peer::Open(_)) => self.requests_late(cx, connection),
-            (Alarm::Pool, Peer::Open(_)) => self.pool_done(cx, connection),
+            (Alarm::Pool, Peer::Open(_)) => self.pool_due(cx, connection),
             (Alarm::Info, Peer::Open(_)) => self.ask_info(cx, connection),
             (Alarm::Stall, Peer::Open(_)) => self.stalled(cx, connection),
             (Alarm::Hedge, Peer::Open(_)) => self.hedge(cx, connection),

@@ -34,6 +34,7 @@ use bytes::Bytes;
 use core::time::Duration;
 use gaps::Gap;
 use polypeer_engine::kit::chain::{BlockFault, BlockOutcome, ChainFormat, Hash, Head, Request, Tip};
+use polypeer_engine::kit::cost::Class;
 use polypeer_engine::kit::seen::Seen;
 use polypeer_engine::{ConnectionId, Frame, Stock, Stocks, Useful};
 pub(crate) use sources::Claim;
@@ -189,6 +190,9 @@ impl<F: ChainFormat> Anya<F> {
         }
         // One that was asked for is looked at again even so: the ledger may have let it go.
         let is_new = (is_fetched || !was_taken) && self.block_is_new(&head, &body);
+        if is_new && !self.block_paid(cx, from, body.len(), is_fetched) {
+            return Ok(());
+        }
         if !is_new || self.take_block(cx, from, head, body, is_fetched) {
             self.want_answered(cx, head);
             if !is_fetched {
@@ -199,6 +203,17 @@ impl<F: ChainFormat> Anya<F> {
         }
         self.fill(cx, from);
         Ok(())
+    }
+
+    // What was asked for is looked at in any case. The signatures are not paid for: they are only looked at when proof
+    // of work, root and parent are right, and a wrong one ends the connection.
+    fn block_paid(&mut self, cx: &mut Cx<'_, F>, from: ConnectionId, bytes: usize, is_fetched: bool) -> bool {
+        let price = Class::HeaderCheck.price(bytes);
+        if is_fetched {
+            cx.owe(from, price);
+            return true;
+        }
+        self.pays(cx, from, Class::HeaderCheck, price)
     }
 
     // A claim whose blocks come counts.
@@ -257,6 +272,9 @@ impl<F: ChainFormat> Anya<F> {
                 if outcome == BlockOutcome::Accepted {
                     cx.useful(from, Useful::Block);
                 }
+                if outcome == BlockOutcome::Accepted && !is_fed {
+                    cx.refund(from, Class::HeaderCheck.price(body.len()));
+                }
                 if is_fetched {
                     self.sync.fetched.insert(head.hash, ());
                 }
@@ -271,7 +289,12 @@ impl<F: ChainFormat> Anya<F> {
                 self.relay.block_refused(&head.hash);
                 self.branch_ends(cx, head.hash);
             }
-            BlockOutcome::Invalid(fault) => self.block_invalid(cx, from, head, fault),
+            BlockOutcome::Invalid(fault) => {
+                if fault == BlockFault::State {
+                    cx.owe(from, Class::BlockCheck.price(body.len()));
+                }
+                self.block_invalid(cx, from, head, fault);
+            }
         }
         self.feed(cx);
         self.fill(cx, from);
