@@ -6,6 +6,7 @@
 //! | `recount` | every derived counter of the shell is what counting gives | every step; in large worlds every 64th |
 //! | `blame` | no honest node discourages, bans or convicts an honest one | every step |
 //! | `once` | nothing is new to a ledger twice in one life | every answer |
+//! | `order` | what arrives between honest nodes is what was sent, in order, and no framer refuses it | every step |
 //! | `durability` | what was acknowledged as durable is there after a restart | every start |
 //! | `start` | a node starts again on the disk that it left | every start |
 //! | `conservation` | every frame and byte that was sent arrived, was dropped for a reason, or is under way | every second |
@@ -16,9 +17,11 @@
 //! | `panic` | nothing panics | every step |
 
 mod delivery;
+mod order;
 mod trouble;
 
 pub(crate) use delivery::Deliveries;
+use order::Links;
 pub(crate) use trouble::Troubles;
 
 use crate::attack::Attack;
@@ -34,11 +37,12 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 /// The names of all checks.
-pub const CHECKS: [&str; 12] = [
+pub const CHECKS: [&str; 13] = [
     "border",
     "recount",
     "blame",
     "once",
+    "order",
     "durability",
     "start",
     "conservation",
@@ -61,6 +65,7 @@ pub(crate) struct Checks<A> {
     sheets: Vec<Sheet>,
     pub(crate) deliveries: Deliveries,
     pub(crate) troubles: Troubles,
+    links: Links,
     pub(crate) blamed: BTreeSet<usize>,
     pub(crate) blamed_falsely: u64,
     recount_every: u64,
@@ -93,6 +98,7 @@ impl<A> Checks<A> {
             sheets: attacks.iter().map(|_| Sheet::default()).collect(),
             deliveries: Deliveries::new(plan.nodes),
             troubles: Troubles::new(plan.nodes),
+            links: Links::default(),
             blamed: BTreeSet::new(),
             blamed_falsely: 0,
             recount_every: if plan.nodes > OFTEN_NODES_MAX { SELDOM } else { 1 },
@@ -209,6 +215,9 @@ where
         if let (true, Some(engine)) = (is_counted, seat.engine()) {
             engine.state().check().or_else(|what| violated("recount", what))?;
         }
+        let Checks { links, attacks, .. } = &mut *checks;
+        let is_honest = |other: usize| attacks.get(other).is_some_and(Option::is_none);
+        links.stepped(world, node, (action, effects), is_honest).or_else(|what| violated("order", what))?;
         for effect in effects {
             if let Effect::Publish(Event::Reason(record)) = effect {
                 checks.blame(at_ms, record)?;
@@ -229,6 +238,9 @@ where
         let mut checks = self.0.borrow_mut();
         let at_ms = world.now().as_micros() / 1_000;
         checks.troubles.life(at_ms, node, life);
+        if life == Life::Crashed {
+            checks.links.died(node);
+        }
         match (life, world.node(node).ledger()) {
             (Life::Started, Some(ledger)) if checks.is_honest(node.0) => checks.started(node.0, ledger),
             (Life::Failed, _) if !checks.troubles.has_sick_disk(node) => {

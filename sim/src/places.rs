@@ -2,7 +2,7 @@
 
 use crate::plan::Plan;
 use polypeer_engine::shell::book::Book;
-use polypeer_engine::{Address, Random, Record};
+use polypeer_engine::{Address, AsMap, Now, P2pConfig, Random, Record, Time};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -32,16 +32,16 @@ pub(crate) fn address(plan: &Plan, node: usize) -> Address {
 
 /// The records of a book in which places stand as proven where nobody is.
 pub(crate) fn poisoned(unix_ms: u64, random: &mut Random) -> Vec<Record> {
-    let mut book = Book::default();
+    let mut secret = [0; 32];
+    secret.chunks_mut(8).for_each(|part| part.copy_from_slice(&random.number().to_be_bytes()));
+    let mut book = Book::new(secret, P2pConfig::default().book_max as usize, AsMap::default());
     let mut records = Vec::new();
     for nth in 0..POISONED {
         let [high, low] = nth.to_be_bytes();
         let address = Address::new(IpAddr::from([NOWHERE, high, low, 1]), PORT);
-        book.learn(address, None, usize::from(POISONED), random);
-        records.extend(book.update(address, |entry| {
-            entry.proven = true;
-            (entry.last_tried_ms, entry.last_success_ms) = (unix_ms, unix_ms);
-        }));
+        book.learn(address, None, unix_ms, random);
+        book.good(address, Now { monotonic: Time::ZERO, unix_ms });
+        records.extend(book.take_changes());
     }
     records
 }
