@@ -18,6 +18,7 @@ pub mod mutator;
 pub mod pieces;
 pub mod records;
 pub mod session;
+#[cfg(feature = "node")]
 pub mod settings;
 mod targets;
 

@@ -1,6 +1,8 @@
 //! Lists the targets: what each runs, what it is begun with, and how much of it a short run does.
 
-use crate::{anya, files, hello, journal, ledger_bytes, records, settings};
+#[cfg(feature = "node")]
+use crate::settings;
+use crate::{anya, files, hello, journal, ledger_bytes, records};
 
 /// Real inputs, each with a name.
 pub type Seeds = Vec<(&'static str, Vec<u8>)>;
@@ -42,6 +44,7 @@ pub static TARGETS: &[Target] = &[
     target("anya_framer", anya::framer, Some(anya::framer_once), SHORT, MILLION),
     target("anya_messages", anya::messages, Some(anya::decode), SHORT, MILLION),
     target("anya_session", anya::session, None, LONG, MILLION / 10),
+    #[cfg(feature = "node")]
     target("config", settings::config, None, SHORT, MILLION / 10),
     target("hello_framer", hello::framer, Some(hello::framer_once), SHORT, MILLION),
     target("hello_messages", hello::messages, Some(hello::decode), SHORT, MILLION),
@@ -64,6 +67,7 @@ pub fn run(name: &str, input: &[u8]) {
 pub static SEEDS: &[(&str, fn() -> Seeds)] = &[
     ("anya_framer", || with_head(anya::frames())),
     ("anya_messages", || anya::frames().into_iter().map(|(name, frame)| (name, frame[36..].to_vec())).collect()),
+    #[cfg(feature = "node")]
     ("config", settings::written),
     ("hello_framer", || with_head(hello::lines())),
     ("hello_messages", || without_end(hello::lines())),
