@@ -7,7 +7,11 @@ use polypeer_engine::{ConnectionId, DisconnectCause, Framer, Now, Phase, Time};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::task::{Context, Waker};
+use std::time::Duration;
 use tokio::net::TcpStream;
+
+/// The engine hears of frames that were dropped at most this often for each connection: it is for people.
+const DROPS_TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// All connections of a network.
 pub(crate) type Connections<F> = HashMap<ConnectionId, Box<Connection<F>>, BuildHasherDefault<IdHasher>>;
@@ -46,6 +50,9 @@ pub(crate) struct Connection<F> {
     sent_since_writable: usize,
     waker: Option<Waker>,
     meter: Meter,
+    // Dropped frames that the engine has not been told of, and when it was told last.
+    untold_drops: u64,
+    drops_told: Option<Time>,
 }
 
 /// How a connection goes.
@@ -83,6 +90,8 @@ impl<F: Framer> Connection<F> {
             sent_since_writable: 0,
             waker: None,
             meter: Meter { connected: now, ..Meter::default() },
+            untold_drops: 0,
+            drops_told: None,
         }
     }
 
@@ -127,6 +136,23 @@ impl<F: Framer> Connection<F> {
     /// The frame found no room.
     pub(crate) fn dropped(&mut self) {
         self.meter.frames_dropped += 1;
+    }
+
+    /// It was gossip, so the connection stays. How many such frames the engine is to be told of: at once, then at most
+    /// once a minute.
+    pub(crate) fn drops_to_tell(&mut self, now: Time) -> Option<u64> {
+        self.untold_drops += 1;
+        let is_told_lately = self.drops_told.is_some_and(|told| now.since(told) < DROPS_TOLD_EVERY);
+        if is_told_lately {
+            return None;
+        }
+        self.drops_told = Some(now);
+        self.last_drops()
+    }
+
+    /// What the engine has not been told of dropped frames.
+    pub(crate) fn last_drops(&mut self) -> Option<u64> {
+        Some(std::mem::take(&mut self.untold_drops)).filter(|frames| *frames > 0)
     }
 
     /// Writes what the socket takes.

@@ -354,6 +354,8 @@ impl<P: Protocol> Host<P> {
             connection.dropped();
             if overflow == Overflow::Close {
                 self.end(id, DisconnectCause::QueueFull);
+            } else if let Some(frames) = connection.drops_to_tell(self.now.monotonic) {
+                self.pending.push_back(P2pAction::Dropped { connection: id, frames });
             }
             return;
         }
@@ -480,6 +482,9 @@ impl<P: Protocol> Host<P> {
         self.account.charge(id, connection.charged, 0);
         self.gone.add(&connection.last_meter());
         connection.wake();
+        if let Some(frames) = connection.last_drops() {
+            self.pending.push_back(P2pAction::Dropped { connection: id, frames });
+        }
         self.pending.push_back(P2pAction::Disconnected { connection: id, cause });
     }
 

@@ -9,7 +9,7 @@ use crate::ledger::{self, ANSWER_BATCHES_MAX, Answers, Asks, Mailbox};
 use crate::recorder::{self, Recorder};
 use crate::saver::Saver;
 use crate::sockets;
-use polypeer_engine::journal::{self, Started};
+use polypeer_engine::journal::{Head, Holds, Started};
 use polypeer_engine::{Address, Command, Engine, Ledger, Now, P2pAction, P2pConfig, Protocol, Record};
 use polypeer_store::{LoadError, Store};
 use std::fs::File;
@@ -234,6 +234,7 @@ fn build<P: Protocol>(setup: Setup<P>, mailbox: Arc<Mailbox<P::Request, P::Answe
     let mut recorder = record.map(|file| Recorder::start(&name, file, events.clone())).transpose()?;
     let now = clock.now();
     if let Some(recorder) = &mut recorder {
+        recorder.put(&Head::new(P::NAME, Holds::Node));
         recorder.put(&started::<P>(&name, now, &p2p, &protocol, seed, &records));
     }
     let mut effects = Vec::new();
@@ -259,8 +260,6 @@ fn started<P: Protocol>(
     records: &[Record],
 ) -> Started<P::Config> {
     Started {
-        version: journal::VERSION,
-        protocol: P::NAME.into(),
         network: name.into(),
         now,
         config: p2p.clone(),

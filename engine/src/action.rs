@@ -115,6 +115,14 @@ pub enum P2pAction<A> {
     Command(Command),
     /// The time that [`crate::Engine::next_wake`] named has come.
     Wake,
+    /// Gossip for this connection found no room and was dropped: told at the first frame, then at most once a minute,
+    /// and when the connection ends. It decides nothing; a person wants to know.
+    Dropped {
+        /// The connection.
+        connection: ConnectionId,
+        /// Frames since the last such word.
+        frames: u64,
+    },
 }
 
 /// What an operator can want of a running engine.

@@ -132,3 +132,14 @@ impl NetworkGroup {
         }
     }
 }
+
+impl fmt::Display for NetworkGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::V4([a, b]) => write!(f, "{a}.{b}.0.0/16"),
+            Self::V6([a, b, c, d]) => {
+                write!(f, "{:x}:{:x}::/32", u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d]))
+            }
+        }
+    }
+}

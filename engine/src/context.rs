@@ -3,9 +3,11 @@
 use crate::engine::P2pState;
 use crate::shell::alarms::AlarmKey;
 use crate::shell::bans::{Ban, PENALTY, Severity};
+use crate::shell::admission::{self, Admission, Knock};
 use crate::shell::book::Book;
-use crate::shell::dialer::{self, CONNECTING_MAX};
-use crate::shell::peers::{ConnectingPeer, PeerState, SlotCount};
+use crate::shell::dialer;
+use crate::shell::peers::PeerState;
+use crate::shell::slots::{Slot, SlotCount};
 use crate::{
     Address, ChannelId, Close, ConnectionId, Direction, DisconnectCause, Effect, Ends, Event, Misbehavior, Now,
     Overflow, P2pConfig, Phase, Protocol, Random, Reason, ReasonRecord, Record, Subject, Table, Ticket, Time, Weight,
@@ -18,6 +20,15 @@ use core::time::Duration;
 
 /// How long the address of a stranger (another network, another version) is left alone.
 const STRANGER_BACK_OFF: Duration = Duration::from_secs(60 * 60);
+
+/// What a peer was the first to bring, and was right about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Useful {
+    /// A block that the ledger took.
+    Block,
+    /// A transaction that the ledger took.
+    Transaction,
+}
 
 /// What a handler works with. Sending to, closing or convicting a connection that is gone does nothing.
 pub struct Context<'a, P: Protocol> {
@@ -99,10 +110,10 @@ impl<P: Protocol> Context<'_, P> {
             return;
         }
         let ends = state.ends.clone();
-        let fills_slot = state.fills_slot;
+        let is_kept = state.slot.is_kept();
         if let Some(address) = ends.dialled {
             self.prove(address);
-            if fills_slot {
+            if is_kept {
                 self.effects.push(Effect::Save(dialer::anchor(address, true)));
             }
         }
@@ -112,13 +123,30 @@ impl<P: Protocol> Context<'_, P> {
 
     /// This connection does not count in the outbound target: a tracker, a dial that only proves an address.
     pub fn leave_slot(&mut self, connection: ConnectionId) {
-        if let Some(state) = self.state.peers.get_mut(&connection) {
-            state.fills_slot = false;
+        if let Some(state) = self.state.peers.get(&connection) {
             if let Some(address) = state.ends.dialled {
                 self.effects.push(Effect::Save(dialer::anchor(address, false)));
+                self.state.change_slot(connection, Slot::Extra);
             }
             self.state.alarms.set_earlier(AlarmKey::Dial, self.now.monotonic);
         }
+    }
+
+    /// The peer was the first to bring something: one of the last to be let go when another wants its slot.
+    pub fn useful(&mut self, connection: ConnectionId, what: Useful) {
+        let now = self.now.monotonic;
+        let Some(state) = self.state.peers.get_mut(&connection) else { return };
+        match what {
+            Useful::Block => state.merit.last_block = Some(now),
+            Useful::Transaction => state.merit.last_transaction = Some(now),
+        }
+    }
+
+    /// An answer of the peer's took this long. The lowest counts when another wants its slot.
+    pub fn answered_within(&mut self, connection: ConnectionId, wait: Duration) {
+        let Some(state) = self.state.peers.get_mut(&connection) else { return };
+        let lowest = state.merit.ping_min.map_or(wait, |before| before.min(wait));
+        state.merit.ping_min = Some(lowest);
     }
 
     /// What fills the slots now.
@@ -131,23 +159,28 @@ impl<P: Protocol> Context<'_, P> {
         self.state.slots().outbound < self.state.config.outbound_target as usize
     }
 
-    /// Dials an address now. Nothing happens when it is one of ours, refused, held or being dialled already, when
-    /// this node is going down, or when too many dials are under way.
+    /// Dials an address now, for an outbound slot or beside them. Nothing happens when it is held or being dialled
+    /// already; a refusal by the gate leaves a reason.
     pub fn dial(&mut self, address: Address, fills_slot: bool, why: Reason) -> Option<ConnectionId> {
-        let state = &mut *self.state;
-        let refused = !address.is_dialable()
-            || state.is_draining
-            || state.connecting_peers.len() >= CONNECTING_MAX
-            || state.discovery.dialer.selves.contains(&address)
-            || state.bans.get(self.now, address.ip()).is_some()
-            || state.is_dialled(address);
-        if refused {
+        if self.state.is_dialled(address) {
             return None;
         }
+        let by_operator = why == Reason::DialledForOperator;
+        let slot = match fills_slot {
+            // What the network's preset names is dialled alike, but is nobody the operator knows.
+            true if by_operator && self.state.named.is_named(&self.state.discovery.dialer, address) => Slot::Reserved,
+            true => Slot::Outbound,
+            false => Slot::Extra,
+        };
+        let knock = Knock::Dial { slot, by_operator };
+        if let Admission::Refuse(reason) = admission::judge(self.state, self.now, address, knock) {
+            self.because(Subject::Address(address), None, reason);
+            return None;
+        }
+        let state = &mut *self.state;
         let connection = ConnectionId::nth(Direction::Outbound, state.next_dial);
         state.next_dial += 1;
-        state.connecting_peers.insert(connection, ConnectingPeer { address, fills_slot });
-        state.dialled.insert(address, connection);
+        state.insert_dial(connection, address, slot);
         let now_ms = self.now.unix_ms;
         let record = state.discovery.book.update(address, |entry| entry.last_tried_ms = now_ms);
         self.effects.extend(record.map(Effect::Save));
@@ -158,8 +191,9 @@ impl<P: Protocol> Context<'_, P> {
 
     /// Closes a connection in good standing. `why` is for people.
     pub fn close(&mut self, connection: ConnectionId, how: Close, why: &str) {
-        let Some(remote) = self.ends(connection).map(|ends| ends.remote) else { return };
-        self.because(Subject::Address(remote), Some(connection), Reason::Closed(why.to_string()));
+        if !self.because_of(connection, Reason::Closed(why.to_string())) {
+            return;
+        }
         self.depart(connection, how);
     }
 
@@ -263,6 +297,10 @@ impl<P: Protocol> Context<'_, P> {
         let reason = if is_last { Reason::Convicted } else { Reason::Slip };
         self.because(Subject::Address(remote), Some(connection), reason(name.to_string()));
         if is_last {
+            if let Some(state) = self.state.peers.get_mut(&connection) {
+                // Paid for: whoever comes back after the penalty starts anew.
+                state.slips.clear();
+            }
             self.refuse(remote.ip(), Severity::Discouraged, PENALTY, name, false);
             self.depart(connection, Close::Lingering);
         }
@@ -416,9 +454,17 @@ impl<P: Protocol> Context<'_, P> {
 impl<P: Protocol> Context<'_, P> {
     /// Leaves a record of why.
     pub(crate) fn because(&mut self, subject: Subject, connection: Option<ConnectionId>, reason: Reason) {
-        let record = ReasonRecord { now: self.now, subject, connection, reason };
-        self.state.reasons.push(record.clone());
-        self.effects.push(Effect::Publish(Event::Reason(record)));
+        let record = ReasonRecord { now: self.now, subject, connection, reason, times: 1 };
+        if self.state.reasons.push(record.clone()) {
+            self.effects.push(Effect::Publish(Event::Reason(record)));
+        }
+    }
+
+    /// Leaves a record of why about a connection. Whether it is open.
+    pub(crate) fn because_of(&mut self, connection: ConnectionId, reason: Reason) -> bool {
+        let Some(remote) = self.ends(connection).map(|ends| ends.remote) else { return false };
+        self.because(Subject::Address(remote), Some(connection), reason);
+        true
     }
 
     /// Takes a connection out of the table. The protocol hears of it when the handler that runs has returned.

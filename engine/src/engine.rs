@@ -1,23 +1,25 @@
 //! Reduces: state and action give state and effects.
 
 use crate::context::Context;
+use crate::shell::admission::{self, Admission, Knock};
 use crate::shell::alarms::{AlarmKey, Alarms};
 use crate::shell::bans::{Bans, Severity};
 use crate::shell::book::Book;
 use crate::shell::channels::Channels;
 use crate::shell::dialer::{self, Dialer};
-use crate::shell::peers::{ConnectingPeer, PeerState, PerIp, SlotCount, is_inbound};
+use crate::shell::eviction::Victim;
+use crate::shell::peers::{ConnectingPeer, PeerState};
 use crate::shell::reasons::Reasons;
+use crate::shell::slips::Slips;
+use crate::shell::slots::{Named, Slot, SlotCount, Slots};
 use crate::{
     Address, BadFrame, ChannelId, Close, Command, ConnectionId, DialFailure, Direction, DisconnectCause, Effect, Ends,
-    Frame, Now, P2pAction, P2pConfig, Parting, Profile, Protocol, Random, Reason, Record, Subject, Table, Target, Time,
+    Frame, NetworkGroup, Now, P2pAction, P2pConfig, Parting, Profile, Protocol, Random, Reason, Record, Subject, Table,
+    Target, Time,
 };
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::net::IpAddr;
-
-/// Connections that may be on their way out beside those that fill the slots, before new ones are refused.
-const CLOSING_SPARE: usize = 64;
 
 /// Everything that an engine knows besides its protocol's own state. Read it and you know what can happen.
 pub struct P2pState<P: Protocol> {
@@ -42,8 +44,10 @@ pub struct P2pState<P: Protocol> {
     pub(crate) closing: BTreeMap<ConnectionId, Ends>,
     pub(crate) departed: VecDeque<(ConnectionId, Option<P::Peer>, DisconnectCause)>,
     pub(crate) dialled: BTreeMap<Address, ConnectionId>,
-    pub(crate) inbound_per_ip: PerIp,
-    pub(crate) inbound: usize,
+    pub(crate) slots: Slots,
+    pub(crate) named: Named,
+    pub(crate) slips: Slips,
+    pub(crate) group_key: [u8; 32],
     pub(crate) alarms: Alarms<P::Alarm>,
     pub(crate) random: Random,
     pub(crate) protocol_records: Vec<Record>,
@@ -76,8 +80,10 @@ impl<P: Protocol> P2pState<P> {
             closing: BTreeMap::new(),
             departed: VecDeque::new(),
             dialled: BTreeMap::new(),
-            inbound_per_ip: PerIp::default(),
-            inbound: 0,
+            slots: Slots::default(),
+            named: Named::default(),
+            slips: Slips::default(),
+            group_key: blake3::derive_key("polypeer 2026 network groups in eviction", &seed),
             alarms: Alarms::default(),
             random: Random::new(seed),
             protocol_records: Vec::new(),
@@ -89,9 +95,12 @@ impl<P: Protocol> P2pState<P> {
 
     /// What fills the slots now.
     pub fn slots(&self) -> SlotCount {
-        let standing = self.peers.values().filter(|peer| peer.ends.dialled.is_some() && peer.fills_slot).count();
-        let under_way = self.connecting_peers.values().filter(|dial| dial.fills_slot).count();
-        SlotCount { inbound: self.inbound, outbound: standing + under_way }
+        self.slots.count()
+    }
+
+    /// The slips of hosts that left.
+    pub fn slips(&self) -> &Slips {
+        &self.slips
     }
 
     /// Whether this address was dialled and is held, or is being dialled.
@@ -104,42 +113,72 @@ impl<P: Protocol> P2pState<P> {
         self.config.spare_loopback && ip.is_loopback()
     }
 
+    /// Where a network group stands in an order that only this node knows.
+    pub(crate) fn group_rank(&self, group: NetworkGroup) -> u64 {
+        let hash = match group {
+            NetworkGroup::V4(bytes) => blake3::keyed_hash(&self.group_key, &bytes),
+            NetworkGroup::V6(bytes) => blake3::keyed_hash(&self.group_key, &bytes),
+        };
+        let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+
+    pub(crate) fn insert_peer(&mut self, now: Now, connection: ConnectionId, ends: Ends, slot: Slot) {
+        let slips = self.slips.take(ends.remote.ip(), now.monotonic, self.profile.slip_fade);
+        self.seat(slot, ends.direction, ends.counted_ip());
+        self.peers.insert(connection, PeerState::new(ends, now, slot, slips));
+        self.channels.opened(connection, ChannelId::ONLY);
+    }
+
     pub(crate) fn remove_peer(&mut self, connection: ConnectionId) -> Option<PeerState<P>> {
-        let state = self.peers.remove(&connection)?;
+        let mut state = self.peers.remove(&connection)?;
         self.channels.closed_all(connection);
         self.alarms.cancel_peer(connection);
         if let Some(address) = state.ends.dialled {
             self.undial(address, connection);
         }
-        if is_inbound(connection) {
-            self.inbound -= 1;
-            self.inbound_per_ip.remove(state.ends.remote.ip());
+        self.unseat(state.slot, state.ends.direction, state.ends.counted_ip());
+        let remote = state.ends.remote.ip();
+        if !self.is_spared(remote) {
+            self.slips.remember(remote, core::mem::take(&mut state.slips), self.profile.slips_max);
         }
         Some(state)
+    }
+
+    /// Begins to count a dial. It counts until [`Self::remove_dial`].
+    pub(crate) fn insert_dial(&mut self, connection: ConnectionId, address: Address, slot: Slot) {
+        self.seat(slot, Direction::Outbound, address.ip());
+        self.connecting_peers.insert(connection, ConnectingPeer { address, slot });
+        self.dialled.insert(address, connection);
+    }
+
+    pub(crate) fn remove_dial(&mut self, connection: ConnectionId) -> Option<ConnectingPeer> {
+        let dial = self.connecting_peers.remove(&connection)?;
+        self.unseat(dial.slot, Direction::Outbound, dial.address.ip());
+        self.undial(dial.address, connection);
+        Some(dial)
+    }
+
+    /// Counts a connection as something else from now on.
+    pub(crate) fn change_slot(&mut self, connection: ConnectionId, slot: Slot) {
+        let Some(state) = self.peers.get_mut(&connection) else { return };
+        let before = core::mem::replace(&mut state.slot, slot);
+        let (direction, ip) = (state.ends.direction, state.ends.counted_ip());
+        self.unseat(before, direction, ip);
+        self.seat(slot, direction, ip);
+    }
+
+    fn seat(&mut self, slot: Slot, direction: Direction, ip: IpAddr) {
+        self.slots.taken(slot, direction, ip, !self.is_spared(ip));
+    }
+
+    fn unseat(&mut self, slot: Slot, direction: Direction, ip: IpAddr) {
+        self.slots.freed(slot, direction, ip, !self.is_spared(ip));
     }
 
     fn undial(&mut self, address: Address, connection: ConnectionId) {
         if self.dialled.get(&address) == Some(&connection) {
             self.dialled.remove(&address);
-        }
-    }
-
-    // Why a connection that someone opened to us is not let in, if so.
-    fn refusal(&self, now: Now, ip: IpAddr) -> Option<Reason> {
-        let max = self.config.inbound_max as usize;
-        let refused = self.bans.get(now, ip).map(|ban| ban.severity);
-        if self.is_draining {
-            Some(Reason::RefusedDraining)
-        } else if refused == Some(Severity::Banned) {
-            Some(Reason::RefusedBanned)
-        } else if self.inbound >= max || self.inbound + self.closing.len() >= max + CLOSING_SPARE {
-            Some(Reason::RefusedFull)
-        } else if !self.is_spared(ip) && self.inbound_per_ip.get(ip) >= self.config.inbound_per_ip_max {
-            Some(Reason::RefusedPerIp)
-        } else if refused == Some(Severity::Discouraged) && self.inbound >= max / 2 {
-            Some(Reason::RefusedDiscouraged)
-        } else {
-            None
         }
     }
 }
@@ -234,6 +273,10 @@ impl<P: Protocol> Engine<P> {
             P2pAction::Disconnect { connection } => self.part(now, effects, connection, Parting::Dropped),
             P2pAction::Resolved { name, port, addresses } => self.resolved(now, name, port, addresses),
             P2pAction::Command(command) => self.command(now, effects, command),
+            P2pAction::Dropped { connection, frames } => {
+                let (_, mut cx) = self.context(now, effects);
+                cx.because_of(connection, Reason::Dropped { frames });
+            }
         }
         self.settle(now, effects);
     }
@@ -323,38 +366,49 @@ impl<P: Protocol> Engine<P> {
         }
     }
 
-    fn connected(&mut self, now: Now, effects: &mut Vec<Effect<P::Request>>, connection: ConnectionId, ends: Ends) {
-        let dial = self.state.connecting_peers.remove(&connection);
-        let fills_slot = dial.is_some_and(|dial| dial.fills_slot);
-        let is_inbound = connection.direction() == Direction::Inbound;
-        let refusal = match dial {
-            // A dial that nobody knows of: a host that is confused, or one that was banned or drained meanwhile.
-            None if !is_inbound => Some(Reason::RefusedDraining),
-            Some(_) if self.state.is_draining => Some(Reason::RefusedDraining),
-            Some(_) => self.state.bans.get(now, ends.remote.ip()).map(|_| Reason::RefusedBanned),
-            None => self.state.refusal(now, ends.remote.ip()),
-        };
-        if let Some(reason) = refusal {
-            if let Some(address) = ends.dialled {
-                self.state.undial(address, connection);
-            }
-            let (_, mut cx) = self.context(now, effects);
-            cx.because(Subject::Address(ends.remote), Some(connection), reason);
-            cx.effects.push(Effect::Close { connection, how: Close::Now });
-            self.state.closing.insert(connection, ends);
+    fn connected(&mut self, now: Now, effects: &mut Vec<Effect<P::Request>>, connection: ConnectionId, mut ends: Ends) {
+        if self.state.peers.contains_key(&connection) || self.state.closing.contains_key(&connection) {
             return;
         }
-        if is_inbound {
-            self.state.inbound += 1;
-            self.state.inbound_per_ip.add(ends.remote.ip());
+        ends.direction = connection.direction();
+        let dial = self.state.remove_dial(connection);
+        ends.dialled = dial.map(|dial| dial.address);
+        let admission = match (dial, ends.direction) {
+            (Some(dial), _) => admission::judge(&self.state, now, dial.address, Knock::Stands(dial.slot)),
+            (None, Direction::Inbound) => admission::judge(&self.state, now, ends.remote, Knock::Accepted),
+            // A dial that nobody knows of: a host that is confused, or one that was banned or drained meanwhile.
+            (None, Direction::Outbound) => Admission::Refuse(Reason::RefusedDraining),
+        };
+        let slot = match admission {
+            Admission::Admit(slot) => slot,
+            Admission::AdmitByEvicting(victim) => {
+                self.evict(now, effects, victim, ends.remote);
+                Slot::Inbound
+            }
+            Admission::Refuse(reason) => {
+                let (_, mut cx) = self.context(now, effects);
+                cx.because(Subject::Address(ends.remote), Some(connection), reason);
+                cx.effects.push(Effect::Close { connection, how: Close::Now });
+                self.state.closing.insert(connection, ends);
+                return;
+            }
+        };
+        if let Some(address) = ends.dialled {
+            self.state.dialled.insert(address, connection);
         }
-        self.state.peers.insert(connection, PeerState::new(ends, now, fills_slot));
-        self.state.channels.opened(connection, ChannelId::ONLY);
+        self.state.insert_peer(now, connection, ends, slot);
         let (protocol, mut cx) = self.context(now, effects);
         match protocol.on_connected(&mut cx, connection) {
             Ok(peer) => self.put_back(connection, peer),
             Err(misbehavior) => cx.convict(connection, misbehavior),
         }
+    }
+
+    fn evict(&mut self, now: Now, effects: &mut Vec<Effect<P::Request>>, victim: Victim, for_whom: Address) {
+        let Victim { connection, protected, in_group, is_discouraged } = victim;
+        let (_, mut cx) = self.context(now, effects);
+        cx.because_of(connection, Reason::Evicted { for_whom, protected, in_group, is_discouraged });
+        self.part(now, effects, connection, Parting::Evicted);
     }
 
     fn dial_failed(
@@ -364,8 +418,7 @@ impl<P: Protocol> Engine<P> {
         connection: ConnectionId,
         cause: DialFailure,
     ) {
-        let Some(ConnectingPeer { address, .. }) = self.state.connecting_peers.remove(&connection) else { return };
-        self.state.undial(address, connection);
+        let Some(ConnectingPeer { address, .. }) = self.state.remove_dial(connection) else { return };
         let (protocol, mut cx) = self.context(now, effects);
         dialer::failed(&mut cx, address, cause);
         protocol.on_dial_failed(&mut cx, address, cause);
@@ -407,11 +460,11 @@ impl<P: Protocol> Engine<P> {
     }
 
     fn part(&mut self, now: Now, effects: &mut Vec<Effect<P::Request>>, connection: ConnectionId, why: Parting) {
-        if let Some(dial) = self.state.connecting_peers.get(&connection) {
-            // It cannot be called back; it is closed when it stands.
-            let address = dial.address;
-            self.state.connecting_peers.remove(&connection);
-            self.state.undial(address, connection);
+        // A dial cannot be called back; it is closed when it stands.
+        self.state.remove_dial(connection);
+        // Whoever is told to go may take its time over the last word, but holds no slot any more.
+        if self.state.peers.get(&connection).is_some_and(|peer| peer.slot == Slot::Inbound) {
+            self.state.change_slot(connection, Slot::Leaving);
         }
         self.with_peer(now, effects, connection, |protocol, cx, peer| protocol.on_parting(cx, connection, peer, why));
     }
@@ -451,10 +504,12 @@ impl<P: Protocol> Engine<P> {
     fn command(&mut self, now: Now, effects: &mut Vec<Effect<P::Request>>, command: Command) {
         match command {
             Command::AddPeer(target) => {
+                self.state.named.add(target.clone());
                 self.state.discovery.dialer.want(target);
                 self.state.alarms.set_earlier(AlarmKey::Dial, now.monotonic);
             }
             Command::ForgetPeer(target) => {
+                self.state.named.remove(&target);
                 self.state.discovery.dialer.wanted.remove(&target);
             }
             Command::Ban { ip, duration } => {
@@ -508,6 +563,8 @@ fn name_peers<P: Protocol>(state: &mut P2pState<P>) {
     } else {
         config.connect_only.clone()
     };
+    let by_operator = if config.connect_only.is_empty() { &config.add_peers } else { &config.connect_only };
+    by_operator.iter().for_each(|target| state.named.add(target.clone()));
     if let Some(external) = config.external {
         state.discovery.dialer.is_self(external);
     }

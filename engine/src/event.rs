@@ -62,6 +62,8 @@ pub struct ReasonRecord {
     pub connection: Option<ConnectionId>,
     /// What was chosen and why.
     pub reason: Reason,
+    /// How often, for a refusal that was repeated within a minute; else 1.
+    pub times: u32,
 }
 
 /// Why something was done.
@@ -119,4 +121,46 @@ pub enum Reason {
     Closed(String),
     /// The connection is gone.
     Disconnected(DisconnectCause),
+    /// Refused: too many connections from its network group.
+    RefusedPerGroup,
+    /// Not dialled: the address is this node's own.
+    RefusedSelf,
+    /// Not dialled: nobody can be at such an address.
+    RefusedNoHost,
+    /// Not dialled: too many dials are under way.
+    RefusedBusy,
+    /// Let go to make room for another.
+    Evicted {
+        /// Who came in its place.
+        for_whom: Address,
+        /// How many of the inbound peers were protected.
+        protected: u32,
+        /// How many inbound peers its network group had, itself included.
+        in_group: u32,
+        /// Whether it went first because its IP address is discouraged.
+        is_discouraged: bool,
+    },
+    /// Gossip that found no room in its queue was dropped.
+    Dropped {
+        /// How many frames since the last such record, at least a minute before.
+        frames: u64,
+    },
+}
+
+impl Reason {
+    /// Whether it says that someone was not let in, or not dialled.
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::RefusedFull
+                | Self::RefusedPerIp
+                | Self::RefusedPerGroup
+                | Self::RefusedBanned
+                | Self::RefusedDiscouraged
+                | Self::RefusedDraining
+                | Self::RefusedSelf
+                | Self::RefusedNoHost
+                | Self::RefusedBusy
+        )
+    }
 }

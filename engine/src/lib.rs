@@ -22,6 +22,7 @@ extern crate alloc;
 
 mod action;
 mod address;
+mod border;
 mod context;
 mod effect;
 mod engine;
@@ -37,11 +38,13 @@ mod profile;
 mod protocol;
 mod random;
 pub mod shell;
+mod stock;
 mod time;
 
 pub use action::{ChannelEnd, Command, DialFailure, DisconnectCause, P2pAction};
 pub use address::{Address, NetworkGroup};
-pub use context::Context;
+pub use border::{Border, BorderFault, STEP_BYTES_MAX, Told};
+pub use context::{Context, Useful};
 pub use effect::{Close, Effect, Overflow, Record, Table};
 pub use engine::{Engine, P2pState};
 pub use event::{Event, Reason, ReasonRecord, Subject};
@@ -53,4 +56,5 @@ pub use misbehavior::{Misbehavior, Weight};
 pub use profile::{P2pConfig, Profile, Target};
 pub use protocol::{Ends, Parting, PeerAbout, Protocol};
 pub use random::Random;
+pub use stock::{Stock, Stocks};
 pub use time::{Now, Time};

@@ -56,9 +56,10 @@ pub struct P2pConfig {
     pub connect_only: Vec<Target>,
     /// Connections that the dialer keeps up, at least while candidates are left.
     pub outbound_target: u32,
-    /// Inbound connections, the ones above are closed at once.
+    /// Inbound connections. A newcomer beyond them takes the place of one that is not protected, or is closed at once.
     pub inbound_max: u32,
-    /// Inbound connections from one IP address; loopback is spared with `spare_loopback`.
+    /// Inbound connections from one IPv4 address or IPv6 /64, and dials to one that are not for a peer that the
+    /// operator named; loopback is spared with `spare_loopback`.
     pub inbound_per_ip_max: u32,
     /// Whether to ask peers for addresses and dial what they name.
     pub discovery: bool,
@@ -68,6 +69,8 @@ pub struct P2pConfig {
     pub spare_loopback: bool,
     /// Entries in the address book; the least useful leaves first. About 200 bytes each.
     pub book_max: u32,
+    /// Inbound connections from one network group, an IPv4 /16 or IPv6 /32; loopback is spared with `spare_loopback`.
+    pub inbound_per_group_max: u32,
 }
 
 impl Default for P2pConfig {
@@ -84,6 +87,8 @@ impl Default for P2pConfig {
             private_addresses: false,
             spare_loopback: true,
             book_max: 20_000,
+            // Above half of the default slots: one group never has them all, and a private network in one /16 works.
+            inbound_per_group_max: 64,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     Address, BadFrame, ChannelEnd, ChannelId, ConnectionId, Context, DialFailure, Direction, DisconnectCause, Frame,
-    Framer, Misbehavior, Profile, Ticket,
+    Framer, Misbehavior, Profile, Stocks, Ticket,
 };
 use bytes::Bytes;
 use core::fmt::Debug;
@@ -22,6 +22,13 @@ pub struct Ends {
     pub dialled: Option<Address>,
     /// The peer's key, when the transport proved it.
     pub identity: Option<Bytes>,
+}
+
+impl Ends {
+    /// The IP address that caps and groups count: the one that was dialled, else the peer's.
+    pub(crate) fn counted_ip(&self) -> core::net::IpAddr {
+        self.dialled.unwrap_or(self.remote).ip()
+    }
 }
 
 /// Why a peer in good standing is let go.
@@ -178,6 +185,11 @@ pub trait Protocol: Sized + Send + 'static {
         peer: Self::Peer,
         alarm: Self::Alarm,
     ) -> Result<Self::Peer, Self::Misbehavior>;
+
+    /// How much it holds of everything that it keeps many of, while so many peers are connected.
+    fn stock(&self, peers: usize, stocks: &mut Stocks) {
+        let _ = (peers, stocks);
+    }
 
     /// What the API shows of a peer beyond the shell's own fields.
     fn describe(&self, peer: &Self::Peer) -> PeerAbout {

@@ -3,6 +3,7 @@
 mod word;
 
 use bytes::Bytes;
+use polypeer_engine::shell::slots::Slot;
 use polypeer_engine::{
     BadFrame, ChannelId, Command, ConnectionId, DialFailure, Direction, DisconnectCause, Effect, P2pAction, P2pConfig,
     Target,
@@ -101,8 +102,11 @@ proptest! {
                 }
             }
             let state = story.engine.state();
+            prop_assert_eq!(state.check(), Ok(()));
             let inbound: Vec<_> =
                 state.peers.iter().filter(|(id, _)| id.direction() == Direction::Inbound).map(|(_, peer)| peer).collect();
+            // Those that the operator named have a slot beside the six.
+            let inbound: Vec<_> = inbound.into_iter().filter(|peer| peer.slot != Slot::Reserved).collect();
             prop_assert_eq!(state.slots().inbound, inbound.len());
             prop_assert!(inbound.len() <= 6);
             for peer in &inbound {

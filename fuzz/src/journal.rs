@@ -1,6 +1,6 @@
 //! Breaks recordings: their entries.
 
-use polypeer_engine::journal::{Started, Stepped, entry, put, take};
+use polypeer_engine::journal::{Head, Started, Stepped, entry, put, take};
 use polypeer_engine::kit::chain::Answer;
 use polypeer_hello::tracker;
 
@@ -21,6 +21,12 @@ pub fn entries(input: &[u8]) {
             put(&stepped, &mut again).expect("it was an entry before");
             let (payload, _) = entry(&again).expect("what is written reads");
             assert_eq!(take::<Stepped<Answer>>(payload), Ok(stepped));
+        }
+        if let Ok(head) = Head::read(payload) {
+            let mut again = Vec::new();
+            put(&head, &mut again).expect("it was an entry before");
+            let (payload, _) = entry(&again).expect("what is written reads");
+            assert_eq!(Head::read(payload), Ok(head));
         }
         let _ = take::<Started<polypeer_anya::Config>>(payload);
         let _ = take::<Started<polypeer_hello::Config>>(payload);

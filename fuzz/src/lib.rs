@@ -5,7 +5,8 @@
 //! real messages by rules of its own ([`mutator`]) and repeats itself to the byte for a seed.
 //!
 //! What several targets need is here too: a host for an engine that checks the border's rules at every step
-//! ([`session`]), a ledger that answers by chance ([`ledger`]), and framers fed in pieces ([`pieces`]).
+//! ([`session`]), a ledger that answers by chance ([`ledger`]), and framers fed in pieces ([`pieces`]), and
+//! journals as inputs and as what an input did ([`recorded`]).
 #![forbid(unsafe_code)]
 
 pub mod anya;
@@ -16,6 +17,7 @@ pub mod ledger;
 pub mod ledger_bytes;
 pub mod mutator;
 pub mod pieces;
+pub mod recorded;
 pub mod records;
 pub mod session;
 #[cfg(feature = "node")]

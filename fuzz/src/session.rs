@@ -1,6 +1,7 @@
 //! Hosts an engine as the driver does, over connections that exist only in the input, and holds it to the border's
 //! rules at every step.
 
+use crate::recorded::{self, Pen, Recorded};
 use arbitrary::{Result, Unstructured};
 use bytes::BytesMut;
 use polypeer_engine::{
@@ -45,12 +46,22 @@ struct Host<P: Protocol> {
     questions: VecDeque<(Ticket, P::Request)>,
     accepted: u64,
     trace: Vec<[u8; 8]>,
+    pen: Option<Pen>,
 }
 
 /// Runs the session that `input` describes, twice: the effects must be the same.
 pub fn run<P: Spoken>(input: &[u8], config: &P::Config) {
+    let raw;
+    let input = match recorded::read(input, P::NAME) {
+        None => input,
+        Some(Recorded::Entries(entries)) => return recorded::play::<P>(entries),
+        Some(Recorded::Input(inside)) => {
+            raw = inside;
+            &raw[..]
+        }
+    };
     let once = || {
-        let mut host = Host::<P>::new(config.clone());
+        let mut host = Host::<P>::new(config.clone(), input);
         let mut u = Unstructured::new(input);
         for _ in 0..STEPS_MAX {
             if u.is_empty() || host.act(&mut u).is_err() {
@@ -63,7 +74,7 @@ pub fn run<P: Spoken>(input: &[u8], config: &P::Config) {
 }
 
 impl<P: Spoken> Host<P> {
-    fn new(config: P::Config) -> Self {
+    fn new(config: P::Config, input: &[u8]) -> Self {
         let now = Now { unix_ms: 1_767_225_700_000, ..Now::default() };
         let shell = P2pConfig {
             listen: Some(Address::new(IpAddr::from([127, 0, 0, 1]), 7000)),
@@ -74,6 +85,7 @@ impl<P: Spoken> Host<P> {
             book_max: 64,
             ..P2pConfig::default()
         };
+        let pen = Pen::new(P::NAME, input, (now, &shell, config.clone(), [7; 32]));
         let mut effects = Vec::new();
         let engine = Engine::new(now, shell, config.clone(), [7; 32], &[], &mut effects);
         let mut host = Self {
@@ -85,6 +97,7 @@ impl<P: Spoken> Host<P> {
             questions: VecDeque::new(),
             accepted: 0,
             trace: Vec::new(),
+            pen,
         };
         host.carry_out(effects);
         host
@@ -247,8 +260,13 @@ impl<P: Spoken> Host<P> {
 
     fn step(&mut self, action: P2pAction<P::Answer>) {
         let mut effects = Vec::new();
+        let written = self.pen.as_mut().map(|pen| (pen.before(self.now, &action), action.clone()).1);
         self.engine.step(self.now, action, &mut effects);
-        self.trace.push(journal::digest(&effects));
+        let digest = journal::digest(&effects);
+        if let (Some(pen), Some(action)) = (&mut self.pen, &written) {
+            pen.after(self.now, action, digest);
+        }
+        self.trace.push(digest);
         let gone = self.carry_out(effects);
         for connection in gone {
             self.wires.remove(&connection);

@@ -39,6 +39,9 @@ pub struct Network {
     /// A tracker's members; not there for a node.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub members: Option<u64>,
+    /// How near it is to an eclipse, 0 to 100; `/risk` says what that is made of.
+    #[serde(default)]
+    pub eclipse_risk: u8,
 }
 
 /// How many peers there are.
@@ -63,7 +66,8 @@ pub struct Peer {
     pub network: String,
     /// Whether it dialled us.
     pub inbound: bool,
-    /// `inbound`, `outbound-full-relay`, or `feeler` for one that only proves an address.
+    /// `inbound`, `outbound-full-relay`, `manual` for one that the operator named, whoever dialled, or `feeler` for one
+    /// that only proves an address.
     pub connection_type: String,
     /// When the connection stood, in seconds since 1970.
     pub conntime: u64,
@@ -91,6 +95,15 @@ pub struct Peer {
     pub framesrecv: u64,
     /// Faults that still count.
     pub slips: usize,
+    /// The quickest answer, in seconds; nothing before the first.
+    #[serde(default)]
+    pub minping: Option<f64>,
+    /// When it was last the first to bring a valid block, in seconds since 1970; 0 before that.
+    #[serde(default)]
+    pub last_block: u64,
+    /// When it was last the first to bring a valid transaction, in seconds since 1970; 0 before that.
+    #[serde(default)]
+    pub last_transaction: u64,
 }
 
 /// A block. Which fields beyond the first six it has depends on the network's ledger.
@@ -195,6 +208,37 @@ pub struct Why {
     /// What was done, in one word.
     pub what: String,
     /// The reason, for people.
+    pub text: String,
+    /// How often, for a refusal that was repeated within a minute; else 1.
+    #[serde(default = "once")]
+    pub times: u32,
+}
+
+fn once() -> u32 {
+    1
+}
+
+/// How near a network is to an eclipse: whether all that it hears could come from one hand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Risk {
+    /// 0 to 100: the points of the findings together, at most 49 while a peer that the operator named is connected.
+    pub score: u8,
+    /// `low` below 25, `notable` below 50, `high` from there.
+    pub level: String,
+    /// Connected peers that the operator named.
+    pub reserved: usize,
+    /// What the score is made of, heaviest first.
+    pub findings: Vec<Finding>,
+}
+
+/// One thing that makes an eclipse easier.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Finding {
+    /// Its name.
+    pub name: String,
+    /// How much it adds to the score.
+    pub points: u8,
+    /// What it is, for people.
     pub text: String,
 }
 

@@ -74,6 +74,17 @@ impl<A: Ord + Copy> Alarms<A> {
         }
     }
 
+    /// The connection of each alarm that has one.
+    pub(crate) fn connections(&self) -> impl Iterator<Item = ConnectionId> {
+        self.of_peers.keys().map(|(connection, _)| *connection)
+    }
+
+    /// Whether both tables name the same alarms.
+    pub(crate) fn is_consistent(&self) -> bool {
+        self.by_time.len() == self.own.len() + self.of_peers.len()
+            && self.by_time.iter().all(|(at, key)| self.time_of(*key) == Some(*at))
+    }
+
     /// When the first alarm is due.
     pub fn next(&self) -> Option<Time> {
         self.by_time.first().map(|(at, _)| *at)

@@ -42,6 +42,11 @@ impl Channels {
         }
     }
 
+    /// The connection of each open channel.
+    pub(crate) fn connections(&self) -> impl Iterator<Item = ConnectionId> {
+        self.sent.keys().map(|(connection, _)| *connection)
+    }
+
     /// Bytes sent since the channel was last writable, or nothing when it is not open.
     pub fn sent(&self, connection: ConnectionId, channel: ChannelId) -> Option<usize> {
         self.sent.get(&(connection, channel)).copied()

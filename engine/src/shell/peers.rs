@@ -1,9 +1,10 @@
 //! Keeps the table of peers: who is behind each connection, and which slots they fill.
 
-use crate::{Address, ConnectionId, Direction, Ends, Now, Protocol, Time};
-use alloc::collections::{BTreeMap, VecDeque};
+use crate::shell::eviction::Merit;
+use crate::shell::slots::Slot;
+use crate::{Address, Ends, Now, Protocol, Time};
+use alloc::collections::VecDeque;
 use core::fmt;
-use core::net::IpAddr;
 use core::time::Duration;
 
 /// A connection and who is behind it.
@@ -18,29 +19,32 @@ pub struct PeerState<P: Protocol> {
     pub last_frame: Time,
     /// Whether the handshake is finished.
     pub is_ready: bool,
-    /// Whether it fills one of the outbound slots; a tracker does not, nor does a dial that only proves an address.
-    pub fills_slot: bool,
+    /// What it counts as.
+    pub slot: Slot,
     /// When each slip that still counts was made.
     pub slips: VecDeque<Time>,
     /// Frames received.
     pub frames_received: u64,
     /// Frames handed to the host for sending.
     pub frames_sent: u64,
+    /// What it is worth, when one has to go.
+    pub merit: Merit,
 }
 
 impl<P: Protocol> PeerState<P> {
-    /// A connection that just came to stand.
-    pub fn new(ends: Ends, now: Now, fills_slot: bool) -> Self {
+    /// A connection that just came to stand, with the slips that its host left behind.
+    pub fn new(ends: Ends, now: Now, slot: Slot, slips: VecDeque<Time>) -> Self {
         Self {
             ends,
             peer: None,
             connected: now,
             last_frame: now.monotonic,
             is_ready: false,
-            fills_slot,
-            slips: VecDeque::new(),
+            slot,
+            slips,
             frames_received: 0,
             frames_sent: 0,
+            merit: Merit::default(),
         }
     }
 
@@ -72,46 +76,6 @@ impl<P: Protocol> fmt::Debug for PeerState<P> {
 pub struct ConnectingPeer {
     /// Whom.
     pub address: Address,
-    /// Whether it will fill an outbound slot.
-    pub fills_slot: bool,
-}
-
-/// Counts of what fills the slots.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SlotCount {
-    /// Connections accepted.
-    pub inbound: usize,
-    /// Connections dialled that fill a slot, standing or under way.
-    pub outbound: usize,
-}
-
-/// The number of connections per IP address, so that a cap needs no walk.
-#[derive(Clone, Debug, Default)]
-pub struct PerIp(BTreeMap<IpAddr, u32>);
-
-impl PerIp {
-    /// How many there are.
-    pub fn get(&self, ip: IpAddr) -> u32 {
-        self.0.get(&ip).copied().unwrap_or(0)
-    }
-
-    /// One more.
-    pub fn add(&mut self, ip: IpAddr) {
-        *self.0.entry(ip).or_default() += 1;
-    }
-
-    /// One less.
-    pub fn remove(&mut self, ip: IpAddr) {
-        if let Some(count) = self.0.get_mut(&ip) {
-            *count -= 1;
-            if *count == 0 {
-                self.0.remove(&ip);
-            }
-        }
-    }
-}
-
-/// Whether `connection` was accepted.
-pub fn is_inbound(connection: ConnectionId) -> bool {
-    connection.direction() == Direction::Inbound
+    /// What it will count as, and counts as already.
+    pub slot: Slot,
 }

@@ -4,13 +4,16 @@ use bytes::{Bytes, BytesMut};
 use polypeer_engine::{
     Address, BadFrame, Close, ConnectionId, Context, Direction, DisconnectCause, Effect, Ends, Engine, Frame, Framed,
     Framer, Misbehavior, Now, Overflow, P2pAction, P2pConfig, Parting, Phase, Profile, Protocol, Record, Ticket, Time,
-    Weight,
+    Useful, Weight,
 };
 use std::time::Duration;
 
 /// A protocol whose frames are one byte: what the byte says decides what happens to its sender.
 pub(crate) struct Word {
     pub(crate) gone: Vec<(ConnectionId, bool)>,
+    pub(crate) partings: Vec<(ConnectionId, Parting)>,
+    /// Whether whoever is told to go is waited for.
+    pub(crate) is_patient: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +87,7 @@ impl Protocol for Word {
     }
 
     fn new((): (), _: &mut Context<'_, Self>) -> Self {
-        Self { gone: Vec::new() }
+        Self { gone: Vec::new(), partings: Vec::new(), is_patient: false }
     }
 
     fn on_connected(&mut self, cx: &mut Context<'_, Self>, connection: ConnectionId) -> Result {
@@ -113,6 +116,22 @@ impl Protocol for Word {
                 others.into_iter().for_each(|other| cx.convict(other, Fault::Breach));
                 Ok(())
             }
+            b'B' => {
+                cx.useful(connection, Useful::Block);
+                Ok(())
+            }
+            b'T' => {
+                cx.useful(connection, Useful::Transaction);
+                Ok(())
+            }
+            b'p' => {
+                cx.answered_within(connection, Duration::from_millis(u64::from(frame[1])));
+                Ok(())
+            }
+            b'w' => {
+                self.is_patient = true;
+                Ok(())
+            }
             b't' => {
                 cx.peer_alarm(connection, 1, cx.time() + Duration::from_secs(1));
                 Ok(())
@@ -135,8 +154,11 @@ impl Protocol for Word {
         Ok(())
     }
 
-    fn on_parting(&mut self, cx: &mut Context<'_, Self>, connection: ConnectionId, (): (), _: Parting) -> Result {
-        cx.close(connection, Close::Flushed, "parting");
+    fn on_parting(&mut self, cx: &mut Context<'_, Self>, connection: ConnectionId, (): (), why: Parting) -> Result {
+        self.partings.push((connection, why));
+        if !self.is_patient {
+            cx.close(connection, Close::Flushed, "parting");
+        }
         Ok(())
     }
 
@@ -166,6 +188,8 @@ pub(crate) struct Story {
     pub(crate) effects: Vec<Effect<u8>>,
     pub(crate) now: Now,
     pub(crate) inbound: u64,
+    /// Whether all counts are recounted after every step; long stories do so now and then.
+    pub(crate) is_recounted: bool,
 }
 
 impl Story {
@@ -177,11 +201,14 @@ impl Story {
         let now = Now { monotonic: Time::ZERO, unix_ms: 1_767_225_600_000 };
         let mut effects = Vec::new();
         let engine = Engine::new(now, config, (), [7; 32], records, &mut effects);
-        Self { engine, effects, now, inbound: 0 }
+        Self { engine, effects, now, inbound: 0, is_recounted: true }
     }
 
     pub(crate) fn act(&mut self, action: P2pAction<u8>) -> Vec<Effect<u8>> {
         self.engine.step(self.now, action, &mut self.effects);
+        if self.is_recounted {
+            assert_eq!(self.engine.state().check(), Ok(()), "a recount after every step");
+        }
         std::mem::take(&mut self.effects)
     }
 

@@ -72,7 +72,14 @@ impl Snapshot {
         gauge(encoder, "height", "The height of the tip", &self.plain(|own| own.height))?;
         gauge(encoder, "mempool_transactions", "Transactions that wait", &self.plain(|own| own.mempool))?;
         let syncing = self.plain(|own| u64::from(own.syncing));
-        gauge(encoder, "syncing", "Whether the network is catching up", &syncing)
+        gauge(encoder, "syncing", "Whether the network is catching up", &syncing)?;
+        let help = "How near the network is to an eclipse, from 0 to 1";
+        let mut family = encoder.encode_descriptor("eclipse_risk_ratio", help, None, MetricType::Gauge)?;
+        for (name, meters) in &self.networks {
+            let labels = [("network", name.as_str())];
+            ConstGauge::new(f64::from(meters.eclipse_risk) / 100.0).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
     }
 
     fn counters(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -127,10 +134,12 @@ mod tests {
 
     #[test]
     fn names_have_the_prefix_and_counters_their_ending() {
-        let meters = Meters { bytes: (7, 9), judged: vec![("block", "accepted", 3)], ..Meters::default() };
+        let judged = vec![("block", "accepted", 3)];
+        let meters = Meters { bytes: (7, 9), judged, eclipse_risk: 25, ..Meters::default() };
         let text = encode(&[("net".into(), meters)], true);
         for line in [
             "polypeer_ready 1",
+            "polypeer_eclipse_risk_ratio{network=\"net\"} 0.25",
             "polypeer_bytes_total{network=\"net\",direction=\"received\"} 7",
             "polypeer_bytes_total{network=\"net\",direction=\"sent\"} 9",
             "polypeer_judged_total{network=\"net\",kind=\"block\",outcome=\"accepted\"} 3",

@@ -123,6 +123,7 @@ fn described(node: Arc<Node>) -> OpenApiRouter {
         .routes(routes!(peers::bans))
         .routes(routes!(peers::ban, peers::unban))
         .routes(routes!(peers::why))
+        .routes(routes!(peers::risk))
         .routes(routes!(chain::block))
         .routes(routes!(chain::transaction))
         .routes(routes!(chain::submit))

@@ -255,6 +255,19 @@ pub(super) async fn why(node: Shared, In((name, peer)): In<(String, String)>) ->
     Ok(Json(network.why(about).await?))
 }
 
+/// How near the network is to an eclipse, from the diversity of its peers and its address book, and what that is made
+/// of.
+#[utoipa::path(
+    get,
+    path = "/api/v1/networks/{name}/risk",
+    tag = "peers",
+    params(("name" = String, Path, description = "The network.")),
+    responses((status = 200, body = view::Risk), (status = 404, body = Problem))
+)]
+pub(super) async fn risk(node: Shared, In(name): In<String>) -> Result<Json<view::Risk>, Problem> {
+    Ok(Json(node.network(&name)?.risk().await?))
+}
+
 fn ip(text: &str) -> Result<IpAddr, Problem> {
     let ip = text.parse::<IpAddr>().or_else(|_| text.parse::<Address>().map(|address| address.ip()));
     ip.map(|ip| ip.to_canonical()).map_err(|_| Problem::bad_request(format!("`{text}` is no IP address")))

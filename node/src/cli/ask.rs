@@ -1,12 +1,13 @@
 //! Asks a running node, and tells it what to do.
 
-use super::args::{Peers, PeersAct, Reach, Why};
+use super::args::{Peers, PeersAct, Reach, Risk, Why};
 use super::exit::{Code, Failure};
 use super::tables::{plain, table, when};
 use super::{put_json, put_line};
 use crate::api::Problem;
 use crate::client::{AskError, Client, Place};
 use crate::view;
+use polypeer_engine::shell::risk::NOTABLE;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -77,7 +78,12 @@ pub(super) fn status(reach: &Reach, json: bool) -> Result<(), Failure> {
     };
     let rows: Vec<_> = status.networks.iter().map(row).collect();
     put_line(&format!("{} {}", plain(&status.node), plain(&status.version)))?;
-    put_line(&table(&["network", "height", "tip", "peers", "waiting", "state"], &rows))
+    put_line(&table(&["network", "height", "tip", "peers", "waiting", "state"], &rows))?;
+    let mut at_risk = status.networks.iter().filter(|network| network.eclipse_risk >= NOTABLE);
+    at_risk.try_for_each(|network| {
+        let (name, risk) = (plain(&network.name), network.eclipse_risk);
+        put_line(&format!("{name}: eclipse risk {risk} of 100; `polypeer risk --explain` says why"))
+    })
 }
 
 /// `polypeer peers`.
@@ -133,9 +139,34 @@ pub(super) fn why(args: &Why, json: bool) -> Result<(), Failure> {
             plain(&why.peer),
             why.connection.map_or_else(|| "-".into(), |connection| connection.to_string()),
             plain(&why.what),
-            plain(&why.text),
+            match why.times {
+                0 | 1 => plain(&why.text),
+                times => format!("{} ({times} times within a minute)", plain(&why.text)),
+            },
         ]
     })
+}
+
+/// `polypeer risk`.
+pub(super) fn risk(args: &Risk, json: bool) -> Result<(), Failure> {
+    let client = args.reach.client();
+    let risk: view::Risk = client.get(&args.reach.path(&client, "risk")?)?;
+    if json {
+        return put_json(&risk);
+    }
+    put_line(&format!("eclipse risk {} of 100: {}", risk.score, plain(&risk.level)))?;
+    if !args.explain {
+        return Ok(());
+    }
+    if risk.reserved > 0 {
+        let most = polypeer_engine::shell::risk::HIGH - 1;
+        put_line(&format!("{} peers that you named are connected: it is at most {most}", risk.reserved))?;
+    }
+    if risk.findings.is_empty() {
+        return put_line("nothing points to one");
+    }
+    let row = |finding: &view::Finding| vec![finding.points.to_string(), plain(&finding.name), plain(&finding.text)];
+    put_line(&table(&["points", "finding", "what"], &risk.findings.iter().map(row).collect::<Vec<_>>()))
 }
 
 const PEERS: &[&str] = &["id", "address", "direction", "ready", "height", "ping", "received", "sent", "software"];

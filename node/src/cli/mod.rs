@@ -10,6 +10,7 @@ mod generate;
 mod replay;
 mod run;
 mod signals;
+mod sim;
 mod tables;
 mod tx;
 
@@ -49,9 +50,11 @@ fn carry_out(cli: Cli) -> Result<(), Failure> {
         Command::Addresses(reach) => ask::addresses(&reach, json),
         Command::Bans(reach) => ask::bans(&reach, json),
         Command::Why(args) => ask::why(&args, json),
+        Command::Risk(args) => ask::risk(&args, json),
         Command::Events(args) => follow::events(&args, json),
         Command::Tx(args::Tx::Send(args)) => tx::send(&args, json),
         Command::Tx(args::Tx::Generate(args)) => generate::generate(&args, json),
+        Command::Sim(args) => sim::sim(&args, json),
         Command::Replay(args) => replay::replay(&args.file, json),
         Command::Config(act) => config::config(&act, json),
         Command::Completions { shell } => {

@@ -37,13 +37,19 @@ pub static LIMITS: &[Key] = &[
         name: "spare_loopback",
         kind: Kind::Flag,
         default: Some("true"),
-        doc: "Loopback peers are never banned or discouraged by the engine and count in no cap per address.",
+        doc: "Loopback peers are never banned or discouraged by the engine and count in no cap per address or group.",
     },
     Key {
         name: "in_peers_per_ip_max",
         kind: Kind::Count(1, 1_000_000),
         default: Some("16"),
-        doc: "Inbound connections from one IP address on one network.",
+        doc: "Inbound connections from one IPv4 address or IPv6 /64 on one network; as many are dialled there.",
+    },
+    Key {
+        name: "in_peers_per_group_max",
+        kind: Kind::Count(1, 1_000_000),
+        default: Some("64"),
+        doc: "Inbound connections from one network group, an IPv4 /16 or IPv6 /32, on one network.",
     },
     Key {
         name: "addresses_max",
@@ -106,7 +112,7 @@ pub static NETWORK: &[Key] = &[
         name: "max_in_peers",
         kind: Kind::Count(0, 1_000_000),
         default: Some("117"),
-        doc: "Connections that are accepted; more are closed at once.",
+        doc: "Connections that are accepted. A newcomer beyond them takes the place of a peer that is not protected, or is closed at once.",
     },
     Key {
         name: "no_dns_seed",

@@ -4,14 +4,17 @@ use super::holdings::Holdings;
 use super::hosted::{self, Hosted};
 use super::running::{Later, Refused, RunningNetwork, Which};
 use super::watched::{Watch, Watched};
-use super::{Launch, Preset};
+use super::{Launch, Look, Preset};
 use crate::config::{Key, Kind, NetworkSection, Section, target};
 use crate::view;
 use anyhow::Context as _;
 use polypeer_driver::{Handle, Network};
 use polypeer_engine::kit::chain::{Answer, BlockKey, Hash, Request};
 use polypeer_engine::{P2pConfig, Protocol, Target};
-use polypeer_ledger_reference::{self as reference, BlockView, NetworkParameters, Producer, Reader, Reference, Wallet};
+use polypeer_ledger_reference::{
+    self as reference, BlockView, NetworkParameters, ParametersError, Producer, Reader, Reference, Wallet,
+};
+use polypeer_sim::{Outcome, Plan};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -95,6 +98,19 @@ where
     Ok(Arc::new(Hosted { handle, holdings: Box::new(holdings), members: |_| None }))
 }
 
+/// Simulates a network of this protocol with the reference ledger.
+pub(super) fn simulate<P>(
+    plan: &Plan,
+    look: &mut Look<'_>,
+    config: fn(&NetworkParameters) -> Result<P::Config, ParametersError>,
+) -> anyhow::Result<Outcome>
+where
+    P: Protocol<Request = Request, Answer = Answer>,
+{
+    let cast = polypeer_sim::Chain::<P>::new("simulated", config)?;
+    Ok(polypeer_sim::run(cast, plan, look)?)
+}
+
 /// Whether an own network's section makes a network.
 pub(super) fn check(name: &str, network: &NetworkSection) -> anyhow::Result<()> {
     parameters(name, network)?.build()?;
@@ -175,6 +191,7 @@ fn p2p_config(launch: &Launch<'_>) -> P2pConfig {
         private_addresses: true,
         spare_loopback: launch.config.limits.flag("spare_loopback"),
         book_max: launch.config.limits.count_u32("addresses_max"),
+        inbound_per_group_max: launch.config.limits.count_u32("in_peers_per_group_max"),
     }
 }
 

@@ -119,6 +119,7 @@ impl<P: Protocol> Hosted<P> {
                     frames: (totals.all.frames_received, totals.all.frames_sent),
                     dropped: totals.all.frames_dropped,
                     connections: (totals.accepted, totals.dials - totals.dial_failures),
+                    eclipse_risk: state.risk(view.now).score,
                     ..Meters::default()
                 }
             })
@@ -146,7 +147,7 @@ fn peer_count<P: Protocol>(view: &View<'_, P>) -> view::PeerCount {
 fn is_about<P: Protocol>(view: &View<'_, P>, about: About, record: &ReasonRecord) -> bool {
     match about {
         About::Ip(ip) => record.subject.ip() == ip,
-        About::Address(address) => record.subject == Subject::Address(address),
+        About::Address(address) => [Subject::Address(address), Subject::Ip(address.ip())].contains(&record.subject),
         About::Connection(connection) => {
             let remote = view.engine.state().peers.get(&connection).map(|peer| peer.ends.remote);
             let is_ban = |remote: Address| record.subject == Subject::Ip(remote.ip());
@@ -175,8 +176,10 @@ impl<P: Protocol> RunningNetwork for Hosted<P> {
     fn status(&self) -> Later<'_, Result<view::Network, Stopped>> {
         Box::pin(async {
             let members = self.members;
-            let look = move |view: &View<'_, P>| (peer_count(view), members(view.engine.protocol()));
-            let (peers, members) = self.read(look).await?;
+            let look = move |view: &View<'_, P>| {
+                (peer_count(view), members(view.engine.protocol()), view.engine.state().risk(view.now).score)
+            };
+            let (peers, members, eclipse_risk) = self.read(look).await?;
             let tip = self.holdings.tip();
             Ok(view::Network {
                 name: self.name().to_owned(),
@@ -189,6 +192,7 @@ impl<P: Protocol> RunningNetwork for Hosted<P> {
                 peers,
                 mempool: self.holdings.mempool(0).count,
                 members,
+                eclipse_risk,
             })
         })
     }
@@ -221,6 +225,10 @@ impl<P: Protocol> RunningNetwork for Hosted<P> {
             let records = view.engine.state().reasons.all();
             records.filter(|record| is_about(view, about, record)).map(shown::why).collect()
         }))
+    }
+
+    fn risk(&self) -> Later<'_, Result<view::Risk, Stopped>> {
+        Box::pin(self.read(|view| shown::risk(&view.engine.state().risk(view.now))))
     }
 
     fn order(&self, order: Order) -> Later<'_, Result<bool, Stopped>> {

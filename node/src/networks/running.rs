@@ -129,6 +129,8 @@ pub struct Meters {
     pub connections: (u64, u64),
     /// Blocks and transactions that the ledger judged, by what became of them.
     pub judged: Vec<(&'static str, &'static str, u64)>,
+    /// How near it is to an eclipse, 0 to 100.
+    pub eclipse_risk: u8,
 }
 
 /// A network that runs.
@@ -151,6 +153,8 @@ pub trait RunningNetwork: Send + Sync {
     fn bans(&self, after: Option<IpAddr>, max: usize) -> Later<'_, Result<Vec<view::Ban>, Stopped>>;
     /// Why things were done about a peer, newest first, as far as that is remembered.
     fn why(&self, about: About) -> Later<'_, Result<Vec<view::Why>, Stopped>>;
+    /// How near it is to an eclipse.
+    fn risk(&self) -> Later<'_, Result<view::Risk, Stopped>>;
     /// Carries out an order. Whether there was anything to do.
     fn order(&self, order: Order) -> Later<'_, Result<bool, Stopped>>;
     /// A block that its ledger holds.

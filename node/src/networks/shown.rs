@@ -5,6 +5,8 @@ use polypeer_driver::View;
 use polypeer_engine::shell::bans::{Ban, Severity};
 use polypeer_engine::shell::book::Entry;
 use polypeer_engine::shell::peers::PeerState;
+use polypeer_engine::shell::risk::{Cause, Finding, HIGH, NOTABLE, Risk};
+use polypeer_engine::shell::slots::Slot;
 use polypeer_engine::{
     Address, ConnectionId, DialFailure, Direction, DisconnectCause, Event, Now, Protocol, Reason, ReasonRecord,
     Subject, Time,
@@ -15,18 +17,19 @@ use std::net::IpAddr;
 pub(super) fn peer<P: Protocol>(view: &View<'_, P>, id: ConnectionId, state: &PeerState<P>) -> view::Peer {
     let about = state.peer.as_ref().map(|peer| view.engine.protocol().describe(peer)).unwrap_or_default();
     let meter = view.meters.connection(id).unwrap_or_default();
-    let is_inbound = id.direction() == Direction::Inbound;
-    let kind = match (is_inbound, state.fills_slot) {
-        (true, _) => "inbound",
-        (false, true) => "outbound-full-relay",
-        (false, false) => "feeler",
+    let kind = match state.slot {
+        Slot::Inbound | Slot::Leaving => "inbound",
+        Slot::Outbound => "outbound-full-relay",
+        Slot::Reserved => "manual",
+        Slot::Extra => "feeler",
     };
+    let seconds = |time: Option<Time>| time.map_or(0, |time| unix_ms(view.now, time) / 1000);
     view::Peer {
         id: id.as_u64(),
         addr: state.ends.remote.to_string(),
         addrbind: state.ends.local.to_string(),
         network: if state.ends.remote.ip().is_ipv4() { "ipv4".into() } else { "ipv6".into() },
-        inbound: is_inbound,
+        inbound: id.direction() == Direction::Inbound,
         connection_type: kind.into(),
         conntime: state.connected.unix_ms / 1000,
         lastsend: meter.last_sent.map_or(0, |sent| sent.unix_ms / 1000),
@@ -41,6 +44,9 @@ pub(super) fn peer<P: Protocol>(view: &View<'_, P>, id: ConnectionId, state: &Pe
         framessent: meter.frames_sent,
         framesrecv: meter.frames_received,
         slips: state.slips.len(),
+        minping: state.merit.ping_min.map(|wait| wait.as_secs_f64()),
+        last_block: seconds(state.merit.last_block),
+        last_transaction: seconds(state.merit.last_transaction),
     }
 }
 
@@ -77,7 +83,47 @@ pub(super) fn why(record: &ReasonRecord) -> view::Why {
         Subject::Ip(ip) => ip.to_string(),
     };
     let connection = record.connection.map(ConnectionId::as_u64);
-    view::Why { time: record.now.unix_ms, peer, connection, what: what.into(), text }
+    view::Why { time: record.now.unix_ms, peer, connection, what: what.into(), text, times: record.times }
+}
+
+/// How near an eclipse is.
+pub(super) fn risk(risk: &Risk) -> view::Risk {
+    let level = match risk.score {
+        0..NOTABLE => "low",
+        NOTABLE..HIGH => "notable",
+        HIGH.. => "high",
+    };
+    let finding = |finding: &Finding| view::Finding {
+        name: finding.what.name().into(),
+        points: finding.points,
+        text: cause(&finding.what),
+    };
+    view::Risk {
+        score: risk.score,
+        level: level.into(),
+        reserved: risk.reserved,
+        findings: risk.findings.iter().map(finding).collect(),
+    }
+}
+
+fn cause(cause: &Cause) -> String {
+    let span = |seconds: u64| humantime::format_duration(std::time::Duration::from_secs(seconds));
+    match cause {
+        Cause::OutboundMissing { have, want } => format!("{have} outbound peers stand where {want} are wanted"),
+        Cause::OutboundOneGroup { group, share } => format!("{share} % of the outbound peers are in {group}"),
+        Cause::OutboundOneSource { group, share } => {
+            format!("{share} % of the outbound peers were named from {group}")
+        }
+        Cause::OutboundYoung { oldest_seconds } => {
+            format!("the oldest outbound peer has been there for {}", span(*oldest_seconds))
+        }
+        Cause::InboundOneGroup { group, share } => format!("{share} % of the inbound peers come from {group}"),
+        Cause::BookSmall { entries, want } => format!("the address book has {entries} entries; {want} give a choice"),
+        Cause::BookOneGroup { group, share } => format!("{share} % of the address book is in {group}"),
+        Cause::BookOneSource { group, share } => format!("{share} % of the address book was named from {group}"),
+        Cause::BookUnproven { share } => format!("{share} % of the address book was never reached"),
+        Cause::BookStale { seconds } => format!("nobody in the address book was reached for {}", span(*seconds)),
+    }
 }
 
 fn reason(reason: &Reason) -> (&'static str, String) {
@@ -95,11 +141,30 @@ fn reason(reason: &Reason) -> (&'static str, String) {
         Reason::BackOffLost { until_ms } => {
             ("backed_off", format!("the connection was lost; not dialled before {}", until(*until_ms)))
         }
-        Reason::RefusedFull => ("refused", "no inbound slot was free".into()),
-        Reason::RefusedPerIp => ("refused", "too many connections from its IP address".into()),
+        Reason::RefusedFull => {
+            ("refused", "no inbound slot was free, and nobody there had to make room for it".into())
+        }
+        Reason::RefusedPerIp => ("refused", "too many connections with its IP address".into()),
+        Reason::RefusedPerGroup => ("refused", "too many connections from its network group".into()),
         Reason::RefusedBanned => ("refused", "it is banned".into()),
-        Reason::RefusedDiscouraged => ("refused", "it is discouraged, and slots are scarce".into()),
+        Reason::RefusedDiscouraged => ("refused", "it is discouraged: not dialled, and let in while slots are plenty".into()),
         Reason::RefusedDraining => ("refused", "this node is going down".into()),
+        Reason::RefusedSelf => ("refused", "not dialled: it is this node itself".into()),
+        Reason::RefusedNoHost => ("refused", "not dialled: nobody can be at such an address".into()),
+        Reason::RefusedBusy => ("refused", "not dialled: too many dials are under way".into()),
+        Reason::Evicted { for_whom, protected, in_group, is_discouraged } => {
+            let rule = match is_discouraged {
+                true => "it is discouraged, and such peers go first".to_owned(),
+                false => format!(
+                    "of those that nothing protected it was the youngest of the largest network group, which had \
+                     {in_group}; {protected} peers were protected"
+                ),
+            };
+            ("evicted", format!("made room for {for_whom}: {rule}"))
+        }
+        Reason::Dropped { frames } => {
+            ("dropped", format!("it reads too slowly: {frames} frames of gossip found no room in its queue"))
+        }
         Reason::Slip(fault) => ("slip", fault.clone()),
         Reason::Convicted(fault) => ("convicted", fault.clone()),
         Reason::Discouraged { until_ms, fault } => ("discouraged", format!("{fault}, until {}", until(*until_ms))),

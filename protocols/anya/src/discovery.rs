@@ -6,7 +6,7 @@ use crate::{Alarm, Anya, Cx, Open};
 use alloc::collections::BTreeMap;
 use core::time::Duration;
 use polypeer_engine::kit::chain::ChainFormat;
-use polypeer_engine::{Address, ConnectionId, Direction, Overflow, Reason};
+use polypeer_engine::{Address, ConnectionId, Direction, Overflow, Reason, Stock, Stocks};
 
 /// Claimed addresses that wait for a free outbound slot. More are forgotten: their owners can claim again.
 const CLAIMS_MAX: usize = 256;
@@ -23,6 +23,10 @@ pub(crate) struct Discovery {
 }
 
 impl Discovery {
+    pub(crate) fn stock(&self, stocks: &mut Stocks) {
+        stocks.push(Stock::of_peers("claimed addresses", self.claims.len(), CLAIMS_MAX));
+    }
+
     /// A connection is gone, and with it what was claimed there.
     pub(crate) fn gone(&mut self, connection: ConnectionId) {
         if !self.claims.is_empty() {

@@ -54,7 +54,7 @@ use liveness::Parting;
 use polypeer_engine::kit::chain::{Answer, ChainFormat, Request};
 use polypeer_engine::{
     Address, BadFrame, ChannelId, Close, ConnectionId, Context, Direction, DisconnectCause, Frame, PeerAbout, Profile,
-    Protocol, Ticket, Time,
+    Protocol, Stocks, Ticket, Time,
 };
 use pool::Pools;
 use relay::Relay;
@@ -293,6 +293,15 @@ impl<F: ChainFormat> Protocol for Anya<F> {
         self.broadcast(cx, kind, &payload);
     }
 
+    fn stock(&self, peers: usize, stocks: &mut Stocks) {
+        self.desk.stock(stocks);
+        self.discovery.stock(stocks);
+        self.pools.stock(peers, stocks);
+        self.relay.stock(peers, stocks);
+        self.serve.stock(peers, stocks);
+        self.sync.stock(peers, stocks);
+    }
+
     fn on_alarm(&mut self, cx: &mut Cx<'_, F>, alarm: Alarm) {
         match alarm {
             Alarm::Claims => self.prove_claims(cx),
@@ -354,7 +363,7 @@ impl<F: ChainFormat> Anya<F> {
             Some(Kind::Block) => self.block_arrived(cx, connection, &mut open, frame)?,
             Some(Kind::GetBlock) => self.block_requested(cx, connection, payload)?,
             Some(Kind::Ping) => self.requested(cx, connection, Reply::Pong)?,
-            Some(Kind::Pong) => Self::pong(cx, &mut open),
+            Some(Kind::Pong) => Self::pong(cx, connection, &mut open),
             Some(Kind::GetBlockchainInfo) => self.requested(cx, connection, Reply::Info)?,
             Some(Kind::BlockchainInfo) => {
                 if self.info_arrived(cx, connection, &mut open, payload).is_none() {

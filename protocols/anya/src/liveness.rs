@@ -49,9 +49,11 @@ impl<F: ChainFormat> Anya<F> {
     }
 
     /// A `pong` came; one that nobody asked for says nothing.
-    pub(crate) fn pong(cx: &Cx<'_, F>, open: &mut Open) {
+    pub(crate) fn pong(cx: &mut Cx<'_, F>, connection: ConnectionId, open: &mut Open) {
         if let Some(pinged) = open.awaits_pong.take() {
-            open.round_trip = Some(cx.time().since(pinged));
+            let round_trip = cx.time().since(pinged);
+            open.round_trip = Some(round_trip);
+            cx.answered_within(connection, round_trip);
         }
     }
 

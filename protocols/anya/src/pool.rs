@@ -8,7 +8,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use bytes::{Buf, Bytes};
 use polypeer_engine::kit::chain::{ChainFormat, Hash, Origin, Request, TransactionOutcome};
-use polypeer_engine::{ConnectionId, Frame, Overflow};
+use polypeer_engine::{ConnectionId, Frame, Overflow, Stock, Stocks, Useful};
 
 /// Mempools that are awaited or read at one time: each may be 32 MiB long. The next peer is asked when one is done.
 const READ_AT_ONCE_MAX: usize = 4;
@@ -30,6 +30,13 @@ struct Reading {
 pub(crate) struct Pools {
     reading: BTreeMap<ConnectionId, Reading>,
     next: VecDeque<ConnectionId>,
+}
+
+impl Pools {
+    pub(crate) fn stock(&self, peers: usize, stocks: &mut Stocks) {
+        stocks.push(Stock::of_peers("mempools that are read", self.reading.len(), READ_AT_ONCE_MAX));
+        stocks.push(Stock::of_peers("mempools to be read", self.next.len(), peers));
+    }
 }
 
 impl<F: ChainFormat> Anya<F> {
@@ -111,6 +118,7 @@ impl<F: ChainFormat> Anya<F> {
         for (at, (id, transaction)) in entries.into_iter().enumerate() {
             match outcomes.get(at).map(|(_, outcome)| *outcome) {
                 Some(TransactionOutcome::Accepted) => {
+                    cx.useful(from, Useful::Transaction);
                     self.relay_transaction(cx, id, &wire::frame(Kind::Tx, &transaction));
                 }
                 Some(TransactionOutcome::Known) => self.transaction_is_known(cx.time(), id),

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use core::time::Duration;
 use polypeer_engine::kit::chain::{ChainFormat, Hash, Origin, Request, Tip, TransactionOutcome};
 use polypeer_engine::kit::seen::Seen;
-use polypeer_engine::{ConnectionId, Frame, Overflow, Time};
+use polypeer_engine::{ConnectionId, Frame, Overflow, Stock, Stocks, Time, Useful};
 
 use crate::ledger::Asked;
 
@@ -94,6 +94,13 @@ impl Relay {
             at_ledger_bytes: 0,
             tip_held: None,
         }
+    }
+
+    pub(crate) fn stock(&self, peers: usize, stocks: &mut Stocks) {
+        stocks.push(Stock::of_peers("ready peers", self.ready.len(), peers));
+        stocks.push(Stock::kept("remembered transactions", self.transactions.len(), TRANSACTIONS_MAX));
+        stocks.push(Stock::kept("remembered blocks", self.blocks.len(), BLOCKS_MAX));
+        stocks.push(Stock::of_peers("transactions at the ledger, bytes", self.at_ledger_bytes, AT_LEDGER_BYTES_MAX));
     }
 
     /// A peer is ready: what is new is sent to it from now on.
@@ -213,7 +220,10 @@ impl<F: ChainFormat> Anya<F> {
             open.transactions_at_ledger = open.transactions_at_ledger.saturating_sub(1);
         }
         match outcome {
-            Some(TransactionOutcome::Accepted) => self.relay_transaction(cx, id, &frame),
+            Some(TransactionOutcome::Accepted) => {
+                cx.useful(from, Useful::Transaction);
+                self.relay_transaction(cx, id, &frame);
+            }
             Some(TransactionOutcome::Known) => self.transaction_is_known(cx.time(), id),
             Some(TransactionOutcome::NeverValid(_)) => {
                 let trace = self.relay.transactions.remove(&id);

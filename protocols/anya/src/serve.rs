@@ -8,7 +8,7 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use polypeer_engine::kit::chain::{BlockKey, ChainFormat, Hash, Request, Tip};
-use polypeer_engine::{Address, ConnectionId, Overflow};
+use polypeer_engine::{Address, ConnectionId, Overflow, Stock, Stocks};
 
 /// Requests of one peer that may wait. More close the connection.
 const WAITING_MAX: usize = 1_024;
@@ -110,6 +110,13 @@ impl Serve {
     /// The tip changed: what is ready to be sent is no longer true.
     pub(crate) fn info_changed(&mut self) {
         self.info.frame = None;
+    }
+
+    pub(crate) fn stock(&self, peers: usize, stocks: &mut Stocks) {
+        stocks.push(Stock::of_peers("peers that wait for answers", self.waiting.len(), peers));
+        stocks.push(Stock::of_peers("peers whose blocks wait", self.hungry.len(), peers));
+        stocks.push(Stock::of_peers("peers that wait for the tip", self.info.wanted_by.len(), peers));
+        stocks.push(Stock::of_peers("blocks fetched for peers", self.at_ledger, AHEAD_ALL_MAX));
     }
 
     /// A connection is gone, or says goodbye.

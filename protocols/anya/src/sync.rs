@@ -24,7 +24,7 @@ mod wants;
 use crate::ledger::{Asked, Submitted};
 use crate::misbehavior::Misbehavior;
 use crate::orphans::{Account, HELD_BYTES, Orphans, Stage};
-use crate::wire::HEADER_BYTES;
+use crate::wire::{HEADER_BYTES, WAYPOINTS_MAX};
 use crate::{Anya, Config, Cx, Open};
 use alloc::boxed::Box;
 use alloc::collections::btree_map::Entry;
@@ -33,10 +33,9 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 use gaps::Gap;
-use polypeer_engine::ConnectionId;
-use polypeer_engine::Frame;
 use polypeer_engine::kit::chain::{BlockFault, BlockOutcome, ChainFormat, Hash, Head, Request, Tip};
 use polypeer_engine::kit::seen::Seen;
+use polypeer_engine::{ConnectionId, Frame, Stock, Stocks, Useful};
 pub(crate) use sources::Claim;
 use sources::{GapKey, Source};
 use wants::Want;
@@ -120,6 +119,16 @@ impl Sync {
             claimants: 0,
             is_catching_up: false,
         }
+    }
+
+    pub(crate) fn stock(&self, peers: usize, stocks: &mut Stocks) {
+        stocks.push(Stock::of_peers("peers to sync from", self.sources.len(), peers));
+        stocks.push(Stock::of_peers("peers with a claim", self.claimants, peers));
+        stocks.push(Stock::of_peers("blocks at their first check, bytes", self.checking_bytes, CHECKING_BYTES_MAX));
+        stocks.push(Stock::of_peers("wanted blocks", self.wants.len(), peers * WAYPOINTS_MAX));
+        stocks.push(Stock::kept("bad blocks", self.bad.len(), BAD_MAX));
+        stocks.push(Stock::kept("fetched blocks", self.fetched.len(), FETCHED_MAX));
+        self.orphans.stock(stocks);
     }
 
     /// Whether a chain with more work is being fetched, and the peer that claims it delivers.
@@ -245,6 +254,9 @@ impl<F: ChainFormat> Anya<F> {
         let gaps = self.left_ledger(from, &head, &body, is_fed);
         match outcome {
             BlockOutcome::Accepted | BlockOutcome::Known => {
+                if outcome == BlockOutcome::Accepted {
+                    cx.useful(from, Useful::Block);
+                }
                 if is_fetched {
                     self.sync.fetched.insert(head.hash, ());
                 }

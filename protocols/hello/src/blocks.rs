@@ -11,8 +11,8 @@ use crate::wire::Question;
 use crate::{Cx, Hello, Misbehavior, Ready};
 use alloc::vec::Vec;
 use bytes::Bytes;
-use polypeer_engine::ConnectionId;
 use polypeer_engine::kit::chain::{BlockFault, BlockOutcome, ChainFormat, Hash, Head, Request};
+use polypeer_engine::{ConnectionId, Useful};
 
 /// Bytes of blocks that the ledger judges; what comes above is dropped, and listed again in a minute at the latest.
 pub(crate) const JUDGED_BYTES_MAX: usize = 64 << 20;
@@ -81,6 +81,9 @@ impl<F: ChainFormat> Hello<F> {
         self.sync.judged(&judged);
         match outcome {
             BlockOutcome::Accepted | BlockOutcome::Known => {
+                if outcome == BlockOutcome::Accepted {
+                    cx.useful(judged.sender, Useful::Block);
+                }
                 self.relay.wants.remove(&question);
                 self.relay.held.insert(hash, ());
                 self.taken(&hash, cx.time());

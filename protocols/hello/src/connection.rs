@@ -52,6 +52,7 @@ impl<F: ChainFormat> Hello<F> {
             frames: crate::serve::Frames::default(),
             trackers: BTreeSet::new(),
             offsets: BTreeMap::new(),
+            hellos: BTreeMap::new(),
             format: PhantomData,
         }
     }
@@ -78,6 +79,9 @@ impl<F: ChainFormat> Hello<F> {
         if self.waiting.contains(&connection) {
             // Our own word is still due, so this is nobody's answer to it.
             return Err(Misbehavior::OutOfOrder(wire::Method::from(message.method())));
+        }
+        if let Message::Hey { .. } = message {
+            self.hey_arrived(cx, connection);
         }
         match greeting.take(message)? {
             Step::Wait(greeting) => Ok(Peer::Greeting(greeting)),
@@ -119,8 +123,20 @@ impl<F: ChainFormat> Hello<F> {
             Greeting::Last(_) => cx.send(connection, wire::hey(self.block_count()), Overflow::Close),
             Greeting::Hello(_) | Greeting::First(_) => return,
         }
+        self.say_hello(cx, connection);
+    }
+
+    fn say_hello(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId) {
         let hello = self.hello(cx);
+        self.hellos.insert(connection, cx.time());
         cx.send(connection, hello, Overflow::Close);
+    }
+
+    // How long the peer took over its HEY. One that nobody asked for says nothing.
+    fn hey_arrived(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId) -> Option<Duration> {
+        let round_trip = cx.time().since(self.hellos.remove(&connection)?);
+        cx.answered_within(connection, round_trip);
+        Some(round_trip)
     }
 
     fn hello(&self, cx: &Cx<'_, F>) -> bytes::Bytes {
@@ -220,7 +236,10 @@ impl<F: ChainFormat> Hello<F> {
     ) -> Result<(), Misbehavior> {
         match message {
             Message::Hello(theirs) => self.on_hello(cx, connection, ready, &theirs)?,
-            Message::Hey { block_count } => ready.heard_of(block_count),
+            Message::Hey { block_count } => {
+                ready.round_trip = self.hey_arrived(cx, connection).or(ready.round_trip);
+                ready.heard_of(block_count);
+            }
             Message::GetAddr(port) => self.on_getaddr(cx, connection, ready, port),
             Message::Addr(addresses) => self.on_addr(cx, connection, ready, &addresses),
             Message::BroadcastBlock { number, hash } => self.on_broadcast_block(cx, connection, ready, number, hash),
@@ -266,8 +285,7 @@ impl<F: ChainFormat> Hello<F> {
         let mut next = heard + self.config.liveness_interval;
         if now >= next {
             ready.is_asked_alive = true;
-            let hello = self.hello(cx);
-            cx.send(connection, hello, Overflow::Close);
+            self.say_hello(cx, connection);
             next = now + ALIVE_TIME_MAX;
         }
         cx.peer_alarm(connection, Alarm::Liveness, next);
@@ -277,6 +295,7 @@ impl<F: ChainFormat> Hello<F> {
     pub(crate) fn on_gone(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId) {
         self.waiting.remove(&connection);
         self.offsets.remove(&connection);
+        self.hellos.remove(&connection);
         let questions = self.asking.gone(connection);
         self.sync.gone(connection);
         for question in &questions {

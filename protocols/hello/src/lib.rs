@@ -64,7 +64,7 @@ use ledger::Asked;
 use polypeer_engine::kit::chain::{Answer, ChainFormat, Request, Tip};
 use polypeer_engine::{
     Address, BadFrame, ChannelId, Close, ConnectionId, Context, Direction, DisconnectCause, Frame, Parting, PeerAbout,
-    Profile, Protocol, Ticket,
+    Profile, Protocol, Stock, Stocks, Ticket, Time,
 };
 use relay::Relay;
 use serve::Frames;
@@ -96,6 +96,8 @@ pub struct Hello<F> {
     frames: Frames,
     trackers: BTreeSet<Address>,
     offsets: BTreeMap<ConnectionId, i64>,
+    // When each was sent a HELLO that it has not answered.
+    hellos: BTreeMap<ConnectionId, Time>,
     format: PhantomData<fn() -> F>,
 }
 
@@ -237,6 +239,15 @@ impl<F: ChainFormat> Protocol for Hello<F> {
         }
     }
 
+    fn stock(&self, peers: usize, stocks: &mut Stocks) {
+        stocks.push(Stock::of_peers("peers that wait for the first tip", self.waiting.len(), peers));
+        stocks.push(Stock::of_peers("open questions to the ledger", self.asked.len(), usize::MAX));
+        stocks.push(Stock::of_peers("clock differences", self.offsets.len(), peers));
+        stocks.push(Stock::of_peers("peers that can be asked", self.asking.len(), peers));
+        self.relay.stock(peers, stocks);
+        self.sync.stock(peers, stocks);
+    }
+
     fn on_alarm(&mut self, cx: &mut Context<'_, Self>, _: Alarm) {
         self.sync.is_watched = false;
         self.look_at_progress(cx);
@@ -267,7 +278,7 @@ impl<F: ChainFormat> Protocol for Hello<F> {
             Peer::Ready(ready) => PeerAbout {
                 subver: ready.agent.clone(),
                 synced_blocks: ready.block_count.checked_sub(1),
-                ping_micros: None,
+                ping_micros: ready.round_trip.and_then(|wait| u64::try_from(wait.as_micros()).ok()),
                 time_offset: Some(ready.time_offset),
             },
         }

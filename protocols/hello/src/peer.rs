@@ -89,6 +89,8 @@ pub struct Ready {
     pub(crate) is_untold: bool,
     /// Bytes of its transactions that the ledger has not judged yet.
     pub(crate) in_judgement_bytes: usize,
+    /// How long it took to answer our last HELLO.
+    pub(crate) round_trip: Option<Duration>,
 }
 
 impl Ready {
@@ -111,6 +113,7 @@ impl Ready {
             serving: Serving::default(),
             is_untold: false,
             in_judgement_bytes: 0,
+            round_trip: None,
         }
     }
 

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use polypeer_engine::kit::chain::{ChainFormat, Hash, Origin, Request, Tip, TransactionOutcome};
 use polypeer_engine::kit::seen::Seen;
-use polypeer_engine::{ConnectionId, Overflow};
+use polypeer_engine::{ConnectionId, Overflow, Stock, Stocks, Useful};
 
 /// What [`polypeer_engine::P2pAction::BroadcastMessage`] may carry: a transaction, pushed to every peer.
 pub const PUSH: u16 = 0;
@@ -57,6 +57,14 @@ impl Relay {
             unchecked_blocks: Unchecked::default(),
             unchecked_transactions: Unchecked::default(),
         }
+    }
+}
+
+impl Relay {
+    pub(crate) fn stock(&self, peers: usize, stocks: &mut Stocks) {
+        self.wants.stock(peers, stocks);
+        stocks.push(Stock::kept("blocks known to be held", self.held.len(), HELD_MAX));
+        stocks.push(Stock::kept("invalid blocks", self.invalid.len(), INVALID_MAX));
     }
 }
 
@@ -277,7 +285,10 @@ impl<F: ChainFormat> Hello<F> {
         }
         for (id, outcome) in outcomes {
             match outcome {
-                TransactionOutcome::Accepted => self.announce_transaction(cx, id),
+                TransactionOutcome::Accepted => {
+                    cx.useful(connection, Useful::Transaction);
+                    self.announce_transaction(cx, id);
+                }
                 TransactionOutcome::NeverValid(fault) => {
                     cx.slip(connection, Misbehavior::NeverValid(*fault));
                 }

@@ -21,8 +21,10 @@ impl<F: ChainFormat> Anya<F> {
 
     /// Asks a peer for its chain, unless the answer is awaited already.
     pub(crate) fn ask_info(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId) {
+        let now = cx.time();
         let Some(source) = self.sync.sources.get_mut(&connection) else { return };
         if core::mem::replace(&mut source.info, InfoState::Asked) == InfoState::Idle {
+            source.info_asked = now;
             cx.send(connection, wire::empty(Kind::GetBlockchainInfo), Overflow::Close);
         }
     }
@@ -39,6 +41,7 @@ impl<F: ChainFormat> Anya<F> {
         if core::mem::take(&mut source.info) == InfoState::Idle {
             return Some(());
         }
+        cx.answered_within(from, cx.time().since(source.info_asked));
         let Ok(info) = wire::decode_info(payload) else {
             cx.slip(from, Misbehavior::PayloadUnreadable(Kind::BlockchainInfo));
             self.disappointed(cx, from);

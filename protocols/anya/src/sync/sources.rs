@@ -104,6 +104,8 @@ pub(crate) struct Source {
     pub heard: u64,
     /// Its `blockchain_info`.
     pub info: InfoState,
+    /// When it was asked for.
+    pub info_asked: Time,
     /// How often in a row its claim came to nothing.
     pub disappointments: u8,
     /// Whether its mempool was asked for, or is about to be.
@@ -126,6 +128,7 @@ impl Source {
             walking: 0,
             heard: 0,
             info: InfoState::Idle,
+            info_asked: Time::ZERO,
             disappointments: 0,
             is_pool_wanted: false,
             awaited_tip: None,

@@ -12,15 +12,15 @@ use std::time::Duration;
 
 const SEEDS: u8 = 20;
 
-struct Chance {
-    random: Random,
+pub(crate) struct Chance {
+    pub(crate) random: Random,
     // Two branches and blocks that are wrong.
     blocks: Vec<Bytes>,
     bad: Vec<Bytes>,
 }
 
 impl Chance {
-    fn new(seed: u8) -> Self {
+    pub(crate) fn new(seed: u8) -> Self {
         let (trunk, other) = (ledger::chain(150, 1), ledger::chain(120, 2));
         let flags = [ledger::WORTHLESS, ledger::WRONG, ledger::EARLY];
         let bad =
@@ -56,7 +56,7 @@ impl Chance {
         wire::info(&crate::story::config().network_id, &tip, &waypoints)
     }
 
-    fn message(&mut self) -> Vec<u8> {
+    pub(crate) fn message(&mut self) -> Vec<u8> {
         let frame = match self.random.below(24) {
             0..5 => wire::frame(Kind::Block, &Self::one_of(&mut self.random, &self.blocks).clone()),
             5 => wire::frame(Kind::Block, &Self::one_of(&mut self.random, &self.bad).clone()),

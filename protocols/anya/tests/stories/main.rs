@@ -1,6 +1,8 @@
 //! Tells stories of AnYa nodes: a real engine, scripted peers or other engines, a small ledger.
 
 #[cfg(test)]
+mod blame;
+#[cfg(test)]
 mod catch_up;
 #[cfg(test)]
 mod chaos;
@@ -26,3 +28,5 @@ mod relay;
 mod serve;
 #[cfg(test)]
 mod story;
+#[cfg(test)]
+mod strangers;

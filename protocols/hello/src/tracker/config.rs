@@ -53,6 +53,8 @@ pub fn p2p(listen: Option<Address>, config: &Config) -> P2pConfig {
         outbound_target: 0,
         inbound_max: config.connections_max.saturating_add(SPARE),
         inbound_per_ip_max: super::members::PER_IP_MAX as u32,
+        // Everyone is a guest here, and a private network is in one group: half of the room is left for others.
+        inbound_per_group_max: config.connections_max.saturating_add(SPARE) / 2,
         discovery: false,
         private_addresses: true,
         ..P2pConfig::default()

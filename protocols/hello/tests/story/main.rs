@@ -1,5 +1,6 @@
 //! Stories of a Hello node, told through the engine with scripted peers. Each is told twice: same effects.
 
+mod blame;
 mod catching_up;
 mod finding;
 mod greeting;
@@ -8,5 +9,6 @@ mod rejects;
 mod relaying;
 mod serving;
 mod stage;
+mod strangers;
 mod toy;
 mod tracking;
