@@ -18,6 +18,8 @@ pub mod ledger_bytes;
 pub mod mutator;
 pub mod pieces;
 pub mod recorded;
+#[cfg(feature = "node")]
+pub mod recording;
 pub mod records;
 pub mod session;
 #[cfg(feature = "node")]

@@ -1,8 +1,8 @@
 //! Lists the targets: what each runs, what it is begun with, and how much of it a short run does.
 
-#[cfg(feature = "node")]
-use crate::settings;
 use crate::{anya, files, hello, journal, ledger_bytes, records};
+#[cfg(feature = "node")]
+use crate::{recording, settings};
 
 /// Real inputs, each with a name.
 pub type Seeds = Vec<(&'static str, Vec<u8>)>;
@@ -53,7 +53,9 @@ pub static TARGETS: &[Target] = &[
     target("ledger_bytes", ledger_bytes::blocks, Some(ledger_bytes::decode), SHORT, MILLION),
     target("ledger_file", files::ledger_file, None, 64, MILLION / 1_000),
     target("peer_store", files::peer_store, None, 64, MILLION / 200),
-    target("records", records::records, None, SHORT, MILLION / 10),
+    #[cfg(feature = "node")]
+    target("recording", recording::replayed, None, SHORT, MILLION / 10),
+    target("records", records::records, None, SHORT, MILLION),
     target("tracker_session", hello::tracker_session, None, LONG, MILLION / 10),
 ];
 
@@ -71,7 +73,10 @@ pub static SEEDS: &[(&str, fn() -> Seeds)] = &[
     ("config", settings::written),
     ("hello_framer", || with_head(hello::lines())),
     ("hello_messages", || without_end(hello::lines())),
+    ("journal", journal::payloads),
     ("ledger_bytes", || vec![("block", crate::ledger::block(9).1.to_vec()), ("transaction", vec![7; 153])]),
+    #[cfg(feature = "node")]
+    ("recording", journal::recordings),
     ("records", records::kept),
 ];
 

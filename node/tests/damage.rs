@@ -18,10 +18,10 @@ fn images(few: usize) -> usize {
     std::env::var("POLYPEER_TEST_IMAGES").ok().and_then(|count| count.parse().ok()).unwrap_or(few)
 }
 
-/// So many places of a file, the first 600 bytes among them.
+/// So many places of a file, and as many in its first 600 bytes, which have most to say.
 fn places(length: usize, count: usize) -> impl Iterator<Item = usize> {
-    let step = (length / count.max(1)).max(1);
-    (0..length.min(600)).chain((600..length).step_by(step))
+    let step = |length: usize| (length / count.max(1)).max(1);
+    (0..length.min(600)).step_by(step(600)).chain((600..length).step_by(step(length)))
 }
 
 /// A node's folder after a life: a chain, a peer that it knows, secrets, a recording.
@@ -126,7 +126,7 @@ fn every_damage(whole: &[u8], path: &Path, open: &dyn Fn() -> Option<u64>) {
         }
     }
     println!("{told} told, {harmless} harmless");
-    assert!(told > 300 && harmless > 0);
+    assert!(told > 100 && harmless > 0);
 }
 
 #[test]

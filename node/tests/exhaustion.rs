@@ -74,6 +74,8 @@ fn descriptors_that_run_out_at_any_call_come_back_into_use() {
 
 /// Runs a daemon behind a shell that sets limits first, until it is ready or gone; what it said by then.
 fn run_limited(limits: &str, folder: &Path) -> Output {
+    // One that was killed has left it behind.
+    let _ = std::fs::remove_file(folder.join("api.address"));
     let shell = format!("{limits}; exec \"$0\" \"$@\"");
     let mut command = Command::new("sh");
     command.arg("-c").arg(shell).arg(env!("CARGO_BIN_EXE_polypeer"));
@@ -99,7 +101,9 @@ fn run_limited(limits: &str, folder: &Path) -> Output {
 fn ends_in_order(output: &Output, what: &str) -> bool {
     let (code, stderr) = (output.status.code(), text(&output.stderr));
     assert!(!stderr.contains("panicked"), "{what}: {stderr}");
-    assert!(matches!(code, Some(1 | 73 | 143)), "{what}: {code:?} {stderr}");
+    // With next to none it does not get as far as our own first line.
+    let is_ours = !stderr.contains("shared libraries");
+    assert!(matches!(code, Some(1 | 73 | 143)) || !is_ours, "{what}: {code:?} {stderr}");
     assert!(code == Some(143) || !stderr.trim().is_empty(), "{what}: it does not say why");
     code == Some(143)
 }
@@ -145,7 +149,7 @@ fn a_full_disk_stops_neither_relay_nor_reading_and_is_used_again() {
         let address = middle.address();
         Daemon::run("anya-devnet", folders[at].path(), &["--connect", &address])
     });
-    eventually("they are peers", || (left.peers() == 1 && right.peers() == 1).then_some(()));
+    eventually("they are peers", || (left.peers() > 0 && right.peers() > 0).then_some(()));
     let (mut sequences, mut slowest, mut refusals) = ([0, 0], Duration::ZERO, 0);
     for round in calls() {
         // A little later each time, so that another call is the first that fails.

@@ -12,6 +12,7 @@
 use bytes::Bytes;
 use redb::backends::FileBackend;
 use redb::{BackendError, Database, StorageBackend, StorageError};
+use std::cell::Cell;
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind};
 use std::ops::Bound;
@@ -20,10 +21,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Files up to this size are checked page by page when they are opened, which takes less than half a second. A larger
-/// one would make a restart last longer than the second that it may; of it only the headers and what a crash touched
-/// are checked.
-pub const CHECKED_BYTES_MAX: u64 = 256 << 20;
+/// Files up to this size are checked page by page when they are opened, which takes about a quarter of a second. A
+/// larger one would make a restart last longer than the second that it may; of it only the headers and what a crash
+/// touched are checked.
+pub const CHECKED_BYTES_MAX: u64 = 128 << 20;
 /// Bytes that opening may want to change: the record of free pages, a bit for each page of 4 KiB, so that this is a
 /// file of two tebibytes. More is a damaged file.
 const CHANGED_BYTES_MAX: usize = 64 << 20;
@@ -107,7 +108,9 @@ pub fn open(place: &Place, cache_bytes: usize, failure: &Failure) -> Result<Open
     });
     let is_checked = length > 0 && length <= CHECKED_BYTES_MAX;
     // redb gives most damage back as an error, and panics over some.
+    IN_DOUBT.set(true);
     let opened = catch_unwind(AssertUnwindSafe(|| prepare(guard.clone(), cache_bytes, is_checked)));
+    IN_DOUBT.set(false);
     let offset = guard.tentative().last_read;
     let opened = match opened {
         Ok(Ok(opened)) => opened,
@@ -116,6 +119,16 @@ pub fn open(place: &Place, cache_bytes: usize, failure: &Failure) -> Result<Open
     };
     guard.confirm().map_err(|error| Refusal::Storage(redb::Error::Io(error)))?;
     Ok(opened)
+}
+
+thread_local! {
+    static IN_DOUBT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is opening a file of which it is not known yet whether it is whole: a panic then is only
+/// redb's word for damage, and comes back as a [`Refusal`]. For panic hooks, which need not tell of it.
+pub fn is_in_doubt() -> bool {
+    IN_DOUBT.get()
 }
 
 fn prepare(guard: Arc<Guard>, cache_bytes: usize, is_checked: bool) -> Result<Opened, redb::DatabaseError> {

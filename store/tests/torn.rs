@@ -1,5 +1,7 @@
 //! Tells what a crash or a bad disk leaves of a store: a prefix of what was kept, or an error, never anything else.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
+
 mod disk;
 
 use bytes::Bytes;
