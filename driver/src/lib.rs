@@ -41,4 +41,4 @@ pub use budget::Budget;
 pub use handle::{Gone, Handle, Last, State, View};
 pub use meter::{Imbalance, Meter, Meters, Totals};
 pub use network::{Network, StartError, start};
-pub use replay::{ReplayError, Replayed, head, replay};
+pub use replay::{ReplayError, Replayed, head, replay, replay_from};

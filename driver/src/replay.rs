@@ -94,9 +94,14 @@ pub fn head(path: &Path) -> Result<Head, ReplayError> {
     Entries::open(File::open(path)?)?.head()
 }
 
-/// Replays a recording.
+/// Replays the recording in a file.
 pub fn replay<P: Protocol>(path: &Path) -> Result<Replayed, ReplayError> {
-    let mut entries = Entries::open(File::open(path)?)?;
+    replay_from::<P>(File::open(path)?)
+}
+
+/// Replays a recording, wherever its bytes come from.
+pub fn replay_from<P: Protocol>(recording: impl Read) -> Result<Replayed, ReplayError> {
+    let mut entries = Entries::open(recording)?;
     let head = entries.head()?;
     if head.protocol != P::NAME || head.holds == Holds::Simulation {
         return Err(ReplayError::Other(head));
@@ -163,14 +168,14 @@ struct Entry {
 }
 
 /// Reads entries one at a time: a recording may be larger than memory.
-struct Entries {
-    file: BufReader<File>,
+struct Entries<R> {
+    file: BufReader<R>,
     offset: u64,
     was_cut: bool,
 }
 
-impl Entries {
-    fn open(file: File) -> Result<Self, ReplayError> {
+impl<R: Read> Entries<R> {
+    fn open(file: R) -> Result<Self, ReplayError> {
         let mut entries = Self { file: BufReader::new(file), offset: 0, was_cut: false };
         let magic = entries.up_to(MAGIC.len())?;
         if magic != MAGIC {

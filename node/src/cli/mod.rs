@@ -26,6 +26,13 @@ const NAME: &str = "polypeer";
 
 /// Reads the command line, does what it says, and gives the exit code.
 pub fn main() -> ExitCode {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        // What a damaged file made the database say comes back as an error, with the file's name.
+        if !polypeer_store::disk::is_in_doubt() {
+            hook(panic);
+        }
+    }));
     // Wrong usage is said by clap, with exit code 2.
     let cli = Cli::parse();
     match carry_out(cli) {

@@ -159,8 +159,13 @@ fn open_ledger(launch: &Launch<'_>, network: NetworkParameters) -> anyhow::Resul
         ..reference::Limits::default()
     };
     let path = launch.folder.as_ref().map(|folder| folder.join("chain.redb"));
+    let shown = path.as_ref().map_or_else(|| "the chain".to_owned(), |path| path.display().to_string());
     let config = reference::Config { path, network, producer, limits };
-    Reference::open(config).with_context(|| format!("cannot open the chain of {}", launch.name))
+    let opened = Reference::open(config).with_context(|| format!("cannot open {shown} of {}", launch.name))?;
+    if opened.0.was_repaired() {
+        tracing::warn!("{}: {shown} was damaged, and is as it was before its last change", launch.name);
+    }
+    Ok(opened)
 }
 
 fn listen<P: Protocol>(section: &Section, config: &P::Config) -> anyhow::Result<Option<SocketAddr>> {

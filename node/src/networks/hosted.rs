@@ -15,8 +15,12 @@ use polypeer_engine::{
 use polypeer_store::Store;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::broadcast;
+
+/// Damaged records that are told one by one. A file with more is damaged as a whole.
+const DAMAGED_TOLD_MAX: usize = 16;
 
 /// A network that runs, and what its ledger holds.
 pub(super) struct Hosted<P: Protocol> {
@@ -41,8 +45,20 @@ where
         Some(folder) => Store::open(folder.join(file)),
         None => Store::in_memory(),
     };
-    let store = store.with_context(|| format!("cannot open {file} of {}", network.name))?;
     let name = network.name.clone();
+    let store = store.with_context(|| match folder {
+        Some(folder) => format!("cannot open {} of {name}", folder.join(file).display()),
+        None => format!("cannot open {file} of {name}"),
+    })?;
+    if store.was_repaired() {
+        tracing::warn!("{name}: {file} was damaged, and is as it was before its last change");
+    }
+    let (of, told) = (format!("{name}: {file}"), AtomicUsize::new(0));
+    let store = store.on_damage(move |damaged| match told.fetch_add(1, Ordering::Relaxed) {
+        0..DAMAGED_TOLD_MAX => tracing::warn!("{of}: a record is damaged and was left out: {damaged}"),
+        DAMAGED_TOLD_MAX => tracing::warn!("{of}: more records are damaged and were left out"),
+        _ => {}
+    });
     polypeer_driver::start(network, ledger, Some(store)).with_context(|| format!("cannot start {name}"))
 }
 
