@@ -63,7 +63,7 @@ impl<P: Protocol<Request = Request, Answer = Answer>> Bed<P> {
             match effect {
                 Effect::Ask { ticket, request } => {
                     let answer = answer(request);
-                    for answer in answer {
+                    if let Some(answer) = answer {
                         self.step(P2pAction::LedgerAnswered { ticket: Some(ticket), answer });
                     }
                 }

@@ -1,5 +1,6 @@
 //! The blame matrix: each fault, how it is provoked, and who pays for it. Nobody else ever does.
 
+use crate::doors::exceed;
 use crate::stage::*;
 use crate::toy::{Kind, block, genesis, hash_of, transaction};
 use bytes::Bytes;
@@ -111,7 +112,15 @@ fn row(fault: Misbehavior) -> Row {
             (Connection, rejects, Some(LineTooSlow))
         }
         LineTooSlow => (Connection, |s| host_refuses(s, BadFrame::TOO_SLOW), Some(LineOverBudget)),
-        LineOverBudget => (Connection, |s| host_refuses(s, BadFrame::OVER_BUDGET), None),
+        LineOverBudget => (Connection, |s| host_refuses(s, BadFrame::OVER_BUDGET), Some(TooMuchWork)),
+        TooMuchWork => {
+            let greedy = |s: &mut Stage| {
+                let guilty = s.guest(GUILTY, 1);
+                exceed(s, guilty);
+                guilty
+            };
+            (OneSlip, greedy, None)
+        }
     }
 }
 
@@ -244,7 +253,7 @@ fn exactly_the_guilty_one_pays_for_each_fault() {
         rows += 1;
         next = after;
     }
-    assert_eq!(rows, 27, "every row is in the chain");
+    assert_eq!(rows, 28, "every row is in the chain");
 }
 
 /// A stranger that we dialled is left alone for an hour, and a guilty one for a day.

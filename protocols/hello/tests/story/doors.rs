@@ -81,6 +81,18 @@ fn overdraw(stage: &mut Stage, guest: ConnectionId) {
     panic!("two hundred thousand signatures were checked for nothing");
 }
 
+/// Goes on when nothing more is done for it, until that is a fault.
+pub(crate) fn exceed(stage: &mut Stage, guest: ConnectionId) {
+    overdraw(stage, guest);
+    for pack in 1_000..2_000 {
+        if !stage.engine.state().peers[&guest].slips.is_empty() {
+            return;
+        }
+        stage.says(guest, push(2, pack * 1_000..(pack + 1) * 1_000));
+    }
+    panic!("a million signatures beyond what it may have are no fault");
+}
+
 #[test]
 fn who_is_overdrawn_at_one_door_is_so_at_all_and_nobody_else_is() {
     story(|stage| {
