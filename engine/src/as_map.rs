@@ -37,7 +37,11 @@ impl AsMap {
             match prefix.ip.to_canonical() {
                 IpAddr::V4(ip) => {
                     let first = u64::from(u32::from(ip)) << 32;
-                    v4.push((first, if prefix.ip.is_ipv4() { prefix.bits } else { prefix.bits.saturating_sub(96) }.min(32), prefix.number));
+                    v4.push((
+                        first,
+                        if prefix.ip.is_ipv4() { prefix.bits } else { prefix.bits.saturating_sub(96) }.min(32),
+                        prefix.number,
+                    ));
                 }
                 IpAddr::V6(ip) => v6.push(((u128::from(ip) >> 64) as u64, prefix.bits.min(64), prefix.number)),
             }

@@ -1,16 +1,17 @@
 //! Lends a protocol what it may touch while it handles something: its peers, the shell, and effects.
 
 use crate::engine::P2pState;
+use crate::shell::admission::{self, Admission, Knock};
 use crate::shell::alarms::AlarmKey;
 use crate::shell::bans::{Ban, PENALTY, Severity};
-use crate::shell::admission::{self, Admission, Knock};
 use crate::shell::book::{Book, Which};
 use crate::shell::dialer;
 use crate::shell::peers::{ConnectingPeer, Errand, PeerState};
 use crate::shell::slots::{Slot, SlotCount};
 use crate::{
-    Address, ChannelId, Close, ConnectionId, Direction, DisconnectCause, Effect, Ends, Event, Misbehavior, Now,
-    IMPORT_MAX, ImportedAddress, Overflow, P2pConfig, Phase, Protocol, Random, Reason, ReasonRecord, Record, Subject, Table, Ticket, Time, Weight,
+    Address, ChannelId, Close, ConnectionId, Direction, DisconnectCause, Effect, Ends, Event, IMPORT_MAX,
+    ImportedAddress, Misbehavior, Now, Overflow, P2pConfig, Phase, Protocol, Random, Reason, ReasonRecord, Record,
+    Subject, Table, Ticket, Time, Weight,
 };
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;

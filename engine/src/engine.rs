@@ -134,14 +134,7 @@ impl<P: Protocol> P2pState<P> {
         u64::from_be_bytes([a, b, c, d, e, f, g, h])
     }
 
-    pub(crate) fn insert_peer(
-        &mut self,
-        now: Now,
-        connection: ConnectionId,
-        ends: Ends,
-        slot: Slot,
-        errand: Errand,
-    ) {
+    pub(crate) fn insert_peer(&mut self, now: Now, connection: ConnectionId, ends: Ends, slot: Slot, errand: Errand) {
         let slips = self.slips.take(ends.remote.ip(), now.monotonic, self.profile.slip_fade);
         self.seat(slot, ends.direction, ends.counted_ip());
         self.peers.insert(connection, PeerState { errand, ..PeerState::new(ends, now, slot, slips) });
@@ -570,12 +563,7 @@ impl<P: Protocol> Engine<P> {
     }
 }
 
-fn load<P: Protocol>(
-    state: &mut P2pState<P>,
-    now: Now,
-    records: &[Record],
-    effects: &mut Vec<Effect<P::Request>>,
-) {
+fn load<P: Protocol>(state: &mut P2pState<P>, now: Now, records: &[Record], effects: &mut Vec<Effect<P::Request>>) {
     let secret = state.discovery.book.secret();
     if !records.contains(&secret) {
         effects.push(Effect::Save(secret));

@@ -250,8 +250,11 @@ fn one_source_one_host_and_one_group_reach_only_their_share() {
         book.good(at(700, host), now(host.into()));
     }
     let tried: Vec<_> = book.all().filter(|(it, _)| it.group() == at(700, 1).group()).collect();
-    let buckets: BTreeSet<u32> =
-        tried.iter().filter(|(_, entry)| entry.is_tried).flat_map(|(it, _)| book.placement(*it).expect("there").1).collect();
+    let buckets: BTreeSet<u32> = tried
+        .iter()
+        .filter(|(_, entry)| entry.is_tried)
+        .flat_map(|(it, _)| book.placement(*it).expect("there").1)
+        .collect();
     assert!(buckets.len() <= 8, "one group reaches {} of 256 tried buckets", buckets.len());
     assert_eq!(book.audit(), Ok(()));
 }
@@ -341,7 +344,13 @@ fn records_of_the_first_format_are_taken_over_and_written_anew() {
     let key = |address: Address| Bytes::from(postcard_of(&address));
     let record = |n: u32| {
         let (source, proven) = (Some(at(n % 7, 1).ip()), n % 3 == 0);
-        let first = First { source, proven, last_tried_ms: START_MS, last_success_ms: START_MS * u64::from(proven), failures: n };
+        let first = First {
+            source,
+            proven,
+            last_tried_ms: START_MS,
+            last_success_ms: START_MS * u64::from(proven),
+            failures: n,
+        };
         Record { table: Table::Addresses, key: key(at(n, n)), value: Some(postcard_of(&first).into()) }
     };
     let records: Vec<_> = (0..100).map(record).collect();

@@ -122,7 +122,8 @@ impl Victim {
             return self.step(P2pAction::ConnectionFailed { connection, cause: DialFailure::TimedOut });
         }
         let local = honest(0);
-        let ends = Ends { direction: Direction::Outbound, local, remote: address, dialled: Some(address), identity: None };
+        let ends =
+            Ends { direction: Direction::Outbound, local, remote: address, dialled: Some(address), identity: None };
         self.step(P2pAction::Connected { connection, ends });
         self.told(connection, address, 50);
     }

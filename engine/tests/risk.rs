@@ -119,7 +119,8 @@ fn an_engine_is_gauged_by_its_own_peers() {
 }
 
 fn any_picture() -> impl Strategy<Value = Picture> {
-    let any_group = |first: usize| prop::option::of((0..4usize).prop_map(move |n| NetworkGroup::V4([first as u8, n as u8])));
+    let any_group =
+        |first: usize| prop::option::of((0..4usize).prop_map(move |n| NetworkGroup::V4([first as u8, n as u8])));
     let age = (0..1_000_000u64).prop_map(Duration::from_secs);
     let tie = (any_group(20), any_group(40), age.clone());
     let tie = tie.prop_map(|(group, source, age)| Tie { group, source, age });

@@ -48,7 +48,8 @@ impl<P: Protocol> P2pState<P> {
         ensure(!self.closing.keys().any(|id| self.peers.contains_key(id)), "a peer that is closed and open")?;
         ensure(!self.closing.keys().any(|id| self.connecting_peers.contains_key(id)), "a dial that is closed")?;
         let is_right = |(id, peer): (&crate::ConnectionId, &crate::shell::peers::PeerState<P>)| {
-            id.direction() == peer.ends.direction && peer.ends.dialled.is_some() != (id.direction() == Direction::Inbound)
+            id.direction() == peer.ends.direction
+                && peer.ends.dialled.is_some() != (id.direction() == Direction::Inbound)
         };
         ensure(self.peers.iter().all(is_right), "a peer whose ends are not its connection's")
     }

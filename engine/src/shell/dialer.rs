@@ -157,12 +157,7 @@ pub(crate) fn look<P: Protocol>(cx: &mut Context<'_, P>) {
 }
 
 /// A dial to this address failed.
-pub(crate) fn failed<P: Protocol>(
-    cx: &mut Context<'_, P>,
-    address: Address,
-    filled_slot: bool,
-    cause: DialFailure,
-) {
+pub(crate) fn failed<P: Protocol>(cx: &mut Context<'_, P>, address: Address, filled_slot: bool, cause: DialFailure) {
     let now = cx.now.monotonic;
     let state = &mut *cx.state;
     let mut again = None;

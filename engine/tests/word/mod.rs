@@ -135,9 +135,9 @@ impl Protocol for Word {
             // Names addresses: 4 bytes of IP and 2 of port each.
             b'n' => {
                 let source = cx.ends(connection).map(|ends| ends.remote.ip());
-                let named = frame[1..].chunks_exact(6).map(|it| {
-                    Address::new([it[0], it[1], it[2], it[3]].into(), u16::from_be_bytes([it[4], it[5]]))
-                });
+                let named = frame[1..]
+                    .chunks_exact(6)
+                    .map(|it| Address::new([it[0], it[1], it[2], it[3]].into(), u16::from_be_bytes([it[4], it[5]])));
                 cx.learn(named.collect::<Vec<_>>(), source);
                 Ok(())
             }

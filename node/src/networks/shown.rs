@@ -150,13 +150,13 @@ fn reason(reason: &Reason) -> (&'static str, String) {
         Reason::BackOffLost { until_ms } => {
             ("backed_off", format!("the connection was lost; not dialled before {}", until(*until_ms)))
         }
-        Reason::RefusedFull => {
-            ("refused", "no inbound slot was free, and nobody there had to make room for it".into())
-        }
+        Reason::RefusedFull => ("refused", "no inbound slot was free, and nobody there had to make room for it".into()),
         Reason::RefusedPerIp => ("refused", "too many connections with its IP address".into()),
         Reason::RefusedPerGroup => ("refused", "too many connections from its network group".into()),
         Reason::RefusedBanned => ("refused", "it is banned".into()),
-        Reason::RefusedDiscouraged => ("refused", "it is discouraged: not dialled, and let in while slots are plenty".into()),
+        Reason::RefusedDiscouraged => {
+            ("refused", "it is discouraged: not dialled, and let in while slots are plenty".into())
+        }
         Reason::RefusedDraining => ("refused", "this node is going down".into()),
         Reason::RefusedSelf => ("refused", "not dialled: it is this node itself".into()),
         Reason::RefusedNoHost => ("refused", "not dialled: nobody can be at such an address".into()),

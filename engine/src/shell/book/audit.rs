@@ -35,7 +35,11 @@ impl Book {
             ("places in the new table", references, self.new.len()),
             ("places in the tried table", tried, self.tried.len()),
             ("proven entries", proven, self.proven),
-            ("entries counted by source", self.named_in_all(), self.index.values().filter(|id| self.is_named(**id)).count()),
+            (
+                "entries counted by source",
+                self.named_in_all(),
+                self.index.values().filter(|id| self.is_named(**id)).count(),
+            ),
         ];
         if let Some((what, counted, kept)) = counts.into_iter().find(|(_, counted, kept)| counted != kept) {
             return Err(format!("{counted} {what}, but the book keeps {kept}"));

@@ -157,9 +157,8 @@ impl Book {
         let mut buckets: Vec<u32> = saved.buckets.iter().map(|bucket| u32::from(*bucket)).collect();
         buckets.truncate(super::NEW_REFERENCES_MAX);
         buckets.dedup();
-        let is_known = |layout: &Layout| {
-            saved.tag == layout.tag() && buckets.iter().all(|bucket| *bucket < layout.new_buckets)
-        };
+        let is_known =
+            |layout: &Layout| saved.tag == layout.tag() && buckets.iter().all(|bucket| *bucket < layout.new_buckets);
         if buckets.is_empty() || !is_known(&self.layout) {
             return alloc::vec![self.new_place(stored)];
         }

@@ -134,4 +134,3 @@ fn weighed(rivals: &[(Address, u64)], random: &mut Random) -> Option<Address> {
     }
     None
 }
-

@@ -107,7 +107,11 @@ impl Table {
         let taken = self.buckets.iter().filter(|bucket| bucket.occupied != 0).count();
         let entries: usize = self.buckets.iter().map(|bucket| bucket.ids.len()).sum();
         if taken != self.taken.len() || entries != self.count {
-            return Err(format!("{taken} buckets with {entries} entries, but {} with {}", self.taken.len(), self.count));
+            return Err(format!(
+                "{taken} buckets with {entries} entries, but {} with {}",
+                self.taken.len(),
+                self.count
+            ));
         }
         for (place, number) in self.taken.iter().enumerate() {
             let bucket = &self.buckets[*number as usize];

@@ -99,9 +99,8 @@ fn draw<P: Protocol>(cx: &mut Context<'_, P>, held: &Held, which: Which) -> Opti
     let (now, state) = (cx.now, &mut *cx.state);
     // The generator is lent out of the state that the choice looks at.
     let mut random = state.random.clone();
-    let accept = |address: Address, entry: &Entry| {
-        is_candidate(state, now, address, entry) && is_apart(state, held, address)
-    };
+    let accept =
+        |address: Address, entry: &Entry| is_candidate(state, now, address, entry) && is_apart(state, held, address);
     let chosen = state.discovery.book.select(which, now, &mut random, accept);
     state.random = random;
     state.discovery.dialer.sweep.looked_at *= u32::from(chosen.is_none());

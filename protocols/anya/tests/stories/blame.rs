@@ -83,9 +83,8 @@ fn row(fault: Misbehavior) -> Row {
         }
         PeersAddress => (OneSlip, a_peer_nowhere, Some(GreetingAgain(Kind::Connect))),
         GreetingAgain(_) => {
-            let again = |s: &mut Story| {
-                friend_sends(s, &wire::frame(Kind::Connect, &wire::address(address("10.0.0.9:1"))))
-            };
+            let again =
+                |s: &mut Story| friend_sends(s, &wire::frame(Kind::Connect, &wire::address(address("10.0.0.9:1"))));
             (OneSlip, again, Some(AckUnasked))
         }
         AckUnasked => (OneSlip, |s| friend_sends(s, &wire::empty(Kind::DisconnectAck)), Some(TransactionInvalid)),

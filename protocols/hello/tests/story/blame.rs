@@ -61,7 +61,9 @@ fn row(fault: Misbehavior) -> Row {
             let unasked = |s: &mut Stage| guest_says(s, json!({"BLOCK": {"number": 1, "data": hex(good())}}));
             (OneSlip, unasked, Some(UnaskedList))
         }
-        UnaskedList => (OneSlip, |s| guest_says(s, list(hash_of(&genesis()))), Some(NeverValid(TransactionFault::Length))),
+        UnaskedList => {
+            (OneSlip, |s| guest_says(s, list(hash_of(&genesis()))), Some(NeverValid(TransactionFault::Length)))
+        }
         NeverValid(_) => {
             let wrong = |s: &mut Stage| guest_says(s, json!({"PUSHTRANSACTION": [hex(transaction(1, 1))]}));
             (OneSlip, wrong, Some(LineTooLong))
@@ -84,8 +86,12 @@ fn row(fault: Misbehavior) -> Row {
             let wrong = |s: &mut Stage| asked_and_says(s, &good(), number_and(2, &good()));
             (Discouraged, wrong, Some(InvalidBlock(BlockFault::Header)))
         }
-        InvalidBlock(BlockFault::Header) => (Discouraged, |s| invalid(s, Kind::BadHeader, b""), Some(InvalidBlock(BlockFault::State))),
-        InvalidBlock(BlockFault::State) => (Discouraged, |s| invalid(s, Kind::BadState, b""), Some(InvalidBlock(BlockFault::Body))),
+        InvalidBlock(BlockFault::Header) => {
+            (Discouraged, |s| invalid(s, Kind::BadHeader, b""), Some(InvalidBlock(BlockFault::State)))
+        }
+        InvalidBlock(BlockFault::State) => {
+            (Discouraged, |s| invalid(s, Kind::BadState, b""), Some(InvalidBlock(BlockFault::Body)))
+        }
         InvalidBlock(BlockFault::Body) => (Discouraged, |s| invalid(s, Kind::Good, b"\xff"), Some(OtherGenesis)),
         OtherGenesis => {
             let other = |s: &mut Stage| stranger_says(s, hello_with(1, 0, &[("genesis", json!(hex([7; 32])))]));

@@ -102,7 +102,8 @@ fn a_flood_of_addresses_is_cut_and_no_fault() {
     story(|stage| {
         let guest = stage.guest("10.0.0.1:40000", 1);
         let flood = |first: u32, count: u32| {
-            let list: Vec<_> = (first..first + count).map(|n| format!("10.{}.{}.1:7444", 9 + n / 256, n % 256)).collect();
+            let list: Vec<_> =
+                (first..first + count).map(|n| format!("10.{}.{}.1:7444", 9 + n / 256, n % 256)).collect();
             json!({"ADDR": list})
         };
         let before = stage.engine.state().discovery.book.len();

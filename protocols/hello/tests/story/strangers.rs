@@ -65,7 +65,8 @@ fn rave(stage: &mut Stage, random: &mut Random, blocks: &[Bytes], messages: usiz
 
 fn answer(stage: &mut Stage, honest: ConnectionId, blocks: &[Bytes], question: &Value) {
     let question = &question["GETBLOCK"];
-    let is_meant = |block: &&Bytes| question["hash"] == hex(hash_of(block)) || question["number"] == u64::from(block[40]);
+    let is_meant =
+        |block: &&Bytes| question["hash"] == hex(hash_of(block)) || question["number"] == u64::from(block[40]);
     match blocks.iter().find(is_meant) {
         Some(block) => stage.delivers(honest, block),
         None => stage.says(honest, json!({"NOTFOUND": question})),
