@@ -2,7 +2,7 @@
 
 use polypeer_engine::ConnectionId;
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::Notify;
 
@@ -34,7 +34,6 @@ struct Inner {
 #[derive(Debug, Default)]
 pub(crate) struct Share {
     largest: AtomicUsize,
-    must_shed: AtomicBool,
     bell: Notify,
 }
 
@@ -74,7 +73,7 @@ impl Budget {
 
     /// How many bytes are held now, to the next KiB per connection.
     pub fn used(&self) -> usize {
-        self.0.used.load(Ordering::Relaxed)
+        self.0.used.load(Ordering::Acquire)
     }
 
     /// What each of those who hold something may hold without being closed for it, in bytes.
@@ -104,7 +103,7 @@ impl Budget {
     // The network whose largest connection is the largest of all.
     fn holder_of_most(&self) -> Option<Arc<Share>> {
         let shares = self.0.shares.lock().unwrap_or_else(PoisonError::into_inner);
-        shares.iter().filter_map(Weak::upgrade).max_by_key(|share| share.largest.load(Ordering::Relaxed))
+        shares.iter().filter_map(Weak::upgrade).max_by_key(|share| share.largest.load(Ordering::Acquire))
     }
 }
 
@@ -131,35 +130,42 @@ impl Account {
         if now == charged {
             return charged;
         }
-        if self.held.remove(&(charged, connection)) {
-            holders.fetch_sub(1, Ordering::Relaxed);
-        }
+        let was_held = self.held.remove(&(charged, connection));
         if now > 0 {
             self.held.insert((now, connection));
-            holders.fetch_add(1, Ordering::Relaxed);
         }
+        match (was_held, now > 0) {
+            (false, true) => holders.fetch_add(1, Ordering::Relaxed),
+            (true, false) => holders.fetch_sub(1, Ordering::Relaxed),
+            _ => 0,
+        };
+        // Whoever sees that the budget is spent also sees who spent it: else a small holder in another network goes.
+        let largest = self.held.last().map_or(0, |(bytes, _)| *bytes);
         if now > charged {
-            used.fetch_add(now - charged, Ordering::Relaxed);
+            self.share.largest.store(largest, Ordering::Release);
+            used.fetch_add(now - charged, Ordering::Release);
         } else {
-            used.fetch_sub(charged - now, Ordering::Relaxed);
+            used.fetch_sub(charged - now, Ordering::AcqRel);
+            self.share.largest.store(largest, Ordering::Release);
         }
-        self.share.largest.store(self.held.last().map_or(0, |(bytes, _)| *bytes), Ordering::Relaxed);
         now
     }
 
     /// Whom of this network to close now, if anyone: the budget is spent and the one that holds most is ours. When
     /// it is another network's, that one is told. `is_still` says whether nothing moves at a connection.
     pub(crate) fn to_shed(&self, is_still: impl Fn(ConnectionId) -> bool) -> Option<ConnectionId> {
-        let was_told = self.share.must_shed.swap(false, Ordering::Relaxed);
         if !self.budget.is_spent() {
             return None;
         }
         let holder = self.budget.holder_of_most()?;
-        if was_told || Arc::ptr_eq(&holder, &self.share) {
+        if Arc::ptr_eq(&holder, &self.share) {
+            // Whoever spent it may have let go meanwhile, and so ours be the largest.
+            if !self.budget.is_spent() {
+                return None;
+            }
             return self.above_fair_share(is_still);
         }
-        if holder.largest.load(Ordering::Relaxed) > self.budget.fair_share() {
-            holder.must_shed.store(true, Ordering::Relaxed);
+        if holder.largest.load(Ordering::Acquire) > self.budget.fair_share() {
             holder.bell.notify_one();
         }
         None
@@ -200,7 +206,7 @@ impl Share {
 impl Drop for Account {
     fn drop(&mut self) {
         let held: usize = self.held.iter().map(|(bytes, _)| bytes).sum();
-        self.budget.0.used.fetch_sub(held, Ordering::Relaxed);
+        self.budget.0.used.fetch_sub(held, Ordering::Release);
         self.budget.0.holders.fetch_sub(self.held.len(), Ordering::Relaxed);
     }
 }
@@ -261,5 +267,42 @@ mod tests {
         assert_eq!(account.to_shed(all_still), None);
         drop(held);
         assert_eq!(budget.used(), 40 << 10);
+    }
+
+    #[test]
+    fn who_holds_less_never_goes_while_another_grows() {
+        const ROUNDS: usize = 300_000;
+        let budget = Budget::new(3 << 20);
+        let (mut small, mut growing) = (budget.join(), budget.join());
+        let [a, b] = [1, 2].map(|count| ConnectionId::nth(Direction::Inbound, count));
+        small.charge(a, 0, 1 << 20);
+        let (grown, seen, shrunk) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+        let wait_for = |count: &AtomicUsize, round| {
+            while count.load(Ordering::Acquire) < round {
+                std::thread::yield_now();
+            }
+        };
+        let mut wrongly = 0;
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                for round in 1..=ROUNDS {
+                    // A buffer that doubles: smaller than the other network's at one moment, too much at the next.
+                    let charged = growing.charge(b, 0, 900 << 10);
+                    let charged = growing.charge(b, charged, 4 << 20);
+                    grown.store(round, Ordering::Release);
+                    wait_for(&seen, round);
+                    growing.charge(b, charged, 0);
+                    shrunk.store(round, Ordering::Release);
+                }
+            });
+            for round in 1..=ROUNDS {
+                while grown.load(Ordering::Acquire) < round {
+                    wrongly += usize::from(small.to_shed(MOVES).is_some());
+                }
+                seen.store(round, Ordering::Release);
+                wait_for(&shrunk, round);
+            }
+        });
+        assert_eq!(wrongly, 0);
     }
 }
