@@ -17,7 +17,7 @@ use std::process::Command;
 /// Says which flood and how many items the child is to do.
 const TASK: &str = "POLYPEER_COST_TASK";
 /// The smallest number of items. Each further process does twice as many.
-const ITEMS: usize = 250;
+const ITEMS: usize = 150;
 /// What the second doubling may cost of the first: twice as much, and a little for trees that grow deeper.
 const RATIO_MAX: f64 = 2.2;
 /// The same for processor time, which varies. Quadratic work would be at 4.

@@ -130,13 +130,15 @@ impl Account {
         if now == charged {
             return charged;
         }
-        if self.held.remove(&(charged, connection)) {
-            holders.fetch_sub(1, Ordering::Relaxed);
-        }
+        let was_held = self.held.remove(&(charged, connection));
         if now > 0 {
             self.held.insert((now, connection));
-            holders.fetch_add(1, Ordering::Relaxed);
         }
+        match (was_held, now > 0) {
+            (false, true) => holders.fetch_add(1, Ordering::Relaxed),
+            (true, false) => holders.fetch_sub(1, Ordering::Relaxed),
+            _ => 0,
+        };
         // Whoever sees that the budget is spent also sees who spent it: else a small holder in another network goes.
         let largest = self.held.last().map_or(0, |(bytes, _)| *bytes);
         if now > charged {
@@ -158,7 +160,10 @@ impl Account {
         let holder = self.budget.holder_of_most()?;
         if Arc::ptr_eq(&holder, &self.share) {
             // Whoever spent it may have let go meanwhile, and so ours be the largest.
-            return self.budget.is_spent().then(|| self.above_fair_share(is_still)).flatten();
+            if !self.budget.is_spent() {
+                return None;
+            }
+            return self.above_fair_share(is_still);
         }
         if holder.largest.load(Ordering::Acquire) > self.budget.fair_share() {
             holder.bell.notify_one();
@@ -269,7 +274,7 @@ mod tests {
         const ROUNDS: usize = 300_000;
         let budget = Budget::new(3 << 20);
         let (mut small, mut growing) = (budget.join(), budget.join());
-        let [a, b] = [peer(1), peer(2)];
+        let [a, b] = [1, 2].map(|count| ConnectionId::nth(Direction::Inbound, count));
         small.charge(a, 0, 1 << 20);
         let (grown, seen, shrunk) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
         let wait_for = |count: &AtomicUsize, round| {

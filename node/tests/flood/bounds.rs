@@ -41,7 +41,7 @@ fn a_flood_does_not_fill_the_log() {
     let before = node.log_bytes();
     let started = Instant::now();
     let flood = loud(&node);
-    withstand("slips for the log", &mut node, &mut honest, FLAT, &[&flood, &flood]);
+    withstand("slips for the log", &mut node, &mut honest, FLAT, &flood);
     let logged = node.log_bytes() - before;
     let seconds = started.elapsed().as_secs() + 1;
     let allowed = LOG_BURST_BYTES + LOG_BYTES_AN_HOUR * seconds / 3600;

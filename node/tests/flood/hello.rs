@@ -64,7 +64,7 @@ fn announcements_of_random_things_cost_others_nothing() {
             (next - 200..next).flat_map(of).collect()
         });
     };
-    withstand("random inventory", &mut node, &mut honest, FLAT, &[&flood]);
+    withstand("random inventory", &mut node, &mut honest, FLAT, &flood);
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn addresses_cost_others_nothing() {
             said
         });
     };
-    withstand("addresses", &mut node, &mut honest, FLAT, &[&flood]);
+    withstand("addresses", &mut node, &mut honest, FLAT, &flood);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn questions_without_end_cost_others_nothing() {
             (next - 100..next).flat_map(|number| line("GETBLOCK", json!({ "hash": named(number) }))).collect()
         });
     };
-    withstand("questions", &mut node, &mut honest, FLAT, &[&flood]);
+    withstand("questions", &mut node, &mut honest, FLAT, &flood);
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn who_asks_and_does_not_read_is_gone_and_costs_others_nothing() {
             while signal.goes_on() && peer.try_say(&questions) {}
         }
     };
-    withstand("non-reading askers", &mut node, &mut honest, 2 * FLAT, &[&flood, &flood]);
+    withstand("non-reading askers", &mut node, &mut honest, 2 * FLAT, &flood);
 }
 
 // Repeats a line until the node lets go; it must be convicted of `fault`, in time.
@@ -155,7 +155,7 @@ fn floods_of_garbage_lines_cost_others_nothing() {
     let (mut node, mut honest) = node("", &[]);
     let address = node.address;
     let flood = |signal: &Signal<'_>| repeat(address, signal, || b"\n".repeat(20));
-    withstand("empty lines", &mut node, &mut honest, FLAT, &[&flood]);
+    withstand("empty lines", &mut node, &mut honest, FLAT, &flood);
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn connections_that_come_and_go_cost_others_nothing() {
             std::thread::sleep(Duration::from_millis(2));
         }
     };
-    withstand("churn", &mut node, &mut honest, FLAT, &[&flood]);
+    withstand("churn", &mut node, &mut honest, FLAT, &flood);
 }
 
 /// A member that asks a tracker whether it is there, as often as it may.
@@ -227,5 +227,5 @@ fn a_storm_of_greetings_at_the_tracker_is_sent_away_and_costs_members_nothing() 
     is_sent_away(&tracker, NETWORK, Peer::open(tracker.address), &storm, "hello_too_often");
     let address = tracker.address;
     let flood = |signal: &Signal<'_>| repeat(address, signal, || storm.repeat(20));
-    withstand("greetings at the tracker", &mut tracker, &mut member, FLAT, &[&flood, &flood]);
+    withstand("greetings at the tracker", &mut tracker, &mut member, FLAT, &flood);
 }
