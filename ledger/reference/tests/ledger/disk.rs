@@ -2,11 +2,11 @@
 
 use crate::world::{Draft, World, genesis, hash, key, line, pay};
 use bytes::Bytes;
-use polypeer_engine::Random;
 use polypeer_engine::kit::chain::{
     Answer, BlockKey, BlockOutcome, Origin, Request, TransactionFault, TransactionOutcome,
 };
-use polypeer_ledger_reference::{Config, NetworkParameters, Reference, transaction_id};
+use polypeer_engine::{Ledger, Now, Random};
+use polypeer_ledger_reference::{Config, NetworkParameters, Producer, Reference, transaction_id};
 use redb::StorageBackend;
 use std::io::{Error, ErrorKind, Result};
 use std::sync::{Arc, Mutex};
@@ -236,6 +236,34 @@ fn a_disk_that_breaks_its_word_is_not_trusted_again() {
     let mut world = disk.world();
     assert_eq!(world.tip().hash, hash(&blocks[1]));
     assert_eq!(world.take(&blocks[2]), BlockOutcome::Accepted);
+}
+
+#[test]
+fn a_producer_whose_disk_fails_sleeps_until_it_can_do_something() {
+    for (kind, pause) in [(ErrorKind::StorageFull, Some(Duration::from_millis(500))), (ErrorKind::Other, None)] {
+        let disk = Disk::default();
+        let producer = Producer { key: key(1), interval: Duration::from_secs(1), seed: [1; 32] };
+        let config = Config { producer: Some(producer), ..Config::in_memory(NetworkParameters::anya_devnet()) };
+        let (mut ledger, reader) = Reference::open_with_backend(disk.clone(), config).expect("opens");
+        let mut now = Now { unix_ms: 1_767_225_700_000, ..Now::default() };
+        disk.fail_after(0, kind);
+        // The first call draws when the first block is due, the one then finds that the disk refuses it.
+        for _ in 0..100 {
+            ledger.wake(now, &mut Vec::new());
+            now = now.after(Duration::from_millis(50));
+        }
+        assert!(!reader.is_sound());
+        let next = ledger.next_wake(now);
+        assert!(next.is_none_or(|at| at > now.monotonic), "{kind:?}: it would be woken at once for ever, {next:?}");
+        assert_eq!(next.map(|at| at.since(now.monotonic) <= pause.unwrap_or_default()), pause.map(|_| true));
+        disk.heal();
+        now = now.after(Duration::from_secs(2));
+        let mut answers = Vec::new();
+        ledger.wake(now, &mut answers);
+        ledger.wake(now.after(Duration::from_secs(2)), &mut answers);
+        // A full disk that has room again is used; one that broke its word waits for a new start.
+        assert_eq!(answers.iter().any(|(_, answer)| matches!(answer, Answer::NewTip { .. })), pause.is_some());
+    }
 }
 
 /// What a disk may hold after a crash: everything before the last sync that came before `at`; of the changes between
