@@ -7,7 +7,7 @@ use bytes::Bytes;
 use polypeer_engine::kit::chain::{Answer, BlockKey, Hash, Origin, Request};
 use polypeer_engine::kit::cost::Class;
 use polypeer_engine::shell::book::Book;
-use polypeer_engine::{Address, Ledger, Now, Random, Ticket, Time};
+use polypeer_engine::{Address, AsMap, Ledger, Now, Random, Ticket, Time};
 use polypeer_ledger_reference::{
     Config, HEADER_BYTES, Header, Network, NetworkParameters, Payment, Reference, TransactionBytes, Wallet,
     encode_block, merkle_root, transaction_id, verify_signature,
@@ -126,10 +126,10 @@ impl Bench {
 fn addresses() {
     let mut random = Random::new([1; 32]);
     let cost = per(10_000, || {
-        let mut book = Book::default();
+        let mut book = Book::new([1; 32], 5_000, AsMap::default());
         for number in 0..10_000u32 {
             let address = Address::new((0x0a00_0000 + number * 7919 % 0x00ff_ffff).to_be_bytes().into(), 7333);
-            book.learn(address, None, 5_000, &mut random);
+            book.learn(address, None, 0, &mut random);
         }
     });
     say(Class::AddressLearn, 0, cost);
