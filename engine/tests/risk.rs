@@ -1,6 +1,5 @@
 //! What the eclipse gauge says of pictures, and of a running engine.
 
-#[expect(dead_code, reason = "the stage is every story's: nobody is accepted here")]
 mod word;
 
 use polypeer_engine::shell::risk::{Cause, HIGH, Known, NOTABLE, Picture, Tie, assess};
