@@ -58,6 +58,9 @@ impl Session {
     /// First ours against itself, then ours against all others, a round having each side once and every second round
     /// going backwards.
     pub(crate) fn contest(&mut self, case: &Case, sides: &[Side]) -> Result<()> {
+        if !self.options.wants(&case.name) {
+            return Ok(());
+        }
         let ours = *sides.first().context("a contest without sides")?;
         let mut placements = self.options.placements();
         if case.load == Load::None {

@@ -39,27 +39,33 @@ pub(crate) fn run(session: &mut Session) -> Result<()> {
     for network in ["anya-devnet", "hello-devnet"] {
         for (blocks, transactions) in CHAINS {
             let plan = Plan { network, blocks: blocks / session.options.shorten, transactions };
-            let folder = plan.folder(&cache)?;
             for count in SOURCES {
+                let case = name(&plan, count);
+                if !session.options.wants(&case) {
+                    continue;
+                }
+                let folder = plan.folder(&cache)?;
                 let sources = serve(&binary, &plan, &folder, count)?;
                 let synced = (0..rounds).map(|_| sync(&binary, &plan, &sources)).collect::<Result<Vec<_>>>()?;
-                note(session, &plan, count, &synced);
+                note(session, &case, &plan, &synced);
             }
         }
     }
     Ok(())
 }
 
-fn note(session: &mut Session, plan: &Plan, sources: usize, synced: &[Synced]) {
-    let case =
-        format!("h4 {} blocks={} transactions={} sources={sources}", plan.network, plan.blocks, plan.transactions);
+fn name(plan: &Plan, sources: usize) -> String {
+    format!("h4 {} blocks={} transactions={} sources={sources}", plan.network, plan.blocks, plan.transactions)
+}
+
+fn note(session: &mut Session, case: &str, plan: &Plan, synced: &[Synced]) {
     let blocks = plan.blocks as f64;
     let each = |of: &dyn Fn(&Synced) -> f64| synced.iter().map(of).collect();
     let floor = (plan.transactions == 0).then_some(SMALL_BLOCKS_MIN);
-    session.figure(&case, "blocks durable", "1/s", each(&|one| blocks / one.seconds), floor);
-    session.figure(&case, "CPU of the syncing node", "µs/block", each(&|one| one.own_cpu_us / blocks), None);
-    session.figure(&case, "CPU of the sources", "µs/block", each(&|one| one.sources_cpu_us / blocks), None);
-    session.figure(&case, "peak memory of the syncing node", "MiB", each(&|one| one.peak_mib), None);
+    session.figure(case, "blocks durable", "1/s", each(&|one| blocks / one.seconds), floor);
+    session.figure(case, "CPU of the syncing node", "µs/block", each(&|one| one.own_cpu_us / blocks), None);
+    session.figure(case, "CPU of the sources", "µs/block", each(&|one| one.sources_cpu_us / blocks), None);
+    session.figure(case, "peak memory of the syncing node", "MiB", each(&|one| one.peak_mib), None);
 }
 
 /// A node that serves, and its data.

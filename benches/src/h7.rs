@@ -33,14 +33,20 @@ pub(crate) fn run(session: &mut Session) -> Result<()> {
     let rounds = session.options.rounds.min(ROUNDS_MAX);
     let peers = session.options.peers;
     for (network, wire) in [("anya-devnet", Wire::Anya), ("hello-devnet", Wire::Hello)] {
-        let weighed = (0..rounds).map(|_| node(&binary, network, wire, peers)).collect::<Result<Vec<_>>>()?;
         let case = format!("h7 {} peers={peers}", wire.name());
+        if !session.options.wants(&case) {
+            continue;
+        }
+        let weighed = (0..rounds).map(|_| node(&binary, network, wire, peers)).collect::<Result<Vec<_>>>()?;
         note(session, &case, peers, &weighed, Some(PEER_KIB_MAX));
         let empty = weighed.iter().map(|one| one.empty.resident_kib as f64 / 1024.0).collect();
         session.figure(&case, "empty node", "MiB", empty, Some(EMPTY_MIB_MAX));
     }
-    let weighed = (0..rounds).map(|_| pea(peers)).collect::<Result<Vec<_>>>()?;
-    note(session, &format!("h7 pea2pea peers={peers}"), peers, &weighed, None);
+    let case = format!("h7 pea2pea peers={peers}");
+    if session.options.wants(&case) {
+        let weighed = (0..rounds).map(|_| pea(peers)).collect::<Result<Vec<_>>>()?;
+        note(session, &case, peers, &weighed, None);
+    }
     Ok(())
 }
 

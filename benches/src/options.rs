@@ -20,6 +20,9 @@ pub(crate) struct Options {
     /// Where device and load run; both ways when it is not given.
     #[arg(long)]
     pub(crate) placement: Option<Placement>,
+    /// Only cases that have this in their name, such as `payload_bytes=256` or `sources=4`.
+    #[arg(long)]
+    pub(crate) only: Option<String>,
     /// Folder for the report, raw rows and plots.
     #[arg(long, default_value = "target/bench")]
     pub(crate) out: PathBuf,
@@ -48,6 +51,11 @@ impl Options {
     /// The placements to measure.
     pub(crate) fn placements(&self) -> Vec<Placement> {
         self.placement.map_or(vec![Placement::Apart, Placement::Together], |one| vec![one])
+    }
+
+    /// Whether a case is to be measured.
+    pub(crate) fn wants(&self, case: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| case.contains(only.as_str()))
     }
 
     /// Whether the rules of a fair run are kept.

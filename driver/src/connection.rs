@@ -46,6 +46,9 @@ pub(crate) struct Connection<F> {
     pub(crate) charged: usize,
     /// What it is charged in the network's own budget for frames in the making.
     pub(crate) partial_charged: usize,
+    /// Questions that its frames put to the ledger and that are not answered, and their bytes.
+    pub(crate) asks: usize,
+    pub(crate) ask_bytes: usize,
     queue: Queue,
     sent_since_writable: usize,
     waker: Option<Waker>,
@@ -86,6 +89,8 @@ impl<F: Framer> Connection<F> {
             is_writable_due: false,
             charged: 0,
             partial_charged: 0,
+            asks: 0,
+            ask_bytes: 0,
             queue: Queue::default(),
             sent_since_writable: 0,
             waker: None,
@@ -126,6 +131,7 @@ impl<F: Framer> Connection<F> {
     /// Notes that the engine wants `bytes` sent; it counts them too, dropped or not.
     pub(crate) fn wants_to_send(&mut self, bytes: usize) {
         self.meter.frames_queued += 1;
+        self.meter.bytes_queued += bytes as u64;
         self.sent_since_writable = self.sent_since_writable.saturating_add(bytes);
     }
 
@@ -134,8 +140,27 @@ impl<F: Framer> Connection<F> {
     }
 
     /// The frame found no room.
-    pub(crate) fn dropped(&mut self) {
+    pub(crate) fn dropped(&mut self, bytes: usize) {
         self.meter.frames_dropped += 1;
+        self.meter.bytes_unsent += bytes as u64;
+    }
+
+    /// The frame is gossip, and memory is short.
+    pub(crate) fn shed(&mut self, bytes: usize) {
+        self.meter.frames_shed += 1;
+        self.meter.bytes_unsent += bytes as u64;
+    }
+
+    /// The engine wants `bytes` sent, but the connection is on its way out.
+    pub(crate) fn too_late(&mut self, bytes: usize) {
+        self.meter.too_late(bytes);
+    }
+
+    /// When anything last moved.
+    pub(crate) fn last_moved(&self) -> Time {
+        let Meter { connected, last_received, last_sent, .. } = self.meter;
+        let times = [Some(connected), last_received, last_sent];
+        times.into_iter().flatten().map(|now| now.monotonic).max().unwrap_or_default()
     }
 
     /// It was gossip, so the connection stays. How many such frames the engine is to be told of: at once, then at most
@@ -186,8 +211,14 @@ impl<F: Framer> Connection<F> {
         self.meter.last_received = Some(now);
     }
 
-    pub(crate) fn received_frames(&mut self, count: u32) {
+    pub(crate) fn received_frames(&mut self, count: u32, bytes: usize) {
         self.meter.frames_received += u64::from(count);
+        self.meter.bytes_framed += bytes as u64;
+    }
+
+    /// The framer took these bytes and made no frame of them.
+    pub(crate) fn refused(&mut self, bytes: usize) {
+        self.meter.bytes_refused += bytes as u64;
     }
 
     pub(crate) fn received_bad_frame(&mut self) {
@@ -213,7 +244,7 @@ impl<F: Framer> Connection<F> {
     /// Memory that it holds beyond what an idle one does.
     pub(crate) fn held_bytes(&self) -> usize {
         let partial = if self.partial.is_empty() { 0 } else { self.allocated };
-        self.queue.bytes() + partial + self.framer.held_bytes()
+        self.queue.bytes() + partial + self.framer.held_bytes() + self.ask_bytes
     }
 
     /// Its counters now.
@@ -221,14 +252,19 @@ impl<F: Framer> Connection<F> {
         Meter {
             queue_bytes: self.queue.bytes() as u64,
             queue_frames: self.queue.frames() as u64,
-            partial_bytes: self.partial_bytes() as u64,
+            partial_bytes: self.partial.len() as u64,
             ..self.meter
         }
     }
 
-    /// Its counters for good: what is queued is lost.
+    /// Its counters for good: what is queued is lost, and so is what was no frame yet.
     pub(crate) fn last_meter(&self) -> Meter {
-        Meter { frames_lost: self.queue.frames() as u64, ..self.meter }
+        Meter {
+            frames_lost: self.queue.frames() as u64,
+            bytes_unsent: self.meter.bytes_unsent + self.queue.bytes() as u64,
+            bytes_discarded: self.meter.bytes_discarded + self.partial.len() as u64,
+            ..self.meter
+        }
     }
 }
 

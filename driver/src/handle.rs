@@ -2,11 +2,11 @@
 
 use crate::events::Events;
 use crate::ledger::Mailbox;
-use crate::meter::Meters;
+use crate::meter::{Imbalance, Meters, Totals};
 use polypeer_engine::{Engine, Event, Now, P2pAction, Protocol};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use thiserror::Error;
@@ -28,6 +28,15 @@ pub enum State {
     Failed(String),
 }
 
+/// What a network that has ended says of all that passed through it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Last {
+    /// The counters.
+    pub totals: Totals,
+    /// What does not add up: nothing.
+    pub imbalances: Vec<Imbalance>,
+}
+
 /// What can be seen of a network in one moment.
 pub struct View<'a, P: Protocol> {
     /// The engine: shell and protocol.
@@ -36,6 +45,20 @@ pub struct View<'a, P: Protocol> {
     pub meters: Meters<'a>,
     /// Both clocks.
     pub now: Now,
+}
+
+impl<P: Protocol> View<'_, P> {
+    /// What does not add up over all connections or at one of them: see [`crate::Meter::imbalances`], and the engine has heard
+    /// as many frames as it was handed.
+    pub fn imbalances(&self) -> Vec<Imbalance> {
+        let state = self.engine.state();
+        let mut found = self.meters.totals().imbalances();
+        found.extend(state.peers.keys().filter_map(|id| self.meters.connection(*id)).flat_map(|one| one.imbalances()));
+        if state.frames.handled + state.frames.unheard != self.meters.totals().all.frames_received {
+            found.push(Imbalance::FramesIn);
+        }
+        found
+    }
 }
 
 /// A running network. A clone is the same network; when the last one is dropped the network says goodbye and ends.
@@ -48,6 +71,7 @@ pub(crate) struct Shared<P: Protocol> {
     pub(crate) mailbox: Arc<Mailbox<P::Request, P::Answer>>,
     pub(crate) events: Events,
     pub(crate) state: watch::Receiver<State>,
+    pub(crate) last: Arc<OnceLock<Last>>,
     pub(crate) thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -113,6 +137,11 @@ impl<P: Protocol> Handle<P> {
     /// How the network's thread is.
     pub fn state(&self) -> State {
         self.0.state.borrow().clone()
+    }
+
+    /// What it says of all that passed through it, once it has ended without a panic.
+    pub fn last(&self) -> Option<Last> {
+        self.0.last.get().cloned()
     }
 
     /// Waits for the network to end. Why, if it failed.

@@ -8,7 +8,7 @@ use crate::budget::Account;
 use crate::clock::Clock;
 use crate::connection::{Connection, Connections, Ending};
 use crate::events::Events;
-use crate::ledger::Asks;
+use crate::ledger::{Answers, Asks};
 use crate::meter::{Meter, Meters, Totals};
 use crate::partials::Partials;
 use crate::queue::{Flushed, PIECE_BYTES, Pool};
@@ -20,10 +20,10 @@ use bytes::Bytes;
 use polypeer_engine::journal::{self, Stepped};
 use polypeer_engine::{
     BadFrame, ChannelEnd, ChannelId, Close, ConnectionId, Direction, DisconnectCause, Effect, Ends, Engine, Now,
-    Overflow, P2pAction, Phase, Protocol, Time,
+    Overflow, P2pAction, Phase, Protocol, Ticket, Time,
 };
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -34,6 +34,9 @@ use tokio::sync::{Notify, Semaphore};
 const DIALS_MAX: usize = 256;
 /// Names looked up at one time: each takes a thread of the resolver's.
 const LOOKUPS_MAX: usize = 4;
+/// A connection at which nothing moved for so long goes first when memory is short: a reader that still reads, however
+/// slowly, has taken something by then.
+const STILL: Duration = Duration::from_secs(5);
 /// Effects that wait before they are carried out, so that frames in a batch do not hold many buffers.
 pub(crate) const EFFECTS_MAX: usize = 256;
 
@@ -58,6 +61,8 @@ pub(crate) struct Host<P: Protocol> {
     pub(crate) asks: Asks<P::Request, P::Answer>,
     /// Connections that do not read because the ledger is behind.
     pub(crate) paused: Vec<ConnectionId>,
+    /// Whose frames are handed to the engine right now: what is asked meanwhile is asked for it.
+    pub(crate) reading: Option<ConnectionId>,
     pub(crate) totals: Totals,
     pub(crate) events: Events,
     pub(crate) dials: Rc<Semaphore>,
@@ -72,7 +77,8 @@ pub(crate) struct Host<P: Protocol> {
     dirty: Vec<ConnectionId>,
     pool: Pool,
     saver: Option<Saver>,
-    gone: Meter,
+    /// What passed through connections that are gone.
+    pub(crate) gone: Meter,
     next_inbound: u64,
     // What the keeper sleeps until.
     alarm: Option<Time>,
@@ -161,6 +167,7 @@ impl<P: Protocol> Host<P> {
             scratch: ReadBuffer::default(),
             asks: parts.asks,
             paused: Vec::new(),
+            reading: None,
             totals: Totals { all: Meter { connected: now, ..Meter::default() }, ..Totals::default() },
             events: parts.events,
             dials: Rc::new(Semaphore::new(DIALS_MAX)),
@@ -268,6 +275,7 @@ impl<P: Protocol> Host<P> {
             self.end(connection, DisconnectCause::Ours);
         }
         self.settle();
+        self.totals.asks_lost += self.asks.give_up() as u64;
         if let Some(saver) = &mut self.saver {
             saver.finish();
         }
@@ -276,7 +284,8 @@ impl<P: Protocol> Host<P> {
         }
     }
 
-    fn totals(&self) -> Totals {
+    /// What passed through so far.
+    pub(crate) fn totals(&self) -> Totals {
         let mut all = self.gone;
         for connection in self.connections.values() {
             all.add(&connection.meter());
@@ -285,6 +294,7 @@ impl<P: Protocol> Host<P> {
         Totals {
             all,
             connections: self.connections.len() as u64,
+            asks: self.asks.asked(),
             asks_waiting: self.asks.waiting() as u64,
             records_refused: self.saver.as_ref().map_or(0, Saver::refused),
             ..self.totals
@@ -303,7 +313,7 @@ impl<P: Protocol> Host<P> {
     fn carry_out(&mut self, effect: Effect<P::Request>) {
         match effect {
             Effect::Send { connection, frame, overflow, .. } => self.send(connection, frame, overflow),
-            Effect::Ask { ticket, request } => self.asks.ask(ticket, request),
+            Effect::Ask { ticket, request } => self.ask(ticket, request),
             Effect::Close { connection, how } => self.close(connection, how),
             Effect::SetPhase { connection, phase, .. } => {
                 if let Some(connection) = self.connections.get_mut(&connection) {
@@ -339,19 +349,22 @@ impl<P: Protocol> Host<P> {
     }
 
     fn send(&mut self, id: ConnectionId, frame: Bytes, overflow: Overflow) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(connection) = self.connections.get_mut(&id) else { return self.gone.too_late(frame.len()) };
         if connection.is_closed_by_us() {
-            return;
+            return connection.too_late(frame.len());
         }
         connection.wants_to_send(frame.len());
+        if overflow == Overflow::Drop && self.account.is_tight_for(connection.charged) {
+            return connection.shed(frame.len());
+        }
         let max = self.rules.queue_bytes_max;
         if connection.queue_bytes() + frame.len() > max && !connection.is_blocked {
             // A burst is no slow reader: the socket is asked first.
             self.flush(id);
         }
-        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(connection) = self.connections.get_mut(&id) else { return self.gone.unsent(frame.len()) };
         if connection.queue_bytes() + frame.len() > max {
-            connection.dropped();
+            connection.dropped(frame.len());
             if overflow == Overflow::Close {
                 self.end(id, DisconnectCause::QueueFull);
             } else if let Some(frames) = connection.drops_to_tell(self.now.monotonic) {
@@ -367,6 +380,17 @@ impl<P: Protocol> Host<P> {
         if connection.queue_bytes() >= PIECE_BYTES && !connection.is_blocked {
             // Large enough that waiting for more gains nothing, and still in the cache.
             self.flush(id);
+        }
+    }
+
+    fn ask(&mut self, ticket: Ticket, request: P::Request) {
+        let bytes = self.asks.ask(ticket, request, self.reading);
+        if let Some(connection) = self.reading.and_then(|id| self.connections.get_mut(&id)) {
+            if connection.asks == 0 {
+                self.asks.has_asker(true);
+            }
+            connection.asks += 1;
+            connection.ask_bytes += bytes;
         }
     }
 
@@ -480,6 +504,9 @@ impl<P: Protocol> Host<P> {
         let Some(mut connection) = self.connections.remove(&id) else { return };
         self.partials.forget(id, &mut connection);
         self.account.charge(id, connection.charged, 0);
+        if connection.asks > 0 {
+            self.asks.has_asker(false);
+        }
         self.gone.add(&connection.last_meter());
         connection.wake();
         if let Some(frames) = connection.last_drops() {
@@ -503,23 +530,43 @@ impl<P: Protocol> Host<P> {
         if !self.account.is_spent() {
             return;
         }
-        while let Some(id) = self.account.to_shed() {
+        loop {
+            let (connections, now) = (&self.connections, self.now.monotonic);
+            let is_still = |id| {
+                connections.get(&id).is_some_and(|connection: &Box<_>| now.since(connection.last_moved()) >= STILL)
+            };
+            let Some(id) = self.account.to_shed(is_still) else { return };
             self.totals.shed += 1;
             self.end(id, DisconnectCause::Budget);
             self.apply();
         }
     }
 
-    /// Has connections read again that waited for the ledger.
-    pub(crate) fn resume(&mut self) {
-        if self.asks.is_behind() {
-            return;
+    /// The ledger answered: connections that waited for it read again, as far as it caught up.
+    pub(crate) fn answered(&mut self, answers: &Answers<P::Answer>) {
+        self.totals.asks_answered += answers.taken() as u64;
+        let mut touched = BTreeSet::new();
+        for (id, bytes) in self.asks.answered(answers) {
+            let Some(connection) = self.connections.get_mut(&id) else { continue };
+            connection.asks -= 1;
+            connection.ask_bytes -= bytes;
+            if connection.asks == 0 {
+                self.asks.has_asker(false);
+            }
+            touched.insert(id);
         }
-        for id in self.paused.drain(..) {
-            if let Some(connection) = self.connections.get(&id) {
+        for id in touched {
+            self.charge(id);
+        }
+        let (asks, connections) = (&self.asks, &self.connections);
+        self.paused.retain(|id| {
+            let Some(connection) = connections.get(id) else { return false };
+            let waits = asks.must_wait(connection.asks);
+            if !waits {
                 connection.wake();
             }
-        }
+            waits
+        });
     }
 }
 

@@ -1,12 +1,14 @@
 //! Runs a ledger on its own thread: gathers what is asked, so that one signature batch and one commit serve many.
 //!
 //! The engine's thread never waits for the ledger. What it asks goes into a mailbox under a lock that is held for a
-//! push; when too much waits for answers the host stops reading from its peers, so the mailbox is bounded by
+//! push; when too much waits for answers the host stops reading, first from those peers whose frames put more than an
+//! equal share of it there, so that a flood waits for itself and a quiet peer is heard. The mailbox is bounded by twice
 //! [`ASKS_WAITING_MAX`] and [`ASK_BYTES_WAITING_MAX`] plus what one turn and the answers under way can ask. The
 //! ledger's thread does wait for the engine to take its answers: the engine always gets there.
 
+use crate::budget::{Budget, Hold};
 use crate::clock::Clock;
-use polypeer_engine::{Ledger, Ticket, To};
+use polypeer_engine::{ConnectionId, Ledger, Ticket, To};
 use serde::Serialize;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,7 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 const BATCH_MAX: usize = 2048;
 /// Bytes of questions answered in one go: what one commit may have to write.
 const BATCH_BYTES_MAX: usize = 64 << 20;
-/// The engine's unanswered questions above which its host stops reading from peers. Well below what a protocol lets one
+/// The engine's unanswered questions above which its host stops reading from who asks most. Well below what a protocol lets one
 /// peer have at the ledger (AnYa 8,192): a peer that sends faster than the ledger judges is slowed down by its socket,
 /// and nothing of what it sends is dropped.
 const ASKS_WAITING_MAX: usize = 4_096;
@@ -37,7 +39,15 @@ pub(crate) struct Answers<A> {
     /// In order; without a ticket when nobody asked.
     pub(crate) answers: Vec<(Option<Ticket>, A)>,
     taken: usize,
-    taken_bytes: usize,
+    // The memory that they take in the process's budget until the engine has them.
+    pub(crate) _held: Hold,
+}
+
+impl<A> Answers<A> {
+    /// How many of the engine's questions the ledger took for these.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken
+    }
 }
 
 /// Where questions wait for the ledger.
@@ -114,21 +124,32 @@ impl<R, A> Mailbox<R, A> {
 pub(crate) struct Asks<R, A> {
     mailbox: Arc<Mailbox<R, A>>,
     next: Vec<Question<R, A>>,
-    waiting: usize,
-    waiting_bytes: usize,
+    // The unanswered ones in their order: who is behind each, and its bytes.
+    open: VecDeque<(Option<ConnectionId>, usize)>,
+    open_bytes: usize,
+    askers: usize,
+    asked: u64,
 }
 
 impl<R: Serialize, A> Asks<R, A> {
     pub(crate) fn new(mailbox: Arc<Mailbox<R, A>>) -> Self {
-        Self { mailbox, next: Vec::new(), waiting: 0, waiting_bytes: 0 }
+        Self { mailbox, next: Vec::new(), open: VecDeque::new(), open_bytes: 0, askers: 0, asked: 0 }
     }
 
-    /// Notes a question; it goes out with the next [`Asks::send`].
-    pub(crate) fn ask(&mut self, ticket: Ticket, request: R) {
+    /// Notes a question that came of a frame of this connection's, or of none; it goes out with the next
+    /// [`Asks::send`]. Its bytes.
+    pub(crate) fn ask(&mut self, ticket: Ticket, request: R, of: Option<ConnectionId>) -> usize {
         let bytes = encoded_bytes(&request);
-        self.waiting += 1;
-        self.waiting_bytes += bytes;
+        self.asked += 1;
+        self.open.push_back((of, bytes));
+        self.open_bytes += bytes;
         self.next.push(Question { asker: Asker::Engine(ticket), request, bytes });
+        bytes
+    }
+
+    /// A connection has questions open from now on, or no longer.
+    pub(crate) fn has_asker(&mut self, is_new: bool) {
+        self.askers = if is_new { self.askers + 1 } else { self.askers.saturating_sub(1) };
     }
 
     /// Sends what was noted: one lock and one call a turn.
@@ -140,37 +161,54 @@ impl<R: Serialize, A> Asks<R, A> {
         self.mailbox.bell.notify_one();
     }
 
-    /// The ledger took and answered some.
-    pub(crate) fn answered(&mut self, answers: &Answers<A>) {
-        self.waiting -= answers.taken;
-        self.waiting_bytes -= answers.taken_bytes;
+    /// The ledger took and answered the oldest so many: who is behind each of them, and its bytes.
+    pub(crate) fn answered(&mut self, answers: &Answers<A>) -> impl Iterator<Item = (ConnectionId, usize)> + use<R, A> {
+        let taken: Vec<_> = self.open.drain(..answers.taken.min(self.open.len())).collect();
+        self.open_bytes -= taken.iter().map(|(_, bytes)| bytes).sum::<usize>();
+        taken.into_iter().filter_map(|(of, bytes)| Some((of?, bytes)))
     }
 
-    /// Whether so much waits that nothing more should be read from peers.
-    pub(crate) fn is_behind(&self) -> bool {
-        self.waiting > ASKS_WAITING_MAX || self.waiting_bytes > ASK_BYTES_WAITING_MAX
+    /// Whether a connection with so many open questions is to be read from later: too much waits, and it has its equal
+    /// share there, or so much waits that everyone is to.
+    pub(crate) fn must_wait(&self, open: usize) -> bool {
+        let fill = |times: usize| {
+            self.open.len() > times * ASKS_WAITING_MAX || self.open_bytes > times * ASK_BYTES_WAITING_MAX
+        };
+        fill(1) && (open * self.askers >= ASKS_WAITING_MAX.min(self.open.len()) || fill(2))
     }
 
     /// Questions that wait.
     pub(crate) fn waiting(&self) -> usize {
-        self.waiting
+        self.open.len()
+    }
+
+    /// Questions so far.
+    pub(crate) fn asked(&self) -> u64 {
+        self.asked
+    }
+
+    /// The end: nobody waits for the answers any more. How many there were.
+    pub(crate) fn give_up(&mut self) -> usize {
+        self.open_bytes = 0;
+        std::mem::take(&mut self.open).len()
     }
 }
 
-// How long the request is when written down: about what it holds in memory. Byte strings count without a copy.
-fn encoded_bytes(request: &impl Serialize) -> usize {
-    postcard::experimental::serialized_size(request).unwrap_or(0)
+// How long a request or answer is when written down: about what it holds in memory. Byte strings count without a copy.
+fn encoded_bytes(value: &impl Serialize) -> usize {
+    postcard::experimental::serialized_size(value).unwrap_or(0)
 }
 
 /// Runs the ledger until it is told to stop, or fails; never panics.
-pub(crate) fn run<L: Ledger>(
+pub(crate) fn run<L: Ledger<Answer: Serialize>>(
     ledger: L,
     mailbox: &Mailbox<L::Request, L::Answer>,
     clock: Clock,
+    budget: Budget,
     engine: &mpsc::Sender<Answers<L::Answer>>,
 ) {
     let ended = catch_unwind(AssertUnwindSafe(|| {
-        Keeper { ledger, outsiders: HashMap::new(), next: 0 }.run(mailbox, clock, engine)
+        Keeper { ledger, budget, outsiders: HashMap::new(), next: 0 }.run(mailbox, clock, engine)
     }));
     let mut waiting = mailbox.lock();
     waiting.is_closed = true;
@@ -183,11 +221,12 @@ pub(crate) fn run<L: Ledger>(
 
 struct Keeper<L: Ledger> {
     ledger: L,
+    budget: Budget,
     outsiders: HashMap<Ticket, Outsider<L::Answer>>,
     next: u64,
 }
 
-impl<L: Ledger> Keeper<L> {
+impl<L: Ledger<Answer: Serialize>> Keeper<L> {
     fn run(
         mut self,
         mailbox: &Mailbox<L::Request, L::Answer>,
@@ -196,8 +235,7 @@ impl<L: Ledger> Keeper<L> {
     ) {
         let mut answers = Vec::new();
         while let Some(batch) = gather(mailbox, || self.wait(clock)) {
-            let engines = batch.iter().filter(|question| matches!(question.asker, Asker::Engine(_)));
-            let (taken, taken_bytes) = engines.fold((0, 0), |sum, question| (sum.0 + 1, sum.1 + question.bytes));
+            let taken = batch.iter().filter(|question| matches!(question.asker, Asker::Engine(_))).count();
             if !batch.is_empty() {
                 let requests = batch.into_iter().map(|question| self.ticket(question)).collect();
                 self.ledger.answer(clock.now(), requests, &mut answers);
@@ -208,8 +246,10 @@ impl<L: Ledger> Keeper<L> {
             }
             let answers = self.sort(&mut answers);
             if taken > 0 || !answers.is_empty() {
+                let bytes = answers.iter().map(|(_, answer)| encoded_bytes(answer)).sum();
+                let _held = self.budget.hold(bytes);
                 // An engine that is gone needs no answer; what waits is still finished.
-                let _ = engine.blocking_send(Answers { answers, taken, taken_bytes });
+                let _ = engine.blocking_send(Answers { answers, taken, _held });
             }
         }
     }
@@ -288,4 +328,31 @@ fn gather<R, A>(mailbox: &Mailbox<R, A>, wait: impl FnOnce() -> Option<Duration>
         .max(1)
         .min(waiting.questions.len());
     Some(waiting.questions.drain(..count).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use polypeer_engine::Direction;
+
+    #[test]
+    fn who_asks_most_waits_first_and_a_quiet_one_is_heard() {
+        let mut asks: Asks<u64, u64> = Asks::new(Mailbox::new());
+        let (loud, quiet) = (ConnectionId::nth(Direction::Inbound, 1), ConnectionId::nth(Direction::Inbound, 2));
+        asks.has_asker(true);
+        for number in 0..=ASKS_WAITING_MAX as u64 {
+            asks.ask(Ticket(number), number, Some(loud));
+        }
+        assert!(asks.must_wait(ASKS_WAITING_MAX + 1) && !asks.must_wait(0));
+        asks.has_asker(true);
+        asks.ask(Ticket(0), 0, Some(quiet));
+        assert!(!asks.must_wait(ASKS_WAITING_MAX / 2 - 1) && asks.must_wait(ASKS_WAITING_MAX / 2));
+        for number in 0..ASKS_WAITING_MAX as u64 {
+            asks.ask(Ticket(number), number, Some(loud));
+        }
+        assert!(asks.must_wait(0), "there is an end for everyone together");
+        let answers = Answers { answers: Vec::new(), taken: asks.waiting(), _held: Budget::new(1).hold(0) };
+        assert_eq!(asks.answered(&answers).filter(|(of, _)| *of == quiet).count(), 1);
+        assert_eq!((asks.waiting(), asks.open_bytes, asks.must_wait(usize::MAX)), (0, 0, false));
+    }
 }

@@ -38,7 +38,7 @@ mod saver;
 mod sockets;
 
 pub use budget::Budget;
-pub use handle::{Gone, Handle, State, View};
-pub use meter::{Meter, Meters, Totals};
+pub use handle::{Gone, Handle, Last, State, View};
+pub use meter::{Imbalance, Meter, Meters, Totals};
 pub use network::{Network, StartError, start};
-pub use replay::{ReplayError, Replayed, replay};
+pub use replay::{ReplayError, Replayed, head, replay, replay_from};

@@ -3,13 +3,13 @@
 use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::events::Events;
-use crate::handle::{Control, Handle, Shared, State};
+use crate::handle::{Control, Handle, Last, Shared, State};
 use crate::host::{Door, Parts};
 use crate::ledger::{self, ANSWER_BATCHES_MAX, Answers, Asks, Mailbox};
 use crate::recorder::{self, Recorder};
 use crate::saver::Saver;
 use crate::sockets;
-use polypeer_engine::journal::{self, Started};
+use polypeer_engine::journal::{Head, Holds, Started};
 use polypeer_engine::{Address, Command, Engine, Ledger, Now, P2pAction, P2pConfig, Protocol, Record};
 use polypeer_store::{LoadError, Store};
 use std::fs::File;
@@ -18,7 +18,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use thiserror::Error;
@@ -116,17 +116,18 @@ where
     let (state, watched) = watch::channel(State::Running);
     let name = network.name.clone();
 
-    let of_ledger = mailbox.clone();
-    let body = move || ledger::run(ledger, &of_ledger, clock, &answer);
+    let (of_ledger, budget) = (mailbox.clone(), network.queue_budget.clone());
+    let body = move || ledger::run(ledger, &of_ledger, clock, budget, &answer);
     let ledger_thread = spawn("ledger", &name, body)?;
     let stop_ledger = StopLedger(mailbox.clone(), Some(ledger_thread));
 
     let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
     let setup = Setup { network, clock, listener, records, seed, record, store, events: events.clone() };
     let inlets = Inlets { controls, answers };
-    let of_network = mailbox.clone();
+    let (of_network, last) = (mailbox.clone(), Arc::new(OnceLock::new()));
+    let last_word = last.clone();
     let body = move || {
-        let ended = run(setup, of_network, stop_ledger, inlets, &ready);
+        let ended = run(setup, of_network, stop_ledger, inlets, &ready, &last_word);
         state.send_replace(ended.map_or_else(State::Failed, |()| State::Stopped));
     };
     let thread = spawn("net", &name, body)?;
@@ -135,7 +136,8 @@ where
         Ok(Err(error)) => return Err(error),
         Err(_) => return Err(StartError::Protocol("the network's thread ended before it began".into())),
     }
-    Ok(Handle::new(Shared { name, listening, control, mailbox, events, state: watched, thread: Some(thread).into() }))
+    let thread = Some(thread).into();
+    Ok(Handle::new(Shared { name, listening, control, mailbox, events, state: watched, last, thread }))
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -193,6 +195,7 @@ fn run<P: Protocol>(
     // Dropped before the ledger is joined, which might wait for room in it.
     inlets: Inlets<P>,
     ready: &Ready,
+    last_word: &OnceLock<Last>,
 ) -> Result<(), String> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_all().max_blocking_threads(LOOKUP_THREADS).build_local(Default::default());
@@ -211,6 +214,12 @@ fn run<P: Protocol>(
     runtime.block_on(keep(&door, listener, inlets, &mailbox));
     // What came before the end is written even when the end was a panic.
     door.enter(|host| host.finish());
+    if let Some(last) =
+        door.enter(|host| host.look(|view| Last { totals: *view.meters.totals(), imbalances: view.imbalances() }))
+    {
+        // Nobody else sets it.
+        let _ = last_word.set(last);
+    }
     let failure = door.failure();
     // A name that is still being looked up must not hold up the end.
     runtime.shutdown_background();
@@ -234,6 +243,7 @@ fn build<P: Protocol>(setup: Setup<P>, mailbox: Arc<Mailbox<P::Request, P::Answe
     let mut recorder = record.map(|file| Recorder::start(&name, file, events.clone())).transpose()?;
     let now = clock.now();
     if let Some(recorder) = &mut recorder {
+        recorder.put(&Head::new(P::NAME, Holds::Node));
         recorder.put(&started::<P>(&name, now, &p2p, &protocol, seed, &records));
     }
     let mut effects = Vec::new();
@@ -259,8 +269,6 @@ fn started<P: Protocol>(
     records: &[Record],
 ) -> Started<P::Config> {
     Started {
-        version: journal::VERSION,
-        protocol: P::NAME.into(),
         network: name.into(),
         now,
         config: p2p.clone(),
@@ -345,10 +353,10 @@ fn take<P: Protocol>(door: &Door<P>, control: Control<P>) -> Option<Duration> {
 
 async fn answered<P: Protocol>(door: &Rc<Door<P>>, batch: Answers<P::Answer>) {
     door.enter(|host| {
-        host.asks.answered(&batch);
-        host.resume();
+        host.answered(&batch);
     });
-    let mut answers = batch.answers.into_iter();
+    let Answers { answers, _held, .. } = batch;
+    let mut answers = answers.into_iter();
     while answers.len() > 0 {
         door.enter(|host| {
             for (ticket, answer) in answers.by_ref().take(ANSWERS_A_TURN) {

@@ -66,7 +66,7 @@ impl Partials {
 
     /// Who holds most, when all together hold too much.
     pub(crate) fn longest(&self) -> Option<ConnectionId> {
-        self.account.as_ref()?.to_shed()
+        self.account.as_ref()?.to_shed(|_| false)
     }
 
     fn began<F>(&mut self, id: ConnectionId, connection: &mut Connection<F>, since: Option<Time>) {

@@ -48,7 +48,7 @@ impl<P: Protocol> Host<P> {
         if !connection.is_heard() {
             return self.discard_turn(id, cx);
         }
-        if self.asks.is_behind() {
+        if self.asks.must_wait(connection.asks) {
             self.paused.push(id);
             return Turn::Rests;
         }
@@ -71,7 +71,9 @@ impl<P: Protocol> Host<P> {
             scratch
         };
         let mut frames_left = TURN_FRAMES;
+        self.reading = Some(id);
         let turn = self.read_into(id, cx, &mut buffer, &mut frames_left);
+        self.reading = None;
         self.put_away(id, buffer, frames_left < TURN_FRAMES);
         turn
     }
@@ -133,15 +135,23 @@ impl<P: Protocol> Host<P> {
                 self.cut_run(id, buffer, frames_left);
                 continue;
             }
-            match connection.framer.next(connection.phase, buffer) {
-                Framed::More => return None,
+            let before = buffer.len();
+            let framed = connection.framer.next(connection.phase, buffer);
+            let taken = before - buffer.len();
+            match framed {
+                Framed::More => {
+                    connection.refused(taken);
+                    return None;
+                }
                 Framed::Bad(bad) => {
                     *frames_left -= 1;
+                    connection.refused(taken);
                     self.refused(id, bad);
                 }
                 Framed::Frame(frame) => {
                     *frames_left -= 1;
-                    connection.received_frames(1);
+                    connection.refused(taken.saturating_sub(frame.len()));
+                    connection.received_frames(1, frame.len());
                     self.step(P2pAction::MessageReceived { connection: id, channel: ChannelId::ONLY, frame });
                     self.apply();
                 }
@@ -156,7 +166,7 @@ impl<P: Protocol> Host<P> {
         while !is_over {
             let Self { connections, engine, effects, now, .. } = self;
             let Some(connection) = connections.get_mut(&id).filter(|connection| connection.is_heard()) else { break };
-            let before = *frames_left;
+            let (before, start) = (*frames_left, at);
             engine.receive(*now, id, ChannelId::ONLY, effects, |effects| {
                 if effects >= EFFECTS_MAX {
                     return None;
@@ -169,7 +179,7 @@ impl<P: Protocol> Host<P> {
                 Some(frame)
             });
             let frames = before - *frames_left;
-            connection.received_frames(frames);
+            connection.received_frames(frames, at - start);
             self.totals.steps += u64::from(frames);
             self.apply();
             // Not even one was taken: the engine knows the connection no longer.
@@ -217,8 +227,11 @@ impl<P: Protocol> Host<P> {
                 }
                 self.partials.note(id, connection, self.now.monotonic, has_cut);
             } else {
+                connection.discarded(buffer.bytes.len());
                 self.partials.forget(id, connection);
             }
+        } else {
+            self.gone.bytes_discarded += buffer.bytes.len() as u64;
         }
         self.charge(id);
         if is_shared && buffer.allocated <= 2 * READ_BYTES {

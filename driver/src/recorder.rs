@@ -54,7 +54,7 @@ pub(crate) fn create(path: &Path) -> io::Result<File> {
 
 impl Recorder {
     /// Starts to record into a file that is empty.
-    pub(crate) fn start(name: &str, file: File, events: Events) -> io::Result<Self> {
+    pub(crate) fn start(name: &str, file: impl Write + Send + 'static, events: Events) -> io::Result<Self> {
         let desk = Arc::new(Desk::default());
         desk.lock().bytes.extend_from_slice(&journal::MAGIC);
         let (of_thread, of_events) = (desk.clone(), events.clone());
@@ -126,7 +126,7 @@ impl Desk {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run(&self, mut file: File, events: &Events) {
+    fn run(&self, mut file: impl Write, events: &Events) {
         let mut bytes = Vec::new();
         loop {
             let waiting = self.lock();
@@ -148,6 +148,90 @@ impl Desk {
             if is_stopping {
                 return;
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use polypeer_engine::Event;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::time::Instant;
+
+    /// A file that takes so many writes, the last one only in part, and hands on what it has.
+    struct Full {
+        left: usize,
+        taken: Vec<u8>,
+        done: Sender<Vec<u8>>,
+    }
+
+    impl Full {
+        fn after(left: usize) -> (Self, Receiver<Vec<u8>>) {
+            let (done, taken) = channel();
+            (Self { left, taken: Vec::new(), done }, taken)
+        }
+    }
+
+    impl Write for Full {
+        // A sector at a time, so that a batch is many writes.
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let sector = bytes.len().min(512);
+            let taken = match self.left {
+                0 => return Err(io::ErrorKind::StorageFull.into()),
+                1 => sector.div_ceil(2),
+                _ => sector,
+            };
+            self.left -= 1;
+            self.taken.extend_from_slice(&bytes[..taken]);
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Drop for Full {
+        fn drop(&mut self) {
+            // The test may not want it.
+            let _ = self.done.send(std::mem::take(&mut self.taken));
+        }
+    }
+
+    #[test]
+    fn a_full_disk_at_any_of_the_first_200_writes_ends_the_recording_and_nothing_else() {
+        for left in 1..=200 {
+            let events = Events::new();
+            let mut heard = events.subscribe();
+            let (file, taken) = Full::after(left);
+            let mut recorder = Recorder::start("test", file, events).expect("a thread");
+            // Each so long that the writer does not wait for more.
+            let entry = vec![7_u8; FULL_BYTES / 64];
+            let end = Instant::now() + Duration::from_secs(60);
+            let mut put = 0;
+            while !recorder.is_over() {
+                recorder.put(&entry);
+                put += 1;
+                assert!(Instant::now() < end, "it never ended");
+                if put % 64 == 0 {
+                    thread::yield_now();
+                }
+            }
+            recorder.put(&entry);
+            recorder.finish();
+            // What it has is whole up to where it was cut.
+            let taken = taken.recv().expect("the writer is gone");
+            let mut rest = taken.strip_prefix(&journal::MAGIC[..]).unwrap_or_default();
+            while let Ok((_, length)) = journal::entry(rest) {
+                rest = &rest[length..];
+            }
+            assert!(matches!(journal::entry(rest), Err(journal::Damage::Cut)), "after {left}");
+            let mut notes = Vec::new();
+            while let Ok((_, Event::Note(text))) = heard.try_recv() {
+                notes.push(text);
+            }
+            assert!(notes.iter().any(|note| note.contains("the recording ends here")), "{notes:?}");
         }
     }
 }

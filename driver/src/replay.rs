@@ -1,11 +1,16 @@
 //! Runs a recording through an engine again and compares what comes out, step by step.
 
-use polypeer_engine::journal::{self, Damage, ENTRY_BYTES_MAX, MAGIC, Started, Stepped};
-use polypeer_engine::{Effect, Engine, Protocol};
+use crate::failure;
+use polypeer_engine::journal::{self, Damage, ENTRY_BYTES_MAX, Head, HeadError, Holds, MAGIC, Started, Stepped};
+use polypeer_engine::{Border, BorderFault, Effect, Engine, Protocol};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use thiserror::Error;
+
+/// How much of an action is shown, in characters.
+const SHOWN_MAX: usize = 400;
 
 /// A recording whose every step gave the same effects again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,16 +32,19 @@ pub enum ReplayError {
     #[error("cannot read the recording: {0}")]
     Read(#[from] io::Error),
     /// It is no recording.
-    #[error("this is no recording")]
+    #[error("this is no recording (at byte 0)")]
     Foreign,
-    /// It is another protocol's, or of another format.
-    #[error("this is a recording of {protocol} in format {version}")]
-    Other {
+    /// It is of another format.
+    #[error("this recording of {protocol} has format {version}, and this version reads format {}", journal::VERSION)]
+    Version {
         /// The protocol's name.
         protocol: String,
         /// The format's version.
         version: u16,
     },
+    /// It is another protocol's, or no node's.
+    #[error("this is a recording of {}, not of this protocol's node", .0.protocol)]
+    Other(Head),
     /// The file is damaged.
     #[error("the recording is damaged at byte {offset}: {damage}")]
     Damaged {
@@ -55,56 +63,103 @@ pub enum ReplayError {
         /// What happened then, cut to 400 characters.
         action: String,
     },
+    /// A step broke a rule of the border.
+    #[error("step {step} (at byte {offset}) broke a rule, {rule}: {action}")]
+    Rule {
+        /// Which, counted from 1; 0 is the start.
+        step: u64,
+        /// Where its entry begins.
+        offset: u64,
+        /// The rule.
+        rule: BorderFault,
+        /// What happened, cut to 400 characters.
+        action: String,
+    },
+    /// The engine did not survive a step.
+    #[error("step {step} (at byte {offset}) panicked, {text}: {action}")]
+    Panicked {
+        /// Which, counted from 1; 0 is the start.
+        step: u64,
+        /// Where its entry begins.
+        offset: u64,
+        /// What the panic said.
+        text: String,
+        /// What happened, cut to 400 characters.
+        action: String,
+    },
 }
 
-/// Replays a recording.
+/// What a recording is of.
+pub fn head(path: &Path) -> Result<Head, ReplayError> {
+    Entries::open(File::open(path)?)?.head()
+}
+
+/// Replays the recording in a file.
 pub fn replay<P: Protocol>(path: &Path) -> Result<Replayed, ReplayError> {
-    let mut entries = Entries::open(File::open(path)?)?;
-    let started: Started<P::Config> = match entries.next()? {
-        Some(entry) => begin::<P>(&entry)?,
-        None => return Err(ReplayError::Damaged { offset: entries.offset, damage: Damage::Cut }),
-    };
-    let Started { network, now, config, protocol_config, seed, records, .. } = started;
-    let mut effects = Vec::new();
-    let mut engine = Engine::<P>::new(now, config, protocol_config, seed, &records, &mut effects);
-    let mut steps = 0;
+    replay_from::<P>(File::open(path)?)
+}
+
+/// Replays a recording, wherever its bytes come from.
+pub fn replay_from<P: Protocol>(recording: impl Read) -> Result<Replayed, ReplayError> {
+    let mut entries = Entries::open(recording)?;
+    let head = entries.head()?;
+    if head.protocol != P::NAME || head.holds == Holds::Simulation {
+        return Err(ReplayError::Other(head));
+    }
+    let entry = entries.expect()?;
+    let damaged = |damage| ReplayError::Damaged { offset: entry.offset, damage };
+    let started: Started<P::Config> = journal::take(&entry.payload).map_err(damaged)?;
+    let network = started.network.clone();
+    let mut life = Life::<P>::start(entry.offset, started)?;
     while let Some(entry) = entries.next()? {
         let damaged = |damage| ReplayError::Damaged { offset: entry.offset, damage };
-        let stepped: Stepped<P::Answer> = journal::take(&entry.payload).map_err(damaged)?;
-        steps += 1;
-        repeat(&mut engine, &mut effects, stepped).map_err(|action| ReplayError::Differs {
-            step: steps,
-            offset: entry.offset,
-            action,
+        life.step(entry.offset, journal::take(&entry.payload).map_err(damaged)?)?;
+    }
+    Ok(Replayed { network, steps: life.steps, bytes: entries.offset, was_cut: entries.was_cut })
+}
+
+/// An engine that lives its life again.
+struct Life<P: Protocol> {
+    engine: Engine<P>,
+    border: Border,
+    effects: Vec<Effect<P::Request>>,
+    steps: u64,
+}
+
+impl<P: Protocol> Life<P> {
+    fn start(offset: u64, started: Started<P::Config>) -> Result<Self, ReplayError> {
+        let Started { now, config, protocol_config, seed, records, .. } = started;
+        let mut effects = Vec::new();
+        let start = || Engine::<P>::new(now, config, protocol_config, seed, &records, &mut effects);
+        let action = || "the start".to_owned();
+        let engine = catch_unwind(AssertUnwindSafe(start)).map_err(|panic| ReplayError::Panicked {
+            step: 0,
+            offset,
+            text: failure::text(&*panic),
+            action: action(),
         })?;
+        let mut border = Border::default();
+        let broken = |rule| ReplayError::Rule { step: 0, offset, rule, action: action() };
+        border.started(&effects).map_err(broken)?;
+        Ok(Self { engine, border, effects, steps: 0 })
     }
-    Ok(Replayed { network, steps, bytes: entries.offset, was_cut: entries.was_cut })
-}
 
-// Name and version come first in a start, so that another protocol's is told from a damaged one.
-fn begin<P: Protocol>(entry: &Entry) -> Result<Started<P::Config>, ReplayError> {
-    let damaged = |damage| ReplayError::Damaged { offset: entry.offset, damage };
-    let head = postcard::take_from_bytes::<(u16, String)>(&entry.payload);
-    let ((version, protocol), _) = head.map_err(|_| damaged(Damage::Content))?;
-    if version != journal::VERSION || protocol != P::NAME {
-        return Err(ReplayError::Other { protocol, version });
+    fn step(&mut self, offset: u64, stepped: Stepped<P::Answer>) -> Result<(), ReplayError> {
+        self.steps += 1;
+        let step = self.steps;
+        let action = stepped.action.clone();
+        let shown = || format!("{action:?}").chars().take(SHOWN_MAX).collect();
+        self.effects.clear();
+        let (engine, effects) = (&mut self.engine, &mut self.effects);
+        let took = catch_unwind(AssertUnwindSafe(|| engine.step(stepped.now, stepped.action, effects)));
+        took.map_err(|panic| ReplayError::Panicked { step, offset, text: failure::text(&*panic), action: shown() })?;
+        let broken = |rule| ReplayError::Rule { step, offset, rule, action: shown() };
+        self.border.stepped(&action, effects).map_err(broken)?;
+        if journal::digest(effects) == stepped.effects {
+            return Ok(());
+        }
+        Err(ReplayError::Differs { step, offset, action: shown() })
     }
-    journal::take(&entry.payload).map_err(damaged)
-}
-
-fn repeat<P: Protocol>(
-    engine: &mut Engine<P>,
-    effects: &mut Vec<Effect<P::Request>>,
-    stepped: Stepped<P::Answer>,
-) -> Result<(), String> {
-    const SHOWN_MAX: usize = 400;
-    let shown = stepped.action.clone();
-    effects.clear();
-    engine.step(stepped.now, stepped.action, effects);
-    if journal::digest(effects) == stepped.effects {
-        return Ok(());
-    }
-    Err(format!("{shown:?}").chars().take(SHOWN_MAX).collect())
 }
 
 struct Entry {
@@ -113,14 +168,14 @@ struct Entry {
 }
 
 /// Reads entries one at a time: a recording may be larger than memory.
-struct Entries {
-    file: BufReader<File>,
+struct Entries<R> {
+    file: BufReader<R>,
     offset: u64,
     was_cut: bool,
 }
 
-impl Entries {
-    fn open(file: File) -> Result<Self, ReplayError> {
+impl<R: Read> Entries<R> {
+    fn open(file: R) -> Result<Self, ReplayError> {
         let mut entries = Self { file: BufReader::new(file), offset: 0, was_cut: false };
         let magic = entries.up_to(MAGIC.len())?;
         if magic != MAGIC {
@@ -128,6 +183,20 @@ impl Entries {
         }
         entries.offset = MAGIC.len() as u64;
         Ok(entries)
+    }
+
+    fn head(&mut self) -> Result<Head, ReplayError> {
+        let entry = self.expect()?;
+        Head::read(&entry.payload).map_err(|error| match error {
+            HeadError::Damaged(damage) => ReplayError::Damaged { offset: entry.offset, damage },
+            HeadError::Version { version, protocol } => ReplayError::Version { protocol, version },
+        })
+    }
+
+    // An entry without which the rest means nothing.
+    fn expect(&mut self) -> Result<Entry, ReplayError> {
+        let offset = self.offset;
+        self.next()?.ok_or(ReplayError::Damaged { offset, damage: Damage::Cut })
     }
 
     // The next entry; nothing at the end, or where a crash cut the file off.

@@ -2,9 +2,9 @@
 
 mod support;
 
-use polypeer_driver::{Handle, ReplayError, replay, start};
+use polypeer_driver::{Handle, ReplayError, head, replay, start};
 use polypeer_engine::Event;
-use polypeer_engine::journal::Damage;
+use polypeer_engine::journal::{self, Damage, Head, Holds};
 use polypeer_store::Store;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -92,7 +92,7 @@ async fn a_flipped_bit_is_told_with_its_place() {
 async fn another_course_of_events_is_found_out() {
     let (folder, path) = record().await;
     let bytes = std::fs::read(&path).unwrap();
-    // A whole entry taken out: what comes after cannot all give the same effects.
+    // A whole entry taken out, not the head or the start: what comes after cannot all give the same effects.
     let mut at = 8;
     let mut entries = Vec::new();
     while let Ok((_, length)) = polypeer_engine::journal::entry(&bytes[at..]) {
@@ -100,12 +100,34 @@ async fn another_course_of_events_is_found_out() {
         at += length;
     }
     let other = folder.path().join("other");
-    let found = (1..40).any(|skipped| {
+    let found = (2..40).any(|skipped| {
         let range = &entries[skipped];
         std::fs::write(&other, [&bytes[..range.start], &bytes[range.end..]].concat()).unwrap();
         matches!(replay::<Echo>(&other), Err(ReplayError::Differs { .. }))
     });
     assert!(found, "{} entries", entries.len());
+}
+
+#[tokio::test]
+async fn another_format_and_another_kind_of_recording_are_told_apart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("other");
+    let write = |entry: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = journal::MAGIC.to_vec();
+        entry(&mut bytes);
+        std::fs::write(&path, bytes).unwrap();
+    };
+    // What the format before this one began with.
+    write(&|bytes| journal::put(&(1u16, "echo", "echo-test", 7u8), bytes).unwrap());
+    match replay::<Echo>(&path) {
+        Err(error @ ReplayError::Version { version: 1, .. }) => assert!(error.to_string().contains("reads format 2")),
+        other => panic!("{other:?}"),
+    }
+    write(&|bytes| journal::put(&Head::new("parrot", Holds::Node), bytes).unwrap());
+    assert!(matches!(replay::<Echo>(&path), Err(ReplayError::Other(head)) if head.protocol == "parrot"));
+    write(&|bytes| journal::put(&Head::new("echo", Holds::Simulation), bytes).unwrap());
+    assert_eq!(head(&path).unwrap().holds, Holds::Simulation);
+    assert!(matches!(replay::<Echo>(&path), Err(ReplayError::Other(_))));
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use crate::shell::bans::{Ban, PENALTY, Severity};
 use crate::shell::book::{Book, Which};
 use crate::shell::dialer;
 use crate::shell::peers::{ConnectingPeer, Errand, PeerState};
+use crate::shell::serving::Traffic;
 use crate::shell::slots::{Slot, SlotCount};
 use crate::{
     Address, ChannelId, Close, ConnectionId, Direction, DisconnectCause, Effect, Ends, Event, IMPORT_MAX,
@@ -235,6 +236,21 @@ impl<P: Protocol> Context<'_, P> {
 
     /// Sends a whole frame.
     pub fn send_on(&mut self, connection: ConnectionId, channel: ChannelId, frame: Bytes, overflow: Overflow) {
+        self.send_as(connection, channel, frame, overflow, Traffic::of(overflow));
+    }
+
+    pub(crate) fn send_as(
+        &mut self,
+        connection: ConnectionId,
+        channel: ChannelId,
+        frame: Bytes,
+        overflow: Overflow,
+        traffic: Traffic,
+    ) {
+        let is_open = self.state.channels.sent(connection, channel).is_some();
+        if !is_open || !self.cap_admits(traffic, frame.len()) {
+            return;
+        }
         if !self.state.channels.sending(connection, channel, frame.len()) {
             return;
         }
@@ -245,7 +261,8 @@ impl<P: Protocol> Context<'_, P> {
     }
 
     /// Whether the only channel can take another answer: below the low-water mark since it was last writable. When
-    /// it cannot, `on_writable` says when it can.
+    /// it cannot, `on_writable` says when it can. Answers that cost more than a word ask [`Context::may_answer`] or
+    /// [`Context::may_serve`].
     pub fn is_writable(&self, connection: ConnectionId) -> bool {
         self.is_writable_on(connection, ChannelId::ONLY)
     }
@@ -499,7 +516,7 @@ impl<P: Protocol> Context<'_, P> {
 
     /// Takes a connection out of the table. The protocol hears of it when the handler that runs has returned.
     pub(crate) fn depart(&mut self, connection: ConnectionId, how: Close) {
-        let Some(state) = self.state.remove_peer(connection) else { return };
+        let Some(state) = self.state.remove_peer(self.now.monotonic, connection) else { return };
         self.effects.push(Effect::Close { connection, how });
         self.state.closing.insert(connection, state.ends.clone());
         self.departed(connection, state, DisconnectCause::Ours);

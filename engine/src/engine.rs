@@ -6,10 +6,12 @@ use crate::shell::alarms::{AlarmKey, Alarms};
 use crate::shell::bans::{Bans, Severity};
 use crate::shell::book::Book;
 use crate::shell::channels::Channels;
+use crate::shell::costs::Costs;
 use crate::shell::dialer::{self, Dialer};
 use crate::shell::eviction::Victim;
 use crate::shell::peers::{ConnectingPeer, Errand, PeerState};
 use crate::shell::reasons::Reasons;
+use crate::shell::serving::Serving;
 use crate::shell::slips::Slips;
 use crate::shell::slots::{Named, Slot, SlotCount, Slots};
 use crate::{
@@ -55,6 +57,21 @@ pub struct P2pState<P: Protocol> {
     pub(crate) next_dial: u64,
     pub(crate) next_channel: u32,
     pub(crate) next_ticket: u64,
+    /// What became of the frames that came.
+    pub frames: FrameCount,
+    /// What peers had this node do.
+    pub costs: Costs,
+    /// Whose answers wait, and what was sent.
+    pub serving: Serving,
+}
+
+/// Frames that the host handed in, so that its own count can be checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FrameCount {
+    /// Those that a protocol handled.
+    pub handled: u64,
+    /// Those of connections that are gone or on their way out.
+    pub unheard: u64,
 }
 
 /// Where peers may be, and whom to dial.
@@ -72,6 +89,7 @@ impl<P: Protocol> P2pState<P> {
         let as_map = core::mem::take(&mut config.as_map);
         let book = Book::load(records, config.book_max as usize, as_map, now.unix_ms, &mut random);
         Self {
+            serving: Serving::new(config.upload_rate, now.monotonic),
             config,
             profile,
             peers: BTreeMap::new(),
@@ -95,6 +113,8 @@ impl<P: Protocol> P2pState<P> {
             next_dial: 0,
             next_channel: 1,
             next_ticket: 0,
+            frames: FrameCount::default(),
+            costs: Costs::default(),
         }
     }
 
@@ -137,12 +157,17 @@ impl<P: Protocol> P2pState<P> {
     pub(crate) fn insert_peer(&mut self, now: Now, connection: ConnectionId, ends: Ends, slot: Slot, errand: Errand) {
         let slips = self.slips.take(ends.remote.ip(), now.monotonic, self.profile.slip_fade);
         self.seat(slot, ends.direction, ends.counted_ip());
-        self.peers.insert(connection, PeerState { errand, ..PeerState::new(ends, now, slot, slips) });
+        let account = self.costs.arrived(ends.remote.ip());
+        self.peers.insert(connection, PeerState { errand, account, ..PeerState::new(ends, now, slot, slips) });
         self.channels.opened(connection, ChannelId::ONLY);
     }
 
-    pub(crate) fn remove_peer(&mut self, connection: ConnectionId) -> Option<PeerState<P>> {
+    pub(crate) fn remove_peer(&mut self, now: Time, connection: ConnectionId) -> Option<PeerState<P>> {
         let mut state = self.peers.remove(&connection)?;
+        self.serving.gone(connection);
+        if !self.is_spared(state.ends.remote.ip()) {
+            self.costs.left(now, state.ends.remote.ip(), state.account);
+        }
         self.channels.closed_all(connection);
         self.alarms.cancel_peer(connection);
         if let Some(address) = state.ends.dialled {
@@ -308,6 +333,7 @@ impl<P: Protocol> Engine<P> {
     ) {
         let Some(first) = next(effects.len()) else { return };
         let peer = self.state.peers.get_mut(&connection).and_then(|state| state.received(now.monotonic));
+        let is_heard = peer.is_some();
         let mut frames = 0;
         self.handle(now, effects, connection, peer, |protocol, cx, mut peer| {
             let mut frame = first;
@@ -326,6 +352,8 @@ impl<P: Protocol> Engine<P> {
         if let Some(state) = self.state.peers.get_mut(&connection) {
             state.frames_received += frames;
         }
+        self.state.frames.handled += if is_heard { 1 + frames } else { 0 };
+        self.state.frames.unheard += u64::from(!is_heard);
         self.settle(now, effects);
     }
 
@@ -450,7 +478,7 @@ impl<P: Protocol> Engine<P> {
         if self.state.closing.remove(&connection).is_some() {
             return;
         }
-        let Some(state) = self.state.remove_peer(connection) else { return };
+        let Some(state) = self.state.remove_peer(now.monotonic, connection) else { return };
         let (_, mut cx) = self.context(now, effects);
         let subject = Subject::Address(state.ends.remote);
         cx.because(subject, Some(connection), Reason::Disconnected(cause));
@@ -494,6 +522,7 @@ impl<P: Protocol> Engine<P> {
         for key in due {
             match key {
                 AlarmKey::Dial => dialer::look(&mut Context { state: &mut self.state, effects, now }),
+                AlarmKey::Serve => self.serve(now, effects),
                 AlarmKey::Protocol(alarm) => {
                     let (protocol, mut cx) = self.context(now, effects);
                     protocol.on_alarm(&mut cx, alarm);
@@ -503,6 +532,20 @@ impl<P: Protocol> Engine<P> {
                 }),
             }
             self.settle(now, effects);
+        }
+    }
+
+    // Those whose answers waited take turns, each once at most.
+    fn serve(&mut self, now: Now, effects: &mut Vec<Effect<P::Request>>) {
+        for _ in 0..self.state.serving.count() {
+            let Some(connection) = self.state.serving.next(now.monotonic) else { break };
+            self.with_peer(now, effects, connection, |protocol, cx, peer| {
+                protocol.on_writable(cx, connection, peer, ChannelId::ONLY)
+            });
+            self.settle(now, effects);
+        }
+        if let Some(at) = self.state.serving.next_at(now.monotonic) {
+            self.state.alarms.set_earlier(AlarmKey::Serve, at);
         }
     }
 

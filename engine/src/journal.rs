@@ -1,29 +1,92 @@
-//! Writes down what happened: the recording's format, the same for a live node, a simulation and a fuzz corpus.
+//! Writes down what happened: the recording's format, the same for a live node, a simulation and a fuzz input.
 //!
 //! A journal is [`MAGIC`], then entries. An entry is its length (u32, big-endian), the first 4 bytes of the BLAKE3
-//! hash of its payload, and the payload: a [`Started`] first, then [`Stepped`]s, in postcard's encoding. A file that
-//! ends within an entry was cut off by a crash: what comes before is good.
+//! hash of its payload, and the payload in postcard's encoding. A file that ends within an entry was cut off by a
+//! crash: what comes before is good. The first entry is a [`Head`], which says what the others are:
+//!
+//! ```text
+//!   Holds::Node         Started, then Stepped for each action that the engine was told
+//!   Holds::Fuzz         the same: what the input did to the one engine of a fuzz session
+//!   Holds::Simulation   the simulator's plan, then its marks, then how it ended
+//! ```
 
 use crate::{Effect, Now, P2pAction, P2pConfig, Record};
 use alloc::string::String;
 use alloc::vec::Vec;
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// The first bytes of a journal; the last one is the format's version.
+/// The first bytes of a journal.
 pub const MAGIC: [u8; 8] = *b"polypeer";
-/// The format's version, in [`Started`].
-pub const VERSION: u16 = 1;
+/// The format's version, in [`Head`]. It changes with this file only: what an older build recorded of a protocol's or
+/// the shell's own data reads as damage.
+pub const VERSION: u16 = 2;
 /// An entry's payload, in bytes: the largest frame (32 MiB) and what comes with it; a start with a full book.
 pub const ENTRY_BYTES_MAX: usize = 64 << 20;
 
-/// The first entry: all that an engine is built from.
+/// The first entry: what this file is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// The format's version. It stands first in every version.
+    pub version: u16,
+    /// The protocol's name. It stands second in every version.
+    pub protocol: String,
+    /// What the other entries are.
+    pub holds: Holds,
+}
+
+/// What a journal tells of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Holds {
+    /// One node's life: [`Started`], then [`Stepped`]s.
+    Node,
+    /// A simulation: its plan, its marks, its outcome, all of which are the simulator's.
+    Simulation,
+    /// What a fuzz input did to an engine: [`Started`], then [`Stepped`]s. The last one has no effects when the engine
+    /// did not survive it.
+    Fuzz {
+        /// The fuzz target.
+        target: String,
+        /// The input as the target was given it.
+        input: Bytes,
+    },
+}
+
+impl Head {
+    /// The head of a journal in today's format.
+    pub fn new(protocol: &str, holds: Holds) -> Self {
+        Self { version: VERSION, protocol: protocol.into(), holds }
+    }
+
+    /// Reads a first entry.
+    pub fn read(payload: &[u8]) -> Result<Self, HeadError> {
+        let before = postcard::take_from_bytes::<(u16, String)>(payload);
+        let ((version, protocol), _) = before.map_err(|_| HeadError::Damaged(Damage::Content))?;
+        if version != VERSION {
+            return Err(HeadError::Version { version, protocol });
+        }
+        take(payload).map_err(HeadError::Damaged)
+    }
+}
+
+/// Why a journal's first entry is no use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeadError {
+    /// It does not read.
+    Damaged(Damage),
+    /// Another version of the program wrote it.
+    Version {
+        /// That format's version.
+        version: u16,
+        /// The protocol's name.
+        protocol: String,
+    },
+}
+
+/// All that an engine is built from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Started<C> {
-    /// The format's version.
-    pub version: u16,
-    /// The protocol's name.
-    pub protocol: String,
     /// The network's name.
     pub network: String,
     /// The time of the start.
@@ -55,6 +118,43 @@ pub fn digest<R: Serialize>(effects: &[Effect<R>]) -> [u8; 8] {
     // Hashing cannot fail, and every effect has an encoding.
     let _ = postcard::serialize_with_flavor::<_, _, ()>(effects, &mut hasher);
     first(hasher.0.finalize().as_bytes())
+}
+
+/// A journal of one engine that is written as it runs, in memory: each step stands there before it is taken, so that
+/// one that the engine does not survive is in it.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    bytes: Vec<u8>,
+    // Where the step that is being taken begins.
+    step: usize,
+}
+
+impl Writer {
+    /// A journal with its first two entries.
+    pub fn new<C: Serialize>(head: &Head, started: &Started<C>) -> Result<Self, Damage> {
+        let mut bytes = MAGIC.to_vec();
+        put(head, &mut bytes)?;
+        put(started, &mut bytes)?;
+        let step = bytes.len();
+        Ok(Self { bytes, step })
+    }
+
+    /// Adds a step that is about to be taken.
+    pub fn before<A: Serialize>(&mut self, now: Now, action: &P2pAction<A>) -> Result<(), Damage> {
+        self.step = self.bytes.len();
+        put(&(now, action, [0u8; 8]), &mut self.bytes)
+    }
+
+    /// Says what came of that step.
+    pub fn after<A: Serialize>(&mut self, now: Now, action: &P2pAction<A>, effects: [u8; 8]) -> Result<(), Damage> {
+        self.bytes.truncate(self.step);
+        put(&(now, action, effects), &mut self.bytes)
+    }
+
+    /// The journal so far.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 struct Hasher(blake3::Hasher);

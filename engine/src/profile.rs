@@ -75,6 +75,9 @@ pub struct P2pConfig {
     pub as_map: AsMap,
     /// Inbound connections from one network group, an IPv4 /16 or IPv6 /32; loopback is spared with `spare_loopback`.
     pub inbound_per_group_max: u32,
+    /// Bytes a second that may be sent to all peers together; 0 for as many as they take. History waits for what
+    /// handshakes, keep-alives and news leave.
+    pub upload_rate: u64,
 }
 
 impl Default for P2pConfig {
@@ -94,6 +97,7 @@ impl Default for P2pConfig {
             as_map: AsMap::default(),
             // Above half of the default slots: one group never has them all, and a private network in one /16 works.
             inbound_per_group_max: 64,
+            upload_rate: 0,
         }
     }
 }

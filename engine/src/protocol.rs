@@ -2,7 +2,7 @@
 
 use crate::{
     Address, BadFrame, ChannelEnd, ChannelId, ConnectionId, Context, DialFailure, Direction, DisconnectCause, Frame,
-    Framer, Misbehavior, Profile, Ticket,
+    Framer, Misbehavior, Profile, Stocks, Ticket,
 };
 use bytes::Bytes;
 use core::fmt::Debug;
@@ -122,7 +122,7 @@ pub trait Protocol: Sized + Send + 'static {
         bad: BadFrame,
     ) -> Result<Self::Peer, Self::Misbehavior>;
 
-    /// Answers may go on: see [`Context::is_writable`].
+    /// Answers may go on: see [`Context::is_writable`] and [`Context::may_serve`].
     fn on_writable(
         &mut self,
         cx: &mut Context<'_, Self>,
@@ -185,6 +185,11 @@ pub trait Protocol: Sized + Send + 'static {
         peer: Self::Peer,
         alarm: Self::Alarm,
     ) -> Result<Self::Peer, Self::Misbehavior>;
+
+    /// How much it holds of everything that it keeps many of, while so many peers are connected.
+    fn stock(&self, peers: usize, stocks: &mut Stocks) {
+        let _ = (peers, stocks);
+    }
 
     /// What the API shows of a peer beyond the shell's own fields.
     fn describe(&self, peer: &Self::Peer) -> PeerAbout {

@@ -33,7 +33,7 @@ fn a_million_addresses_fit_into_128_mib() {
     let now = Now { unix_ms: 1_767_225_600_000, ..Now::default() };
     let before = resident_peak();
     let mut book = Book::new([2; 32], 2_000_000, AsMap::default());
-    let mut n: u32 = 0;
+    let mut n = 0_u32;
     while book.len() < ENTRIES {
         // A hundred thousand sources: the more, the more is to be remembered.
         let source = nth(n.wrapping_mul(7) % 100_000).ip();

@@ -81,7 +81,9 @@ pub fn answer(request: &Request, u: &mut Unstructured<'_>) -> Result<Option<Answ
             let kept = u.arbitrary::<bool>()?;
             Answer::Missing(asked.iter().filter(|_| kept).copied().collect())
         }
-        Request::Waiting { .. } => Answer::Waiting(vec![Bytes::from_static(&[7; 153]); usize::from(u.arbitrary::<u8>()? % 4)]),
+        Request::Waiting { .. } => {
+            Answer::Waiting(vec![Bytes::from_static(&[7; 153]); usize::from(u.arbitrary::<u8>()? % 4)])
+        }
         Request::WaitingIds(count) => Answer::WaitingIds(vec![Hash([7; 32]); (*count).min(3) as usize]),
         Request::Transaction(_) => Answer::Transaction(u.arbitrary::<bool>()?.then(|| Bytes::from_static(&[7; 153]))),
         Request::CatchingUp(_) => return Ok(None),

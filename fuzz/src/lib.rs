@@ -1,10 +1,29 @@
 //! Throws arbitrary bytes and actions at everything that reads them.
 //!
-//! Each target is a small program in `targets/`; what several need is here: a host for an engine that checks the
-//! border's rules at every step ([`session`]), a ledger that answers by chance ([`ledger`]), and framers fed in
-//! pieces ([`pieces`]).
+//! Every target is a function from bytes that panics when something is wrong, listed in [`TARGETS`]. Two programs call
+//! them: cargo-fuzz, with coverage and a nightly toolchain (`targets/`), and `mutate`, on any toolchain, which changes
+//! real messages by rules of its own ([`mutator`]) and repeats itself to the byte for a seed.
+//!
+//! What several targets need is here too: a host for an engine that checks the border's rules at every step
+//! ([`session`]), a ledger that answers by chance ([`ledger`]), and framers fed in pieces ([`pieces`]), and
+//! journals as inputs and as what an input did ([`recorded`]).
 #![forbid(unsafe_code)]
 
+pub mod anya;
+pub mod files;
+pub mod hello;
+pub mod journal;
 pub mod ledger;
+pub mod ledger_bytes;
+pub mod mutator;
 pub mod pieces;
+pub mod recorded;
+#[cfg(feature = "node")]
+pub mod recording;
+pub mod records;
 pub mod session;
+#[cfg(feature = "node")]
+pub mod settings;
+mod targets;
+
+pub use targets::{SEEDS, Seeds, TARGETS, Target, run};

@@ -3,6 +3,13 @@
 use bytes::BytesMut;
 use polypeer_engine::{Framed, Framer, Phase};
 
+/// Takes an input apart: flags, how many frames come before the phase opens, the sizes of pieces, and the stream.
+pub fn head(input: &[u8]) -> (u8, usize, &[u8], &[u8]) {
+    let [flags, opened, count, rest @ ..] = input else { return (0, 0, &[], input) };
+    let (sizes, stream) = rest.split_at(rest.len().min(usize::from(count % 16)));
+    (*flags, usize::from(*opened), sizes, stream)
+}
+
 /// Frames, and what was refused, in order.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Cut {

@@ -1,10 +1,9 @@
 //! Hosts an engine as the driver does, over connections that exist only in the input, and holds it to the border's
 //! rules at every step.
 
-use crate::ledger;
+use crate::recorded::{self, Pen, Recorded};
 use arbitrary::{Result, Unstructured};
 use bytes::BytesMut;
-use polypeer_engine::kit::chain::{Answer, Request};
 use polypeer_engine::{
     Address, ChannelId, Close, Command, ConnectionId, DialFailure, Direction, DisconnectCause, Effect, Ends, Engine,
     Framed, Framer, Now, P2pAction, P2pConfig, Phase, Protocol, Target, Ticket, journal,
@@ -20,6 +19,16 @@ const QUESTIONS_MAX: usize = 50_000;
 /// Bytes that one step may send: what the longest batch of answers is, with room.
 const SENT_BYTES_MAX: usize = 80 << 20;
 
+/// What a session needs to know of a protocol: what its peers say, and what its ledger answers.
+pub trait Spoken: Protocol {
+    /// Bytes that a peer may send: a message, right or by chance, as the input says.
+    fn speak(u: &mut Unstructured<'_>) -> Result<Vec<u8>>;
+    /// An answer to `request`, or nothing when none is due.
+    fn answer(request: &Self::Request, u: &mut Unstructured<'_>) -> Result<Option<Self::Answer>>;
+    /// Something that the ledger says unasked, where it does.
+    fn unasked(u: &mut Unstructured<'_>) -> Result<Option<Self::Answer>>;
+}
+
 struct Wire<P: Protocol> {
     framer: P::Framer,
     phase: Phase,
@@ -34,21 +43,28 @@ struct Host<P: Protocol> {
     now: Now,
     wires: BTreeMap<ConnectionId, Wire<P>>,
     dials: VecDeque<(ConnectionId, Address)>,
-    questions: VecDeque<(Ticket, Request)>,
+    questions: VecDeque<(Ticket, P::Request)>,
     accepted: u64,
     trace: Vec<[u8; 8]>,
+    pen: Option<Pen>,
 }
 
-/// Runs the session that `input` describes, twice: the effects must be the same. `speak` makes a message.
-pub fn run<P>(input: &[u8], config: &P::Config, speak: fn(&mut Unstructured<'_>) -> Result<Vec<u8>>)
-where
-    P: Protocol<Request = Request, Answer = Answer>,
-{
+/// Runs the session that `input` describes, twice: the effects must be the same.
+pub fn run<P: Spoken>(input: &[u8], config: &P::Config) {
+    let raw;
+    let input = match recorded::read(input, P::NAME) {
+        None => input,
+        Some(Recorded::Entries(entries)) => return recorded::play::<P>(entries),
+        Some(Recorded::Input(inside)) => {
+            raw = inside;
+            &raw[..]
+        }
+    };
     let once = || {
-        let mut host = Host::<P>::new(config.clone());
+        let mut host = Host::<P>::new(config.clone(), input);
         let mut u = Unstructured::new(input);
         for _ in 0..STEPS_MAX {
-            if u.is_empty() || host.act(&mut u, speak).is_err() {
+            if u.is_empty() || host.act(&mut u).is_err() {
                 break;
             }
         }
@@ -57,8 +73,8 @@ where
     assert_eq!(once(), once(), "the same actions gave other effects");
 }
 
-impl<P: Protocol<Request = Request, Answer = Answer>> Host<P> {
-    fn new(config: P::Config) -> Self {
+impl<P: Spoken> Host<P> {
+    fn new(config: P::Config, input: &[u8]) -> Self {
         let now = Now { unix_ms: 1_767_225_700_000, ..Now::default() };
         let shell = P2pConfig {
             listen: Some(Address::new(IpAddr::from([127, 0, 0, 1]), 7000)),
@@ -69,6 +85,7 @@ impl<P: Protocol<Request = Request, Answer = Answer>> Host<P> {
             book_max: 64,
             ..P2pConfig::default()
         };
+        let pen = Pen::new(P::NAME, input, (now, &shell, config.clone(), [7; 32]));
         let mut effects = Vec::new();
         let engine = Engine::new(now, shell, config.clone(), [7; 32], &[], &mut effects);
         let mut host = Self {
@@ -80,18 +97,28 @@ impl<P: Protocol<Request = Request, Answer = Answer>> Host<P> {
             questions: VecDeque::new(),
             accepted: 0,
             trace: Vec::new(),
+            pen,
         };
         host.carry_out(effects);
         host
     }
 
     // Takes one thing that happens off the input, and tells the engine.
-    fn act(&mut self, u: &mut Unstructured<'_>, speak: fn(&mut Unstructured<'_>) -> Result<Vec<u8>>) -> Result<()> {
+    fn act(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
         match u.int_in_range(0..=15u8)? {
             0 | 1 => self.accept(u)?,
             2 => self.finish_dial(u)?,
-            3..=7 => {
-                let bytes = speak(u)?;
+            3..=6 => {
+                let bytes = P::speak(u)?;
+                self.deliver(u, &bytes)?;
+            }
+            7 => {
+                // A message that is almost right.
+                let mut bytes = P::speak(u)?;
+                let place = u.choose_index(bytes.len().max(1))?;
+                if let Some(byte) = bytes.get_mut(place) {
+                    *byte ^= u.arbitrary::<u8>()?;
+                }
                 self.deliver(u, &bytes)?;
             }
             8 => {
@@ -101,14 +128,15 @@ impl<P: Protocol<Request = Request, Answer = Answer>> Host<P> {
             }
             9..=11 => {
                 if let Some((ticket, request)) = self.questions.pop_front()
-                    && let Some(answer) = ledger::answer(&request, u)?
+                    && let Some(answer) = P::answer(&request, u)?
                 {
                     self.step(P2pAction::LedgerAnswered { ticket: Some(ticket), answer });
                 }
             }
             12 => {
-                let answer = ledger::unasked(u)?;
-                self.step(P2pAction::LedgerAnswered { ticket: None, answer });
+                if let Some(answer) = P::unasked(u)? {
+                    self.step(P2pAction::LedgerAnswered { ticket: None, answer });
+                }
             }
             13 => self.pass_time(u)?,
             14 => {
@@ -154,7 +182,10 @@ impl<P: Protocol<Request = Request, Answer = Answer>> Host<P> {
         self.wires.insert(connection, wire);
         let local = Address::new(IpAddr::from([127, 0, 0, 1]), 7000);
         let dialled = (direction == Direction::Outbound).then_some(remote);
-        self.step(P2pAction::Connected { connection, ends: Ends { direction, local, remote, dialled, identity: None } });
+        self.step(P2pAction::Connected {
+            connection,
+            ends: Ends { direction, local, remote, dialled, identity: None },
+        });
     }
 
     // Bytes arrive: the framer cuts them, one frame at a time, since each may change the phase.
@@ -218,7 +249,8 @@ impl<P: Protocol<Request = Request, Answer = Answer>> Host<P> {
             _ => {
                 if let Some(connection) = self.pick(u)? {
                     self.wires.remove(&connection);
-                    let cause = *u.choose(&[DisconnectCause::Theirs, DisconnectCause::Broken, DisconnectCause::QueueFull])?;
+                    let cause =
+                        *u.choose(&[DisconnectCause::Theirs, DisconnectCause::Broken, DisconnectCause::QueueFull])?;
                     self.step(P2pAction::Disconnected { connection, cause });
                 }
             }
@@ -226,10 +258,15 @@ impl<P: Protocol<Request = Request, Answer = Answer>> Host<P> {
         Ok(())
     }
 
-    fn step(&mut self, action: P2pAction<Answer>) {
+    fn step(&mut self, action: P2pAction<P::Answer>) {
         let mut effects = Vec::new();
+        let written = self.pen.as_mut().map(|pen| (pen.before(self.now, &action), action.clone()).1);
         self.engine.step(self.now, action, &mut effects);
-        self.trace.push(journal::digest(&effects));
+        let digest = journal::digest(&effects);
+        if let (Some(pen), Some(action)) = (&mut self.pen, &written) {
+            pen.after(self.now, action, digest);
+        }
+        self.trace.push(digest);
         let gone = self.carry_out(effects);
         for connection in gone {
             self.wires.remove(&connection);
@@ -238,7 +275,7 @@ impl<P: Protocol<Request = Request, Answer = Answer>> Host<P> {
     }
 
     // Carries out effects as the driver does; the connections that were closed.
-    fn carry_out(&mut self, effects: Vec<Effect<Request>>) -> Vec<ConnectionId> {
+    fn carry_out(&mut self, effects: Vec<Effect<P::Request>>) -> Vec<ConnectionId> {
         let (mut gone, mut sent) = (Vec::new(), 0);
         for effect in effects {
             match effect {

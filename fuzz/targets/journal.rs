@@ -1,32 +1,4 @@
-//! A recording's entries: damage is found, and what reads as an entry is written to the same bytes again.
+//! Runs the target `journal` under cargo-fuzz; `src/targets.rs` says what it does.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use polypeer_engine::journal::{Started, Stepped, entry, put, take};
-use polypeer_engine::kit::chain::Answer;
-
-fuzz_target!(|input: (bool, &[u8])| {
-    let (is_framed, bytes) = input;
-    let framed;
-    let mut rest = if is_framed { bytes } else { framed = wrap(bytes); &framed };
-    while let Ok((payload, length)) = entry(rest) {
-        assert!(length >= 8 && length == payload.len() + 8);
-        if let Ok(stepped) = take::<Stepped<Answer>>(payload) {
-            let mut again = Vec::new();
-            put(&stepped, &mut again).expect("it was an entry before");
-            let (payload, _) = entry(&again).expect("what is written reads");
-            assert_eq!(take::<Stepped<Answer>>(payload), Ok(stepped));
-        }
-        let _ = take::<Started<polypeer_anya::Config>>(payload);
-        let _ = take::<Started<polypeer_hello::Config>>(payload);
-        rest = &rest[length..];
-    }
-});
-
-// The bytes as the payload of a whole entry, so that what is inside is reached.
-fn wrap(bytes: &[u8]) -> Vec<u8> {
-    let mut out = (bytes.len() as u32).to_be_bytes().to_vec();
-    out.extend_from_slice(&blake3::hash(bytes).as_bytes()[..4]);
-    out.extend_from_slice(bytes);
-    out
-}
+libfuzzer_sys::fuzz_target!(|input: &[u8]| polypeer_fuzz::run("journal", input));

@@ -1,30 +1,4 @@
-//! The ledger's bytes: a block or transaction has one encoding, and its head says what its header says.
+//! Runs the target `ledger_bytes` under cargo-fuzz; `src/targets.rs` says what it does.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use polypeer_engine::kit::chain::ChainFormat;
-use polypeer_ledger_reference::{
-    EMPTY_BLOCK_BYTES, Format, HEADER_BYTES, Header, TRANSACTION_BYTES, Target, Transaction, encode_block, merkle_root,
-    transaction_id,
-};
-
-fuzz_target!(|bytes: &[u8]| {
-    if let Ok(transaction) = Transaction::decode(bytes) {
-        assert_eq!(bytes.len(), TRANSACTION_BYTES);
-        assert_ne!(transaction.sender, transaction.recipient);
-    }
-    if let Some(header) = bytes.first_chunk::<HEADER_BYTES>() {
-        assert_eq!(Header::decode(header).encode(), *header);
-    }
-    let Some(head) = Format::head(bytes) else { return };
-    let header = Header::decode(bytes.first_chunk().expect("a block has a header"));
-    assert_eq!((head.hash, head.parent, head.height), (header.hash(), header.parent, header.height));
-    let (transactions, left) = bytes[EMPTY_BLOCK_BYTES..].as_chunks::<TRANSACTION_BYTES>();
-    assert!(left.is_empty());
-    assert_eq!(encode_block(&header, transactions), bytes);
-    let ids: Vec<_> = transactions.iter().map(|transaction| transaction_id(transaction)).collect();
-    let _ = merkle_root(&ids);
-    if let Some(target) = Target::from_compact(header.target) {
-        assert_eq!(Target::from_compact(target.compact()), Some(target));
-    }
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| polypeer_fuzz::run("ledger_bytes", input));

@@ -2,17 +2,20 @@
 
 use crate::api::{self, Node, Server, Token};
 use crate::event_log::EventLog;
+use crate::log_quota::LogQuota;
 use crate::networks::{RunningNetwork, happened};
 use crate::view::What;
 use anyhow::Context as _;
 use futures_util::future::join_all;
+use polypeer_engine::Event;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
+use tracing::Level;
 
 /// How long an orderly end may take in all.
 pub const DRAIN_WITHIN: Duration = Duration::from_secs(5);
@@ -116,18 +119,21 @@ pub fn raise_file_limit() {
     }
 }
 
-// Copies a network's events into the log, losses included.
+// Copies a network's events into the log, losses included. What people read of it is bounded by source.
 async fn pump(network: Arc<dyn RunningNetwork>, log: Arc<EventLog>) {
     let mut events = network.events();
+    let mut quota = LogQuota::default();
     loop {
         match events.recv().await {
             Ok((_, event)) => {
                 let what = happened(&event);
-                report(network.name(), &what);
+                report(network.name(), &what, source(&event), &mut quota);
                 log.push(network.name(), what);
             }
             Err(RecvError::Lagged(lost)) => {
-                tracing::warn!("{}: {lost} events were lost", network.name());
+                if quota.admits(Instant::now(), None, network.name().len()) {
+                    tracing::warn!("{}: {lost} events were lost", network.name());
+                }
                 log.lose(network.name(), lost);
             }
             Err(RecvError::Closed) => return,
@@ -135,12 +141,35 @@ async fn pump(network: Arc<dyn RunningNetwork>, log: Arc<EventLog>) {
     }
 }
 
+// Who caused it.
+fn source(event: &Event) -> Option<IpAddr> {
+    match event {
+        Event::PeerReady { address, .. } | Event::PeerGone { address, .. } => Some(address.ip()),
+        Event::Reason(record) => Some(record.subject.ip()),
+        Event::Note(_) => None,
+    }
+}
+
 // What an operator wants in a log: who comes and goes and who misbehaves; every other choice for those who look closer.
-fn report(network: &str, what: &What) {
-    match what {
-        What::PeerReady { .. } | What::PeerGone { .. } | What::Note { .. } => tracing::info!("{network}: {what}"),
-        What::Reason { why } if FAULTS.contains(&why.what.as_str()) => tracing::info!("{network}: {what}"),
-        _ => tracing::debug!("{network}: {what}"),
+fn report(network: &str, what: &What, source: Option<IpAddr>, quota: &mut LogQuota) {
+    let is_news = match what {
+        What::PeerReady { .. } | What::PeerGone { .. } | What::Note { .. } => true,
+        What::Reason { why } => FAULTS.contains(&why.what.as_str()),
+        _ => false,
+    };
+    let is_read = if is_news { tracing::enabled!(Level::INFO) } else { tracing::enabled!(Level::DEBUG) };
+    if !is_read {
+        return;
+    }
+    let (text, now) = (what.to_string(), Instant::now());
+    if !quota.admits(now, source, network.len() + text.len()) {
+        if let Some(lines) = quota.left_out(now) {
+            tracing::info!("{network}: {lines} lines were left out, a source is too loud; `polypeer events` has them");
+        }
+    } else if is_news {
+        tracing::info!("{network}: {text}");
+    } else {
+        tracing::debug!("{network}: {text}");
     }
 }
 

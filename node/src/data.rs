@@ -104,12 +104,13 @@ impl DataFolder {
         Ok(path)
     }
 
-    /// The API's token, made when it is missing or when others could read it.
+    /// The API's token, made when it is missing or when others could read it. A damaged one is left as it is: somebody
+    /// may have put it there.
     pub fn token(&self) -> Result<String, DataError> {
         let path = self.path.join(TOKEN);
-        let is_private = fs::metadata(&path).is_ok_and(|file| file.permissions().mode() & 0o077 == 0);
-        match read_secret(&path) {
-            Ok(token) if is_private => Ok(const_hex::encode(token)),
+        let is_private = |file: &fs::Metadata| file.permissions().mode() & 0o077 == 0;
+        match fs::metadata(&path) {
+            Ok(file) if is_private(&file) => read_secret(&path).map(const_hex::encode),
             _ => make_secret(&path).map(const_hex::encode),
         }
     }
@@ -209,5 +210,9 @@ mod tests {
         let data = DataFolder::lock(folder.path()).unwrap();
         fs::write(folder.path().join(PRODUCER_KEY), "too short").unwrap();
         assert!(matches!(data.producer_key(), Err(DataError::NotASecret(_))));
+        data.token().unwrap();
+        // Kept private, so that it is not replaced for being readable by others.
+        fs::write(folder.path().join(TOKEN), "too short").unwrap();
+        assert!(matches!(data.token(), Err(DataError::NotASecret(_))));
     }
 }

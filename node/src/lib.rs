@@ -41,6 +41,7 @@ pub mod data;
 pub mod devnet;
 pub mod embed;
 pub mod event_log;
+pub mod log_quota;
 pub mod networks;
 mod purses;
 pub mod view;

@@ -9,6 +9,7 @@ mod holdings;
 mod hosted;
 mod running;
 mod shown;
+mod till;
 mod tracker;
 mod watched;
 
@@ -46,6 +47,8 @@ pub struct Entry {
     pub tracker: Option<Start>,
     /// Run a recording through a new engine: one for each protocol that it has, the tracker's is another.
     pub replay: &'static [Replay],
+    /// Simulates it. Scenarios and checks are the simulator's own, the same for every network.
+    pub simulate: Simulate,
 }
 
 /// Starts a network.
@@ -53,6 +56,12 @@ pub type Start = fn(&Launch<'_>) -> anyhow::Result<Arc<dyn RunningNetwork>>;
 
 /// Runs a recording through a new engine.
 pub type Replay = fn(&Path) -> Result<polypeer_driver::Replayed, polypeer_driver::ReplayError>;
+
+/// Runs a plan with a world of this network's nodes, showing its progress as it goes.
+pub type Simulate = fn(&polypeer_sim::Plan, &mut Look<'_>) -> anyhow::Result<polypeer_sim::Outcome>;
+
+/// Is shown how far a simulation has come, and says whether it goes on.
+pub type Look<'a> = dyn FnMut(&polypeer_sim::Progress) -> bool + 'a;
 
 /// A network that is built in.
 #[derive(Debug)]

@@ -1,82 +1,129 @@
-//! Seats an engine and its ledger at an address of the world.
+//! Seats an engine, its ledger and its disks at an address of the world.
 
-use crate::link::Pipe;
-use bytes::BytesMut;
-use polypeer_engine::{
-    Address, ChannelId, ConnectionId, Engine, Event, Ledger, Now, P2pConfig, Phase, Protocol, Record, Table, Ticket,
-    Time,
-};
+use crate::clock::WallClock;
+use crate::counts::Counts;
+use crate::disk::Disk;
+use crate::keeper::{Keeper, Remembering};
+use crate::line::{LineId, Side};
+use crate::link::{HostQuality, Lane};
+use crate::regions::Region;
+use crate::switch::Switch;
+use polypeer_engine::{Address, ConnectionId, Engine, Event, Ledger, Now, P2pConfig, Protocol, Ticket, Time};
 use std::collections::{BTreeMap, VecDeque};
 
-/// Events that a node keeps for the story to look at; the oldest leave.
-const EVENTS_MAX: usize = 10_000;
+/// Opens a node's ledger on the disk that it has, at its first start and after every crash; an error says why it cannot
+/// be opened.
+pub type Boot<L> = Box<dyn FnMut(&Disk) -> Result<L, String>>;
 
 /// What a node is made of.
 pub struct Seat<P: Protocol, L> {
     /// Where it is and listens.
     pub address: Address,
+    /// Other addresses at which it is too; with [`Switch`]es, one node can be a swarm.
+    pub aliases: Vec<Address>,
     /// What its operator decided; `listen` is set from `address`.
     pub config: P2pConfig,
     /// The network's section.
     pub protocol: P::Config,
-    /// What it holds.
-    pub ledger: L,
-    /// How far its wall clock is from the world's, in milliseconds.
+    /// What it holds, opened anew at every start.
+    pub boot: Boot<L>,
+    /// Where it is on the world's map.
+    pub region: Region,
+    /// How fast its own line is.
+    pub host: HostQuality,
+    /// How far its wall clock is from the right time, in milliseconds.
     pub clock_offset_ms: i64,
+    /// What makes it differ from an honest node.
+    pub switch: Option<Box<dyn Switch<P>>>,
+}
+
+impl<P: Protocol, L> Seat<P, L> {
+    /// An honest node with defaults at this address.
+    pub fn new(address: Address, protocol: P::Config, boot: impl FnMut(&Disk) -> Result<L, String> + 'static) -> Self {
+        Self {
+            address,
+            aliases: Vec::new(),
+            config: P2pConfig::default(),
+            protocol,
+            boot: Box::new(boot),
+            region: Region::default(),
+            host: HostQuality::default(),
+            clock_offset_ms: 0,
+            switch: None,
+        }
+    }
 }
 
 /// A node that runs, or did before it crashed.
 pub struct Node<P: Protocol, L> {
     pub(crate) address: Address,
+    pub(crate) aliases: Vec<Address>,
     pub(crate) config: P2pConfig,
     pub(crate) protocol: P::Config,
-    pub(crate) clock_offset_ms: i64,
+    pub(crate) boot: Boot<L>,
+    pub(crate) region: Region,
+    pub(crate) host: HostQuality,
+    pub(crate) up: Lane,
+    pub(crate) down: Lane,
+    pub(crate) wall: WallClock,
     pub(crate) started: Time,
     pub(crate) engine: Option<Engine<P>>,
-    pub(crate) ledger: L,
-    pub(crate) connections: BTreeMap<ConnectionId, Socket<P>>,
-    pub(crate) records: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
+    pub(crate) ledger: Option<L>,
+    pub(crate) disk: Disk,
+    pub(crate) keeper: Keeper,
+    pub(crate) switch: Option<Box<dyn Switch<P>>>,
+    pub(crate) failure: Option<String>,
+    pub(crate) connections: BTreeMap<ConnectionId, (LineId, Side)>,
+    /// Dials under way.
+    pub(crate) dials: BTreeMap<ConnectionId, Address>,
     pub(crate) asked: Vec<(Ticket, P::Request)>,
     pub(crate) events: VecDeque<(Time, Event)>,
+    pub(crate) counts: Counts,
     pub(crate) accepted: u64,
-    pub(crate) life: u64,
+    /// How often it has crashed: what was on the agenda for an earlier life is void.
+    pub(crate) life: u32,
+    /// The earliest wake on the agenda.
     pub(crate) wake_at: Option<Time>,
-}
-
-/// A node's end of a connection.
-pub(crate) struct Socket<P: Protocol> {
-    pub(crate) other: (usize, ConnectionId),
-    pub(crate) other_life: u64,
-    pub(crate) framer: P::Framer,
-    pub(crate) phase: Phase,
-    pub(crate) buffer: BytesMut,
-    /// What this node sends.
-    pub(crate) out: Pipe,
-    /// What still comes is thrown away: this end closed, or its bytes cannot be read on.
-    pub(crate) is_deaf: bool,
-    /// This end has said that it closes.
-    pub(crate) is_closing: bool,
+    /// It takes no step before this.
+    pub(crate) stalled_until: Time,
+    /// It lost power: whoever was connected does not know.
+    pub(crate) deserted: Vec<(LineId, Side)>,
+    pub(crate) is_dark: bool,
 }
 
 impl<P: Protocol, L> Node<P, L> {
-    pub(crate) fn new(seat: Seat<P, L>) -> Self {
-        let Seat { address, mut config, protocol, ledger, clock_offset_ms } = seat;
+    pub(crate) fn new(seat: Seat<P, L>, wall: WallClock, remembering: Remembering) -> Self {
+        let Seat { address, aliases, mut config, protocol, boot, region, host, switch, .. } = seat;
         config.listen = Some(address);
         Self {
             address,
+            aliases,
             config,
             protocol,
-            clock_offset_ms,
+            boot,
+            region,
+            host,
+            up: Lane::default(),
+            down: Lane::default(),
+            wall,
             started: Time::ZERO,
             engine: None,
-            ledger,
+            ledger: None,
+            disk: Disk::new(),
+            keeper: Keeper::new(remembering),
+            switch,
+            failure: None,
             connections: BTreeMap::new(),
-            records: BTreeMap::new(),
+            dials: BTreeMap::new(),
             asked: Vec::new(),
             events: VecDeque::new(),
+            counts: Counts::default(),
             accepted: 0,
             life: 0,
             wake_at: None,
+            stalled_until: Time::ZERO,
+            deserted: Vec::new(),
+            is_dark: false,
         }
     }
 
@@ -85,81 +132,108 @@ impl<P: Protocol, L> Node<P, L> {
         self.address
     }
 
-    /// Its engine, unless it has crashed.
+    /// Where it is on the map.
+    pub fn region(&self) -> Region {
+        self.region
+    }
+
+    /// Its engine, unless it is down.
     pub fn engine(&self) -> Option<&Engine<P>> {
         self.engine.as_ref()
     }
 
-    /// Its ledger.
-    pub fn ledger(&self) -> &L {
-        &self.ledger
+    /// Its ledger, unless it is down.
+    pub fn ledger(&self) -> Option<&L> {
+        self.ledger.as_ref()
     }
 
-    /// What its engine showed, oldest first, at the world's time.
+    /// Whether it runs.
+    pub fn is_up(&self) -> bool {
+        self.engine.is_some()
+    }
+
+    /// Why it could not be started the last time, if so.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    /// How often it has crashed.
+    pub fn crashes(&self) -> u32 {
+        self.life
+    }
+
+    /// When it started, on the world's clock.
+    pub fn started(&self) -> Time {
+        self.started
+    }
+
+    /// Whether it differs from an honest node.
+    pub fn has_switch(&self) -> bool {
+        self.switch.is_some()
+    }
+
+    /// What its operator decided.
+    pub fn config(&self) -> &P2pConfig {
+        &self.config
+    }
+
+    /// The disk that its ledger is on.
+    pub fn ledger_disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    /// The disk that its address book and bans are on.
+    pub fn store_disk(&self) -> &Disk {
+        self.keeper.disk()
+    }
+
+    /// Records that found no room among those that wait for the disk, and commits that the disk refused.
+    pub fn records_refused(&self) -> (u64, u64) {
+        (self.keeper.refused, self.keeper.failed)
+    }
+
+    /// What became of its frames and bytes.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// What its engine showed last, oldest first, at the world's time; see [`crate::Setting::events_max`].
     pub fn events(&self) -> impl Iterator<Item = &(Time, Event)> {
         self.events.iter()
     }
 
-    /// Its two clocks at the world's time `world`, of which `epoch_ms` is the beginning.
-    pub(crate) fn now(&self, world: Time, epoch_ms: u64) -> Now {
-        let unix_ms = epoch_ms.saturating_add(world.as_micros() / 1_000);
+    /// Its two clocks at the world's time `world`.
+    pub(crate) fn now(&self, world: Time) -> Now {
         Now {
             monotonic: Time::from_micros(world.as_micros().saturating_sub(self.started.as_micros())),
-            unix_ms: unix_ms.saturating_add_signed(self.clock_offset_ms),
+            unix_ms: self.wall.now_ms(world),
         }
     }
 
-    /// The world's time at a point of its own clock.
+    /// The world's time at a point of its own monotonic clock.
     pub(crate) fn world_time(&self, own: Time) -> Time {
         Time::from_micros(own.as_micros().saturating_add(self.started.as_micros()))
     }
 
-    pub(crate) fn saved(&self) -> Vec<Record> {
-        let record = |((table, key), value): (&(Table, Vec<u8>), &Vec<u8>)| Record {
-            table: *table,
-            key: key.clone().into(),
-            value: Some(value.clone().into()),
-        };
-        self.records.iter().map(record).collect()
-    }
-
-    pub(crate) fn save(&mut self, record: Record) {
-        let key = (record.table, record.key.to_vec());
-        match record.value {
-            Some(value) => self.records.insert(key, value.to_vec()),
-            None => self.records.remove(&key),
-        };
-    }
-
-    pub(crate) fn show(&mut self, at: Time, event: Event) {
-        if self.events.len() == EVENTS_MAX {
+    pub(crate) fn show(&mut self, at: Time, event: Event, max: usize) {
+        if max == 0 {
+            return;
+        }
+        if self.events.len() >= max {
             self.events.pop_front();
         }
         self.events.push_back((at, event));
     }
 
-    pub(crate) fn next_wake(&self, world: Time, epoch_ms: u64) -> Option<Time>
+    /// When it wants to be woken, on the world's clock.
+    pub(crate) fn next_wake(&self, world: Time) -> Option<Time>
     where
         L: Ledger<Request = P::Request, Answer = P::Answer>,
     {
         let engine = self.engine.as_ref()?.next_wake();
-        let ledger = self.ledger.next_wake(self.now(world, epoch_ms));
-        let own = engine.into_iter().chain(ledger).min()?;
-        Some(self.world_time(own).max(world))
-    }
-}
-
-impl<P: Protocol> Socket<P> {
-    pub(crate) fn new(config: &P::Config, other: (usize, ConnectionId), other_life: u64, own: ConnectionId) -> Self {
-        Self {
-            other,
-            other_life,
-            framer: P::framer(config, u16::try_from(ChannelId::ONLY.0).unwrap_or(0), own.direction()),
-            phase: Phase(0),
-            buffer: BytesMut::new(),
-            out: Pipe::default(),
-            is_deaf: false,
-            is_closing: false,
-        }
+        let ledger = self.ledger.as_ref().and_then(|ledger| ledger.next_wake(self.now(world)));
+        let own = engine.into_iter().chain(ledger).min().map(|own| self.world_time(own));
+        let switch = self.switch.as_ref().and_then(|switch| switch.next_wake());
+        own.into_iter().chain(switch).min().map(|at| at.max(world))
     }
 }

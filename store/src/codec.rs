@@ -1,5 +1,6 @@
 //! Turns a record into a key and a value of the file, and back.
 
+use crate::DamagedRecord;
 use bytes::Bytes;
 use polypeer_engine::{Record, Table};
 
@@ -22,21 +23,27 @@ pub(crate) fn value(key: &[u8], value: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The record, unless it is damaged.
-pub(crate) fn decode(key: &[u8], stored: &[u8]) -> Option<Record> {
-    let (table, own_key) = key.split_first()?;
-    let (seen, value) = stored.split_first_chunk::<CHECK_BYTES>()?;
-    if *seen != check(key, value) {
-        return None;
+/// The record, or which one is damaged.
+pub(crate) fn decode(key: &[u8], stored: &[u8]) -> Result<Record, DamagedRecord> {
+    let (number, own_key) = key.split_first().unwrap_or((&u8::MAX, &[]));
+    let table = table(*number);
+    let whole = stored.split_first_chunk::<CHECK_BYTES>().filter(|(seen, value)| **seen == check(key, value));
+    match (table, whole) {
+        (Some(table), Some((_, value))) => {
+            Ok(Record { table, key: Bytes::copy_from_slice(own_key), value: Some(Bytes::copy_from_slice(value)) })
+        }
+        _ => Err(DamagedRecord { table, key: own_key.to_vec() }),
     }
-    let table = match table {
+}
+
+fn table(number: u8) -> Option<Table> {
+    Some(match number {
         0 => Table::Addresses,
         1 => Table::Bans,
         2 => Table::Anchors,
         3 => Table::Protocol,
         _ => return None,
-    };
-    Some(Record { table, key: Bytes::copy_from_slice(own_key), value: Some(Bytes::copy_from_slice(value)) })
+    })
 }
 
 // The key's length goes in first, so that no other pair runs together to the same bytes.

@@ -10,18 +10,21 @@
 //! ```
 //!
 //! It refuses to grow without end: a record has a largest size and a file a largest number of records. Every value
-//! carries a check of its own, so that a flipped bit is found and told, never loaded.
+//! carries a check of its own, so that a flipped bit is found and told, never loaded. A file whose pages are damaged
+//! is refused and left as it is: [`disk`] does that, for this file and for the reference ledger's.
 
 mod codec;
+pub mod disk;
 mod error;
 
-pub use error::{LoadError, OpenError, SaveError};
+pub use error::{DamagedRecord, LoadError, OpenError, SaveError};
 pub use redb::StorageBackend;
 
+use disk::{Failure, Place};
 use polypeer_engine::{Record, Table};
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, TableError};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The format of the file; a newer one is refused, never guessed at.
 pub const VERSION: u64 = 1;
@@ -37,12 +40,29 @@ pub const VALUE_BYTES_MAX: usize = 64 << 10;
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
 
+/// Who is told of damaged records.
+type Listener = Box<dyn Fn(&DamagedRecord) + Send + Sync>;
+
 /// Records in a file, or in whatever else a backend writes to.
 pub struct Store {
-    // After a failed write it is closed: what redb had in memory is not trusted again. A file is opened anew by the
-    // next call, as after a crash.
-    database: Mutex<Option<Database>>,
-    path: Option<PathBuf>,
+    place: Place,
+    failure: Failure,
+    state: Mutex<State>,
+    was_repaired: bool,
+    listener: Option<Listener>,
+}
+
+/// ```text
+/// open ──no space──► shut ──next call──► open
+///   └───another failure──► broken
+/// ```
+enum State {
+    Open(Database),
+    /// What redb had in memory when there was no space is not trusted again; the next call reads the file anew, as
+    /// after a crash.
+    Shut,
+    /// The disk refused what it had promised: what can be read now may not be what it holds.
+    Broken,
 }
 
 /// What became of a batch.
@@ -55,16 +75,15 @@ pub struct Saved {
 }
 
 impl Store {
-    /// Opens the file, and makes it when there is none. A file that a crash left behind is repaired.
+    /// Opens the file, and makes it when there is none. A file that a crash left behind is repaired; one that is
+    /// damaged is refused, and left as it is.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        let path = path.as_ref().to_path_buf();
-        Ok(Self { database: Mutex::new(Some(open(&path)?)), path: Some(path) })
+        Self::open_place(Place::File(path.as_ref().to_path_buf()))
     }
 
     /// Opens whatever this backend reads and writes: memory, a simulated disk.
     pub fn open_with_backend(backend: impl StorageBackend) -> Result<Self, OpenError> {
-        let database = prepare(redb::Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend)?)?;
-        Ok(Self { database: Mutex::new(Some(database)), path: None })
+        Self::open_place(Place::Backend(Arc::new(backend)))
     }
 
     /// A store that forgets everything when it is dropped.
@@ -72,7 +91,25 @@ impl Store {
         Self::open_with_backend(redb::backends::InMemoryBackend::new())
     }
 
-    /// Everything that was kept, by table and key. Stops at the first record that does not carry its own check.
+    fn open_place(place: Place) -> Result<Self, OpenError> {
+        let failure = Failure::default();
+        let (database, was_repaired) = open(&place, &failure)?;
+        Ok(Self { place, failure, state: Mutex::new(State::Open(database)), was_repaired, listener: None })
+    }
+
+    /// Whether damage was found in the file and taken back to the commit before it.
+    pub fn was_repaired(&self) -> bool {
+        self.was_repaired
+    }
+
+    /// From now on a load leaves damaged records out and tells `listener` of each; without one it refuses to load.
+    pub fn on_damage(mut self, listener: impl Fn(&DamagedRecord) + Send + Sync + 'static) -> Self {
+        self.listener = Some(Box::new(listener));
+        self
+    }
+
+    /// Everything that was kept, by table and key, but for records that do not carry their own check; see
+    /// [`Store::on_damage`].
     pub fn load(&self) -> Result<Vec<Record>, LoadError> {
         self.with(|database| {
             let transaction = database.begin_read()?;
@@ -80,15 +117,19 @@ impl Store {
             let mut loaded = Vec::with_capacity(usize::try_from(records.len()?.min(RECORDS_MAX)).unwrap_or(0));
             for entry in records.iter()? {
                 let (key, value) = entry?;
-                loaded.push(codec::decode(key.value(), value.value()).ok_or(LoadError::Damaged)?);
+                match (codec::decode(key.value(), value.value()), &self.listener) {
+                    (Ok(record), _) => loaded.push(record),
+                    (Err(damaged), Some(listener)) => listener(&damaged),
+                    (Err(damaged), None) => return Err(LoadError::Damaged(damaged)),
+                }
             }
             Ok(loaded)
         })
     }
 
     /// Keeps a batch in one durable commit, later records of a key over earlier ones. A record that is too large, or
-    /// new in a full file, is left out and counted; the rest is kept. After a failure, a full disk for one, the same
-    /// batch can be tried again at any time.
+    /// new in a full file, is left out and counted; the rest is kept. After a full disk the same batch can be tried
+    /// again at any time; after any other failure of the disk nothing is kept before the next start.
     pub fn save(&self, batch: &[Record]) -> Result<Saved, SaveError> {
         if batch.is_empty() {
             return Ok(Saved::default());
@@ -101,31 +142,41 @@ impl Store {
         self.with(|database| Ok(database.begin_read()?.open_table(RECORDS)?.len()?))
     }
 
-    // Opens the file anew when an earlier failure closed it, and closes it after one.
+    // Opens the file anew when a full disk had shut it, and shuts it after a failure.
     fn with<T, E: From<OpenError>>(&self, work: impl FnOnce(&Database) -> Result<T, E>) -> Result<T, E> {
-        let mut slot = self.database.lock().unwrap_or_else(PoisonError::into_inner);
-        let database = match (slot.take(), &self.path) {
-            (Some(database), _) => database,
-            (None, Some(path)) => open(path)?,
-            (None, None) => return Err(OpenError::Storage(redb::Error::PreviousIo).into()),
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = match &*state {
+            State::Open(database) => work(database),
+            State::Shut => open(&self.place, &self.failure).map_err(E::from).and_then(|(database, _)| {
+                let done = work(&database);
+                *state = State::Open(database);
+                done
+            }),
+            State::Broken => return Err(OpenError::Broken.into()),
         };
-        let done = work(&database)?;
-        *slot = Some(database);
-        Ok(done)
+        if done.is_err() {
+            self.shut(&mut state);
+        }
+        done
+    }
+
+    fn shut(&self, state: &mut MutexGuard<'_, State>) {
+        **state = State::Shut;
+        // Closing may be what fails.
+        if self.failure.take().is_some_and(|kind| !disk::is_lack_of_room(kind)) {
+            **state = State::Broken;
+        }
     }
 }
 
-fn open(path: &Path) -> Result<Database, OpenError> {
-    prepare(redb::Builder::new().set_cache_size(CACHE_BYTES).create(path)?)
-}
-
-fn prepare(database: Database) -> Result<Database, OpenError> {
-    match version(&database)? {
+fn open(place: &Place, failure: &Failure) -> Result<(Database, bool), OpenError> {
+    let opened = disk::open(place, CACHE_BYTES, failure)?;
+    match version(&opened.database)? {
         Some(VERSION) => {}
         Some(found) => return Err(OpenError::Version { found }),
-        None => initialise(&database)?,
+        None => initialise(&opened.database)?,
     }
-    Ok(database)
+    Ok((opened.database, opened.was_repaired))
 }
 
 fn version(database: &Database) -> Result<Option<u64>, OpenError> {

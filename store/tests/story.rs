@@ -1,10 +1,12 @@
 //! Tells what a store keeps: over a restart, over a crash at any write, and what it refuses.
 
+mod disk;
+
 use bytes::Bytes;
+use disk::Disk;
 use polypeer_engine::{Record, Table};
-use polypeer_store::{KEY_BYTES_MAX, LoadError, OpenError, StorageBackend, Store, VALUE_BYTES_MAX};
-use std::io;
-use std::sync::{Arc, Mutex};
+use polypeer_store::{KEY_BYTES_MAX, OpenError, Store, VALUE_BYTES_MAX};
+use std::io::ErrorKind;
 
 fn record(table: Table, key: &str, value: Option<&str>) -> Record {
     Record {
@@ -75,61 +77,6 @@ fn what_is_no_store_is_not_overwritten() {
     assert!(std::fs::read(&path).unwrap().starts_with(b"a letter"));
 }
 
-/// A disk in memory that loses power after a number of operations.
-#[derive(Clone, Debug, Default)]
-struct Disk {
-    bytes: Arc<Mutex<Vec<u8>>>,
-    operations_left: Arc<Mutex<Option<u32>>>,
-}
-
-impl Disk {
-    fn fail_after(&self, operations: Option<u32>) {
-        *self.operations_left.lock().expect("nothing panics under the lock") = operations;
-    }
-
-    fn tick(&self) -> io::Result<()> {
-        match &mut *self.operations_left.lock().expect("nothing panics under the lock") {
-            None => Ok(()),
-            Some(0) => Err(io::Error::other("no power")),
-            Some(left) => {
-                *left -= 1;
-                Ok(())
-            }
-        }
-    }
-}
-
-impl StorageBackend for Disk {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.bytes.lock().expect("nothing panics under the lock").len() as u64)
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let bytes = self.bytes.lock().expect("nothing panics under the lock");
-        let from = offset as usize;
-        out.copy_from_slice(bytes.get(from..from + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.tick()?;
-        self.bytes.lock().expect("nothing panics under the lock").resize(len as usize, 0);
-        Ok(())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.tick()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.tick()?;
-        let mut bytes = self.bytes.lock().expect("nothing panics under the lock");
-        let from = offset as usize;
-        bytes.get_mut(from..from + data.len()).ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(data);
-        Ok(())
-    }
-}
-
 #[test]
 fn a_batch_cut_off_at_any_operation_is_whole_or_absent() {
     for operations in 0..200 {
@@ -138,10 +85,10 @@ fn a_batch_cut_off_at_any_operation_is_whole_or_absent() {
         let first = [record(Table::Addresses, "a", Some("1")), record(Table::Bans, "b", Some("1"))];
         let second = [record(Table::Addresses, "a", Some("2")), record(Table::Bans, "b", Some("2"))];
         store.save(&first).unwrap();
-        disk.fail_after(Some(operations));
+        disk.fail_after(operations, ErrorKind::Other);
         let was_kept = store.save(&second).is_ok();
         drop(store);
-        disk.fail_after(None);
+        disk.heal();
         let loaded = Store::open_with_backend(disk).unwrap().load().unwrap();
         assert!(loaded == first || loaded == second, "after {operations} operations");
         assert!(!was_kept || loaded == second, "an acknowledged batch is gone after {operations} operations");
@@ -160,7 +107,7 @@ fn a_flipped_bit_is_told_and_never_loaded() {
     store.save(&[record(Table::Protocol, "key", Some(value))]).unwrap();
     drop(store);
     {
-        let mut bytes = disk.bytes.lock().expect("nothing panics under the lock");
+        let bytes = &mut disk.state().bytes;
         let needle = value.as_bytes();
         let places: Vec<_> =
             (0..bytes.len() - needle.len()).filter(|at| &bytes[*at..at + needle.len()] == needle).collect();
@@ -169,10 +116,7 @@ fn a_flipped_bit_is_told_and_never_loaded() {
             bytes[at] ^= 1;
         }
     }
-    match Store::open_with_backend(disk) {
-        Ok(store) => assert!(matches!(store.load(), Err(LoadError::Damaged | LoadError::Storage(_)))),
-        Err(error) => assert!(matches!(error, OpenError::Storage(_))),
-    }
+    assert!(matches!(Store::open_with_backend(disk), Err(OpenError::Damaged { offset, .. }) if offset > 0));
 }
 
 // Files of a process that may hold no more than so much; the shell counts in blocks of 512 or 1024 bytes.

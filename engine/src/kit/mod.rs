@@ -2,4 +2,5 @@
 
 pub mod bucket;
 pub mod chain;
+pub mod cost;
 pub mod seen;

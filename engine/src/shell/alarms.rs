@@ -8,6 +8,8 @@ use alloc::collections::{BTreeMap, BTreeSet};
 pub enum AlarmKey<A> {
     /// The dialer: look for someone to dial.
     Dial,
+    /// The shell: someone whose answers waited may be served.
+    Serve,
     /// The protocol.
     Protocol(A),
     /// The protocol, for one connection; dropped with it.

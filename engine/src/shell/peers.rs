@@ -1,5 +1,6 @@
 //! Keeps the table of peers: who is behind each connection, and which slots they fill.
 
+use crate::kit::cost::Account;
 use crate::shell::book::Which;
 use crate::shell::eviction::Merit;
 use crate::shell::slots::Slot;
@@ -32,6 +33,8 @@ pub struct PeerState<P: Protocol> {
     pub merit: Merit,
     /// Why it was dialled; an ordinary dial for one that was accepted.
     pub errand: Errand,
+    /// What it may still have of our time.
+    pub account: Account,
 }
 
 impl<P: Protocol> PeerState<P> {
@@ -49,6 +52,7 @@ impl<P: Protocol> PeerState<P> {
             frames_sent: 0,
             merit: Merit::default(),
             errand: Errand::default(),
+            account: Account::default(),
         }
     }
 

@@ -1,5 +1,7 @@
 //! A protocol of one word, and stories told with it.
 
+#![allow(dead_code, reason = "every test file uses a part of it")]
+
 use bytes::{Bytes, BytesMut};
 use polypeer_engine::{
     Address, BadFrame, Close, ConnectionId, Context, Direction, DisconnectCause, Effect, Ends, Engine, Frame, Framed,

@@ -3,6 +3,7 @@
 use crate::parameters::{NetworkParameters, ParametersError};
 use crate::producer::Producer;
 use crate::tables::StoreError;
+use polypeer_store::disk::Refusal;
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -60,9 +61,27 @@ pub enum OpenError {
     /// The file holds another network's chain.
     #[error("the store holds another network's chain")]
     OtherNetwork,
-    /// The file cannot be opened, is in use, or is damaged.
+    /// The file is not what was written. It was left as it is.
+    #[error("the store is damaged at byte {offset} ({what}); it was left as it is: move it away to begin a new one")]
+    Damaged {
+        /// The page that is wrong, in bytes from the start.
+        offset: u64,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The file cannot be opened, or is in use.
     #[error("the store cannot be opened: {0}")]
     Store(Box<redb::Error>),
+}
+
+impl From<Refusal> for OpenError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Damaged { offset, what } => Self::Damaged { offset, what },
+            Refusal::InUse => Self::Store(Box::new(StoreError::DatabaseAlreadyOpen)),
+            Refusal::Storage(error) => Self::Store(Box::new(error)),
+        }
+    }
 }
 
 impl From<StoreError> for OpenError {

@@ -18,7 +18,6 @@
 //! [`Reference`] is the ledger, for one thread; [`Reader`] looks at it from others; [`Format`] is what a protocol
 //! needs to place a block; [`Wallet`] signs transactions.
 
-mod backend;
 mod batch;
 mod block;
 mod chain;

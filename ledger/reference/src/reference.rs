@@ -49,7 +49,7 @@ impl Reference {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(config: Config) -> Result<(Self, Reader), OpenError> {
-        let source = config.path.clone().map_or_else(Source::memory, Source::File);
+        let source = config.path.clone().map_or_else(Source::memory, Source::file);
         Self::open_source(source, config)
     }
 
@@ -58,7 +58,7 @@ impl Reference {
     /// # Errors
     /// See [`OpenError`].
     pub fn open_with_backend(storage: impl StorageBackend, config: Config) -> Result<(Self, Reader), OpenError> {
-        Self::open_source(Source::Storage(Arc::new(storage)), config)
+        Self::open_source(Source::storage(Arc::new(storage)), config)
     }
 
     fn open_source(source: Source, config: Config) -> Result<(Self, Reader), OpenError> {
@@ -83,6 +83,11 @@ impl Reference {
         let mut ledger = Self { shared, store, end, told, displaced, held, production, side_bytes_max, health };
         ledger.load_operators(false)?;
         Ok((ledger, reader))
+    }
+
+    /// Whether damage was found in the store when it was opened, and taken back to the commit before it.
+    pub fn was_repaired(&self) -> bool {
+        self.store.was_repaired
     }
 
     fn network(&self) -> &Network {
@@ -286,7 +291,9 @@ impl Ledger for Reference {
     fn next_wake(&self, now: Now) -> Option<Time> {
         let held =
             self.held.next_due().map(|due| now.monotonic + Duration::from_millis(due.saturating_sub(now.unix_ms)));
-        let production = self.production.as_ref().and_then(|production| production.next_wake(now));
+        // While the store is shut nothing can be produced, so that a block that is due wakes nobody.
+        let production = self.production.as_ref().filter(|_| self.store.is_open());
+        let production = production.and_then(|production| production.next_wake(now));
         [held, production, self.health.next_wake()].into_iter().flatten().min()
     }
 

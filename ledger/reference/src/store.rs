@@ -1,35 +1,36 @@
 //! Opens the store, on a file, in memory or on a storage of the caller's, and opens it again after a failure.
 
-use crate::backend::{Failure, Watched};
 use crate::config::OpenError;
 use crate::parameters::Network;
 use crate::tables::{Reading, Result, StoreError, torn};
 use crate::writing::{LAYOUT, Writing};
-use redb::backends::{FileBackend, InMemoryBackend};
+use polypeer_store::disk::{self, Failure, Place, Refusal};
+use redb::backends::InMemoryBackend;
 use redb::{Database, StorageBackend, WriteTransaction};
-use std::fs::OpenOptions;
-use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// Where the bytes are.
+/// Where the bytes are, and how well they are kept.
 #[derive(Clone, Debug)]
-pub(crate) enum Source {
-    /// The process's memory, gone with it.
-    Memory(Arc<InMemoryBackend>),
-    /// A file, made when missing.
-    File(PathBuf),
-    /// Whatever the caller brought.
-    Storage(Arc<dyn StorageBackend>),
+pub(crate) struct Source {
+    place: Place,
+    outlives_a_kill: bool,
 }
 
 impl Source {
+    /// The process's memory, gone with it.
     pub(crate) fn memory() -> Self {
-        Self::Memory(Arc::new(InMemoryBackend::new()))
+        Self { place: Place::Backend(Arc::new(InMemoryBackend::new())), outlives_a_kill: false }
     }
 
-    fn outlives_a_kill(&self) -> bool {
-        !matches!(self, Self::Memory(_))
+    /// A file, made when missing.
+    pub(crate) fn file(path: PathBuf) -> Self {
+        Self { place: Place::File(path), outlives_a_kill: true }
+    }
+
+    /// Whatever the caller brought.
+    pub(crate) fn storage(storage: Arc<dyn StorageBackend>) -> Self {
+        Self { place: Place::Backend(storage), outlives_a_kill: true }
     }
 }
 
@@ -43,15 +44,17 @@ pub(crate) struct Store {
     failure: Failure,
     database: SharedDatabase,
     reading: Option<Reading>,
+    /// Whether damage was found in the file and taken back to the commit before it.
+    pub(crate) was_repaired: bool,
 }
 
 impl Store {
     /// Opens the store and founds the network in it when it is new.
     pub(crate) fn open(source: Source, cache_bytes: usize, network: &Network) -> Result<Self, OpenError> {
         let failure = Failure::default();
-        let database = open(&source, cache_bytes, &failure).map_err(StoreError::from)?;
-        let store =
-            Self { source, cache_bytes, failure, database: Arc::new(RwLock::new(Some(database))), reading: None };
+        let disk::Opened { database, was_repaired } = disk::open(&source.place, cache_bytes, &failure)?;
+        let database = Arc::new(RwLock::new(Some(database)));
+        let store = Self { source, cache_bytes, failure, database, reading: None, was_repaired };
         store.found(network)?;
         Ok(store)
     }
@@ -84,7 +87,7 @@ impl Store {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let mut transaction = database.as_ref().ok_or(StoreError::PreviousIo)?.begin_write()?;
         // The commit then also says which pages are in use, so that opening after a kill need not walk the file.
-        transaction.set_quick_repair(self.source.outlives_a_kill());
+        transaction.set_quick_repair(self.source.outlives_a_kill);
         Ok(transaction)
     }
 
@@ -113,15 +116,18 @@ impl Store {
     pub(crate) fn shut(&mut self) -> bool {
         self.reading = None;
         *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
-        matches!(
-            self.failure.take(),
-            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
-        )
+        self.failure.take().is_some_and(disk::is_lack_of_room)
     }
 
     /// Opens the database again.
     pub(crate) fn reopen(&mut self) -> Result<()> {
-        let database = open(&self.source, self.cache_bytes, &self.failure)?;
+        let opened =
+            disk::open(&self.source.place, self.cache_bytes, &self.failure).map_err(|refusal| match refusal {
+                Refusal::Damaged { what, .. } => StoreError::Corrupted(what),
+                Refusal::InUse => StoreError::DatabaseAlreadyOpen,
+                Refusal::Storage(error) => error,
+            })?;
+        let database = opened.database;
         *self.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
         Ok(())
     }
@@ -133,17 +139,4 @@ impl Drop for Store {
         self.reading = None;
         *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
-}
-
-fn open(source: &Source, cache_bytes: usize, failure: &Failure) -> Result<Database, redb::DatabaseError> {
-    let (storage, closes): (Arc<dyn StorageBackend>, bool) = match source {
-        Source::File(path) => {
-            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-            (Arc::new(FileBackend::new(file)?), true)
-        }
-        Source::Storage(storage) => (storage.clone(), false),
-        Source::Memory(storage) => (storage.clone(), false),
-    };
-    let watched = Watched { storage, failure: failure.clone(), closes };
-    Database::builder().set_cache_size(cache_bytes).create_with_backend(watched)
 }

@@ -74,6 +74,7 @@ pub(super) async fn transaction(
         (status = 200, body = Taken),
         (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem),
         (status = 422, body = Problem, description = "the ledger does not take it"),
+        (status = 429, body = Problem, description = "too many that the ledger did not take came before it"),
     )
 )]
 pub(super) async fn submit(

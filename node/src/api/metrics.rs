@@ -44,6 +44,12 @@ impl Snapshot {
         self.rows(|meters| vec![(Labels::new(), value(meters))])
     }
 
+    fn words(&self, label: &'static str, values: impl Fn(&Meters) -> &[(&'static str, u64)]) -> Vec<(Labels, u64)> {
+        self.rows(|meters| {
+            values(meters).iter().map(|(word, value)| (vec![(label, (*word).to_owned())], *value)).collect()
+        })
+    }
+
     fn pair(&self, words: [&'static str; 2], value: impl Fn(&Meters) -> (u64, u64)) -> Vec<(Labels, u64)> {
         self.rows(|meters| {
             let (first, second) = value(meters);
@@ -79,15 +85,24 @@ impl Snapshot {
             let labels = [("network", name.as_str())];
             ConstGauge::new(f64::from(meters.eclipse_risk) / 100.0).encode(family.encode_family(&labels)?)?;
         }
-        Ok(())
+        let imbalances = self.plain(|own| own.imbalances);
+        gauge(encoder, "imbalances", "Sums of what came and went that do not add up; always 0", &imbalances)
     }
 
     fn counters(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         const FLOWS: [&str; 2] = ["received", "sent"];
         counter(encoder, "bytes", "Bytes over connections", &self.pair(FLOWS, |own| own.bytes))?;
         counter(encoder, "frames", "Frames over connections", &self.pair(FLOWS, |own| own.frames))?;
-        let dropped = self.plain(|own| own.dropped);
-        counter(encoder, "frames_dropped", "Frames for which a peer's queue had no room", &dropped)?;
+        let unsent = self.words("reason", |own| &own.unsent);
+        counter(encoder, "frames_dropped", "Frames that were not sent", &unsent)?;
+        let unread = self.words("reason", |own| &own.unread);
+        counter(encoder, "bytes_ignored", "Bytes that came and were no part of a frame", &unread)?;
+        let upload = self.words("class", |own| &own.upload);
+        counter(encoder, "upload_bytes", "Bytes to send, as the upload cap sees them", &upload)?;
+        let refused = self.words("class", |own| &own.refused);
+        counter(encoder, "work_refused", "Work that a peer had no credit for", &refused)?;
+        let shed = self.plain(|own| own.shed);
+        counter(encoder, "connections_shed", "Connections closed because memory was short", &shed)?;
         let connections = self.pair(["inbound", "outbound"], |own| own.connections);
         counter(encoder, "connections", "Connections that came to stand", &connections)?;
         let judged = self.rows(|own| {

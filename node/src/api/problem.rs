@@ -71,6 +71,7 @@ impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Stopped(stopped) => stopped.into(),
+            Refused::Overdrawn => Self::new(StatusCode::TOO_MANY_REQUESTS, refused.to_string()),
             Refused::ByLedger { reason, text } => {
                 let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, text);
                 Self { reason: Some(reason.to_owned()), ..problem }

@@ -41,7 +41,9 @@ pub(crate) enum Command {
     /// Send transactions of the reference ledger, on private networks.
     #[command(subcommand)]
     Tx(Tx),
-    /// Run a recording through the engine, and say whether the effects are the same.
+    /// Simulate networks in virtual time, with faults and attackers, and check what must hold.
+    Sim(Sim),
+    /// Run a recording, a simulation or what a fuzz input did again, and say whether the same comes of it.
     Replay(Replay),
     /// Show and check the configuration.
     #[command(subcommand)]
@@ -313,8 +315,57 @@ pub(crate) struct TxGenerate {
 
 #[derive(Debug, Args)]
 pub(crate) struct Replay {
-    /// The recording.
+    /// The recording, or the file of a simulation.
     pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Sim {
+    #[command(subcommand)]
+    pub(crate) act: Option<SimAct>,
+    /// The network; all that are built in, one after another, when left out.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) network: Option<String>,
+    /// What happens; see --list.
+    #[arg(long, value_name = "NAME", default_value = "mixed")]
+    pub(crate) scenario: String,
+    /// Print the scenarios and what must hold in all of them.
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Nodes.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(4..=10_000))]
+    pub(crate) nodes: u16,
+    /// Decides everything that chance decides: a number, in decimal or as 0x and hex. Drawn when left out.
+    #[arg(long, value_parser = seed)]
+    pub(crate) seed: Option<u64>,
+    /// Run this many seeds, from --seed on, until one fails.
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) seeds: u64,
+    /// Seeds that run at once.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) jobs: u8,
+    /// How long it lasts, in virtual time. Then everything is mended, and the nodes get some minutes to agree.
+    #[arg(long = "for", value_parser = span, default_value = "3m")]
+    pub(crate) time: Duration,
+    /// Where the simulation is written. A failing one is written to the working folder when this is left out.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SimAct {
+    /// Make a failing simulation smaller.
+    Shrink {
+        /// The file of the simulation.
+        file: PathBuf,
+        /// Where the smaller one is written; beside the other when left out.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Runs that are tried at most.
+        #[arg(long, value_name = "N", default_value_t = 300)]
+        tries: u32,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -347,6 +398,17 @@ pub(crate) enum Config {
 fn span(text: &str) -> Result<Duration, String> {
     let span = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if span.is_zero() { Err("a time is more than nothing".into()) } else { Ok(span) }
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_| {
+        let names: Vec<_> = polypeer_sim::SCENARIOS.iter().map(|scenario| scenario.name).collect();
+        format!("a seed is a number from 0 to {}; the scenarios are {}", u64::MAX, names.join(", "))
+    })
 }
 
 fn rate(text: &str) -> Result<f64, String> {

@@ -11,6 +11,7 @@ mod generate;
 mod replay;
 mod run;
 mod signals;
+mod sim;
 mod tables;
 mod tx;
 
@@ -25,6 +26,13 @@ const NAME: &str = "polypeer";
 
 /// Reads the command line, does what it says, and gives the exit code.
 pub fn main() -> ExitCode {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        // What a damaged file made the database say comes back as an error, with the file's name.
+        if !polypeer_store::disk::is_in_doubt() {
+            hook(panic);
+        }
+    }));
     // Wrong usage is said by clap, with exit code 2.
     let cli = Cli::parse();
     match carry_out(cli) {
@@ -54,6 +62,7 @@ fn carry_out(cli: Cli) -> Result<(), Failure> {
         Command::Events(args) => follow::events(&args, json),
         Command::Tx(args::Tx::Send(args)) => tx::send(&args, json),
         Command::Tx(args::Tx::Generate(args)) => generate::generate(&args, json),
+        Command::Sim(args) => sim::sim(&args, json),
         Command::Replay(args) => replay::replay(&args.file, json),
         Command::Config(act) => config::config(&act, json),
         Command::Completions { shell } => {

@@ -4,22 +4,26 @@ use super::exit::Failure;
 use super::{put_json, put_line};
 use crate::networks::ENTRIES;
 use polypeer_driver::{ReplayError, Replayed};
+use polypeer_engine::journal::Holds;
 use serde_json::json;
 use std::path::Path;
 
 /// `polypeer replay`.
 pub(super) fn replay(file: &Path, json: bool) -> Result<(), Failure> {
-    let mut other = None;
+    let head = polypeer_driver::head(file).map_err(|error| failed(file, &error, json))?;
+    if head.holds == Holds::Simulation {
+        return super::sim::replay(file, json);
+    }
     for replay in ENTRIES.iter().flat_map(|entry| entry.replay) {
         match replay(file) {
             Ok(replayed) => return report(&replayed, json),
             // Another network's, perhaps.
-            Err(error @ ReplayError::Other { .. }) => other = Some(error),
+            Err(ReplayError::Other(_)) => {}
             Err(error) => return Err(failed(file, &error, json)),
         }
     }
-    let error = other.ok_or_else(|| Failure::new("no network is built in"))?;
-    Err(failed(file, &error, json))
+    let protocol = head.protocol;
+    Err(Failure::new(format!("{}: this is a recording of {protocol}, which is not built in", file.display())))
 }
 
 fn report(replayed: &Replayed, json: bool) -> Result<(), Failure> {
@@ -32,9 +36,15 @@ fn report(replayed: &Replayed, json: bool) -> Result<(), Failure> {
 }
 
 fn failed(file: &Path, error: &ReplayError, json: bool) -> Failure {
-    if let (true, ReplayError::Differs { step, action, .. }) = (json, error) {
+    let found = match error {
+        ReplayError::Differs { step, action, .. } => Some((step, action, None)),
+        ReplayError::Rule { step, action, rule, .. } => Some((step, action, Some(rule.to_string()))),
+        ReplayError::Panicked { step, action, text, .. } => Some((step, action, Some(text.clone()))),
+        _ => None,
+    };
+    if let (true, Some((step, action, fault))) = (json, found) {
         // The exit code says it too; a reader that is gone misses the details only.
-        let _ = put_json(&json!({ "same": false, "step": step, "action": action }));
+        let _ = put_json(&json!({ "same": false, "step": step, "action": action, "fault": fault }));
     }
     Failure::new(format!("{}: {error}", file.display()))
 }

@@ -40,7 +40,12 @@ pub(super) fn read(path: &Path) -> Result<File, ConfigError> {
     if text.len() as u64 > FILE_BYTES_MAX {
         return Err(ConfigError::TooLarge(path.to_owned()));
     }
-    Reading { path, text: &text, file: File::default() }.run()
+    parse(path, &text)
+}
+
+/// Reads text that stands, or could stand, in this file.
+pub(super) fn parse(path: &Path, text: &str) -> Result<File, ConfigError> {
+    Reading { path, text, file: File::default() }.run()
 }
 
 struct Reading<'a> {

@@ -68,11 +68,19 @@ impl Config {
         given: &[Given],
     ) -> Result<Self, ConfigError> {
         let file = file.map(file::read).transpose()?.unwrap_or_default();
-        let variables = environment::read(environment);
+        Self::merge(file, &environment::read(environment), given)
+    }
+
+    /// Reads text that stands, or could stand, in the file `path`, and nothing else.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        Self::merge(file::parse(path, text)?, &environment::read([]), &[])
+    }
+
+    fn merge(file: file::File, variables: &[environment::Variable], given: &[Given]) -> Result<Self, ConfigError> {
         let mut config = Self::defaults();
-        config.name_own_networks(&file, &variables)?;
+        config.name_own_networks(&file, variables)?;
         config.apply_file(file)?;
-        config.apply_environment(&variables)?;
+        config.apply_environment(variables)?;
         for given in given {
             let origin = Origin::CommandLine(given.flag);
             if !matches!(given.section.as_str(), "node" | "limits" | "tracker") {

@@ -66,8 +66,15 @@ pub static LIMITS: &[Key] = &[
     Key {
         name: "queue_bytes_max",
         kind: Kind::Count(1 << 20, 1 << 40),
+        // What 16 AnYa peers that each drip a largest mempool hold: a machine with 1 GiB has as much to spare.
         default: Some("536870912"),
-        doc: "Bytes queued for sending over all connections of all networks; the connection that holds most of it ends when it is spent.",
+        doc: "Bytes of queues, unfinished frames, questions at the ledger and its answers, over all networks; when it is spent, of the connections above a fair share one that stands still ends, else the largest.",
+    },
+    Key {
+        name: "upload_rate",
+        kind: Kind::Count(0, 1 << 40),
+        default: Some("0"),
+        doc: "Bytes a second that each network sends, 0 for as many as peers take. History is served with what handshakes, keep-alives and new blocks and transactions leave.",
     },
 ];
 

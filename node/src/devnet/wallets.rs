@@ -69,7 +69,7 @@ impl Wallets<'_> {
                 self.purses.collided(draft.purse);
                 Ok(())
             }
-            Err(Refused::ByLedger { .. }) => Ok(()),
+            Err(Refused::ByLedger { .. } | Refused::Overdrawn) => Ok(()),
             Err(Refused::Stopped(stopped)) => Err(stopped.into()),
         }
     }

@@ -3,7 +3,7 @@
 use super::Entry;
 use super::chain::{self, LEDGER_KEYS, OWN_KEYS, preset};
 use crate::config::{Key, Kind, Section};
-use polypeer_ledger_reference::{Format, NetworkParameters};
+use polypeer_ledger_reference::{Format, NetworkParameters, ParametersError};
 use polypeer_protocols::anya::{Anya, Config, ConnectForm};
 
 type Protocol = Anya<Format>;
@@ -18,6 +18,7 @@ pub(super) const ENTRY: Entry = Entry {
     start: |launch| chain::start::<Protocol>(launch, config),
     tracker: None,
     replay: &[polypeer_driver::replay::<Protocol>],
+    simulate: |plan, look| chain::simulate::<Protocol>(plan, look, simulated),
 };
 
 /// Section 7 of the AnYa spec.
@@ -91,6 +92,12 @@ static KEYS: &[Key] = &[
         doc: "Bytes of such blocks in all.",
     },
 ];
+
+/// A network of its own, with the spec's defaults.
+fn simulated(parameters: &NetworkParameters) -> Result<Config, ParametersError> {
+    let network = parameters.build()?;
+    Ok(Config { network_id: network.id(), genesis: network.genesis_hash(), ..Config::default() })
+}
 
 fn config(section: &Section, parameters: &NetworkParameters) -> anyhow::Result<Config> {
     let network = parameters.build()?;

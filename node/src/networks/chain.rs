@@ -3,15 +3,19 @@
 use super::holdings::Holdings;
 use super::hosted::{self, Hosted};
 use super::running::{Later, Refused, RunningNetwork, Which};
+use super::till::Till;
 use super::watched::{Watch, Watched};
-use super::{Launch, Preset};
+use super::{Launch, Look, Preset};
 use crate::config::{Key, Kind, NetworkSection, Section, target};
 use crate::{as_map, view};
 use anyhow::Context as _;
 use polypeer_driver::{Handle, Network};
 use polypeer_engine::kit::chain::{Answer, BlockKey, Hash, Request};
 use polypeer_engine::{P2pConfig, Protocol, Target};
-use polypeer_ledger_reference::{self as reference, BlockView, NetworkParameters, Producer, Reader, Reference, Wallet};
+use polypeer_ledger_reference::{
+    self as reference, BlockView, NetworkParameters, ParametersError, Producer, Reader, Reference, Wallet,
+};
+use polypeer_sim::{Outcome, Plan};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -91,8 +95,21 @@ where
         queue_budget: launch.budget.clone(),
     };
     let handle = hosted::start(network, ledger, launch.folder.as_deref(), "peers.redb")?;
-    let holdings = Chain { handle: handle.clone(), reader, watch, network_id };
+    let holdings = Chain { handle: handle.clone(), reader, watch, network_id, till: Till::new() };
     Ok(Arc::new(Hosted { handle, holdings: Box::new(holdings), members: |_| None }))
+}
+
+/// Simulates a network of this protocol with the reference ledger.
+pub(super) fn simulate<P>(
+    plan: &Plan,
+    look: &mut Look<'_>,
+    config: fn(&NetworkParameters) -> Result<P::Config, ParametersError>,
+) -> anyhow::Result<Outcome>
+where
+    P: Protocol<Request = Request, Answer = Answer>,
+{
+    let cast = polypeer_sim::Chain::<P>::new("simulated", config)?;
+    Ok(polypeer_sim::run(cast, plan, look)?)
 }
 
 /// Whether an own network's section makes a network.
@@ -142,8 +159,13 @@ fn open_ledger(launch: &Launch<'_>, network: NetworkParameters) -> anyhow::Resul
         ..reference::Limits::default()
     };
     let path = launch.folder.as_ref().map(|folder| folder.join("chain.redb"));
+    let shown = path.as_ref().map_or_else(|| "the chain".to_owned(), |path| path.display().to_string());
     let config = reference::Config { path, network, producer, limits };
-    Reference::open(config).with_context(|| format!("cannot open the chain of {}", launch.name))
+    let opened = Reference::open(config).with_context(|| format!("cannot open {shown} of {}", launch.name))?;
+    if opened.0.was_repaired() {
+        tracing::warn!("{}: {shown} was damaged, and is as it was before its last change", launch.name);
+    }
+    Ok(opened)
 }
 
 fn listen<P: Protocol>(section: &Section, config: &P::Config) -> anyhow::Result<Option<SocketAddr>> {
@@ -173,6 +195,7 @@ fn p2p_config(launch: &Launch<'_>) -> anyhow::Result<P2pConfig> {
         book_max: launch.config.limits.count_u32("addresses_max"),
         inbound_per_group_max: launch.config.limits.count_u32("in_peers_per_group_max"),
         as_map: as_map.unwrap_or_default(),
+        upload_rate: launch.config.limits.count("upload_rate"),
     })
 }
 
@@ -181,6 +204,7 @@ struct Chain<P: Protocol> {
     reader: Reader,
     watch: Arc<Watch>,
     network_id: String,
+    till: Till,
 }
 
 fn block(found: BlockView) -> view::Block {
@@ -248,7 +272,14 @@ impl<P: Protocol<Request = Request, Answer = Answer>> Holdings for Chain<P> {
     }
 
     fn submit(&self, transaction: Vec<u8>) -> Later<'_, Result<String, Refused>> {
-        Box::pin(crate::embed::submit(&self.handle, transaction.into()))
+        Box::pin(async move {
+            self.till.charge()?;
+            let taken = crate::embed::submit(&self.handle, transaction.into()).await;
+            if taken.is_ok() {
+                self.till.refund();
+            }
+            taken
+        })
     }
 
     fn halt(&self) -> Later<'_, ()> {

@@ -3,7 +3,7 @@
 use super::chain::{self, LEDGER_KEYS, OWN_KEYS, preset};
 use super::{Entry, tracker};
 use crate::config::{Key, Kind, Section};
-use polypeer_ledger_reference::{Format, NetworkParameters};
+use polypeer_ledger_reference::{Format, NetworkParameters, ParametersError};
 use polypeer_protocols::hello::{Config, Hello, Tracker};
 
 type Protocol = Hello<Format>;
@@ -18,6 +18,7 @@ pub(super) const ENTRY: Entry = Entry {
     start: |launch| chain::start::<Protocol>(launch, config),
     tracker: Some(tracker::start),
     replay: &[polypeer_driver::replay::<Protocol>, polypeer_driver::replay::<Tracker>],
+    simulate: |plan, look| chain::simulate::<Protocol>(plan, look, simulated),
 };
 
 /// Section 8 of the Hello spec.
@@ -77,6 +78,11 @@ static KEYS: &[Key] = &[
         doc: "How often addresses are told to each peer.",
     },
 ];
+
+/// A network of its own, with the spec's defaults.
+fn simulated(parameters: &NetworkParameters) -> Result<Config, ParametersError> {
+    Ok(Config::new(parameters.build()?.genesis_hash()))
+}
 
 fn config(section: &Section, parameters: &NetworkParameters) -> anyhow::Result<Config> {
     Ok(Config {

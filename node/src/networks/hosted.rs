@@ -7,14 +7,20 @@ use crate::api::PAGE_MAX;
 use crate::view;
 use anyhow::Context as _;
 use polypeer_driver::{Handle, Network, View};
+use polypeer_engine::kit::cost::Class;
+use polypeer_engine::shell::serving::Traffic;
 use polypeer_engine::{
     Address, Command, Direction, Event, ImportedAddress, Ledger, P2pAction, Protocol, ReasonRecord, Subject,
 };
 use polypeer_store::Store;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::broadcast;
+
+/// Damaged records that are told one by one. A file with more is damaged as a whole.
+const DAMAGED_TOLD_MAX: usize = 16;
 
 /// A network that runs, and what its ledger holds.
 pub(super) struct Hosted<P: Protocol> {
@@ -39,8 +45,20 @@ where
         Some(folder) => Store::open(folder.join(file)),
         None => Store::in_memory(),
     };
-    let store = store.with_context(|| format!("cannot open {file} of {}", network.name))?;
     let name = network.name.clone();
+    let store = store.with_context(|| match folder {
+        Some(folder) => format!("cannot open {} of {name}", folder.join(file).display()),
+        None => format!("cannot open {file} of {name}"),
+    })?;
+    if store.was_repaired() {
+        tracing::warn!("{name}: {file} was damaged, and is as it was before its last change");
+    }
+    let (of, told) = (format!("{name}: {file}"), AtomicUsize::new(0));
+    let store = store.on_damage(move |damaged| match told.fetch_add(1, Ordering::Relaxed) {
+        0..DAMAGED_TOLD_MAX => tracing::warn!("{of}: a record is damaged and was left out: {damaged}"),
+        DAMAGED_TOLD_MAX => tracing::warn!("{of}: more records are damaged and were left out"),
+        _ => {}
+    });
     polypeer_driver::start(network, ledger, Some(store)).with_context(|| format!("cannot start {name}"))
 }
 
@@ -103,7 +121,18 @@ impl<P: Protocol> Hosted<P> {
                     bans: state.bans.all(view.now).count() as u64,
                     bytes: (totals.all.bytes_received, totals.all.bytes_sent),
                     frames: (totals.all.frames_received, totals.all.frames_sent),
-                    dropped: totals.all.frames_dropped,
+                    unsent: vec![
+                        ("no_room", totals.all.frames_dropped),
+                        ("memory", totals.all.frames_shed),
+                        ("upload_cap", state.serving.news_dropped),
+                        ("late", totals.all.frames_late),
+                        ("lost", totals.all.frames_lost),
+                    ],
+                    unread: vec![("refused", totals.all.bytes_refused), ("discarded", totals.all.bytes_discarded)],
+                    upload: Traffic::ALL.iter().zip(state.serving.sent).map(|(of, sent)| (of.name(), sent)).collect(),
+                    refused: Class::ALL.iter().zip(state.costs.refused).map(|(of, count)| (of.name(), count)).collect(),
+                    shed: totals.shed,
+                    imbalances: view.imbalances().len() as u64,
                     connections: (totals.accepted, totals.dials - totals.dial_failures),
                     eclipse_risk: state.risk(view.now).score,
                     ..Meters::default()

@@ -68,6 +68,9 @@ pub enum Refused {
     /// The network has stopped.
     #[error(transparent)]
     Stopped(#[from] Stopped),
+    /// Too many that were not taken came before it.
+    #[error("too many transactions that the ledger did not take; it may be sent again later")]
+    Overdrawn,
     /// The ledger does not take it; its word for the rule.
     #[error("{text}")]
     ByLedger {
@@ -123,8 +126,18 @@ pub struct Meters {
     pub bytes: (u64, u64),
     /// Frames received and sent.
     pub frames: (u64, u64),
-    /// Frames for which a queue had no room.
-    pub dropped: u64,
+    /// Frames that were not sent, by why.
+    pub unsent: Vec<(&'static str, u64)>,
+    /// Bytes that came and were no part of a frame, by why.
+    pub unread: Vec<(&'static str, u64)>,
+    /// Bytes handed to connections, by what they are to the upload cap.
+    pub upload: Vec<(&'static str, u64)>,
+    /// How often work was refused to a peer that had no credit for it, by kind.
+    pub refused: Vec<(&'static str, u64)>,
+    /// Connections closed because memory was short.
+    pub shed: u64,
+    /// Sums of what came and went that do not add up.
+    pub imbalances: u64,
     /// Connections that were accepted and dialled.
     pub connections: (u64, u64),
     /// Blocks and transactions that the ledger judged, by what became of them.

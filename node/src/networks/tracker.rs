@@ -29,6 +29,7 @@ pub(super) fn start(launch: &Launch<'_>) -> anyhow::Result<Arc<dyn RunningNetwor
     let mut p2p = tracker::p2p(listen.map(Into::into), &config);
     p2p.spare_loopback = limits.flag("spare_loopback");
     p2p.book_max = limits.count_u32("addresses_max");
+    p2p.upload_rate = limits.count("upload_rate");
     let network = Network::<Tracker> {
         name: launch.name.to_owned(),
         p2p,

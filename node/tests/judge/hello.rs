@@ -208,6 +208,12 @@ impl Peer {
         self.asked.iter().any(|(asked, _)| asked == method)
     }
 
+    /// Where it is, as the node sees it.
+    #[allow(dead_code, reason = "only the floods ask")]
+    pub(crate) fn local(&self) -> SocketAddr {
+        self.stream.local_addr().expect("a socket")
+    }
+
     /// Sends bytes as they are.
     pub(crate) fn say(&mut self, bytes: &[u8]) {
         assert!(self.try_say(bytes), "the node broke the connection");

@@ -20,6 +20,7 @@ pub(crate) struct Node {
     pub(crate) address: SocketAddr,
     /// Where its API is.
     pub(crate) api: SocketAddr,
+    metrics: SocketAddr,
 }
 
 impl Node {
@@ -45,7 +46,7 @@ impl Node {
         process.arg("--data-dir").arg(folder.path().join("data")).arg("--config").arg(&config).args(arguments);
         process.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
         let child = process.spawn().expect("the program starts");
-        let mut node = Self { child, folder, address, api };
+        let mut node = Self { child, folder, address, api, metrics };
         let deadline = Instant::now() + START;
         while !node.is_ready() {
             assert!(node.is_alive() && Instant::now() < deadline, "the program does not listen");
@@ -73,6 +74,23 @@ impl Node {
         let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("Linux counts it");
         let kibibytes: u64 = line.split_whitespace().nth(1).and_then(|count| count.parse().ok()).expect("a number");
         kibibytes << 10
+    }
+
+    /// Bytes of all that it has written to its log so far.
+    #[allow(dead_code, reason = "only the floods look at it")]
+    pub(crate) fn log_bytes(&self) -> u64 {
+        fs::metadata(self.folder.path().join("log")).expect("a log").len()
+    }
+
+    /// Its metrics, as text.
+    #[allow(dead_code, reason = "only the floods look at them")]
+    pub(crate) fn metrics(&self) -> String {
+        let mut stream = TcpStream::connect(self.metrics).expect("metrics are served");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
     }
 
     /// The JSON document at an API path of the network.

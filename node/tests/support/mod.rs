@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "every test file uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 
+pub(crate) mod writer;
+
 use serde_json::Value as Json;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -109,11 +111,23 @@ impl Daemon {
         })
     }
 
+    /// Starts a daemon behind a shell that carries out `setup` first.
+    pub(crate) fn start_through(setup: &str, args: &[&str], folder: &Path) -> Self {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("{setup}; exec \"$0\" \"$@\"")).arg(env!("CARGO_BIN_EXE_polypeer"));
+        command.args(args).env_clear().stdin(Stdio::null());
+        Self::spawn(command, folder).unwrap_or_else(|output| panic!("{args:?}: {}", text(&output.stderr)))
+    }
+
     /// Starts a daemon that may not want to.
     pub(crate) fn try_start(args: &[&str], folder: &Path, variables: &[(&str, &str)]) -> Result<Self, Output> {
         let mut command = polypeer(args);
-        command.args(["--json", "--api", "127.0.0.1:0", "--metrics", "127.0.0.1:0"]).arg("--data-dir").arg(folder);
         command.envs(variables.iter().copied());
+        Self::spawn(command, folder)
+    }
+
+    fn spawn(mut command: Command, folder: &Path) -> Result<Self, Output> {
+        command.args(["--json", "--api", "127.0.0.1:0", "--metrics", "127.0.0.1:0"]).arg("--data-dir").arg(folder);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = child.stdout.take().unwrap();
         let (sender, lines) = mpsc::sync_channel(65_536);
@@ -236,6 +250,16 @@ impl Daemon {
         self.wait()
     }
 
+    /// Ends it in order; what it said on stderr.
+    pub(crate) fn stop_and_read(mut self) -> String {
+        self.signal(rustix::process::Signal::TERM);
+        let mut child = self.child.take().unwrap();
+        let mut said = Vec::new();
+        child.stderr.take().unwrap().read_to_end(&mut said).unwrap();
+        wait(&mut child);
+        text(&said)
+    }
+
     fn end(&mut self) {
         if let Some(mut child) = self.child.take() {
             // It may have ended by itself.
@@ -253,6 +277,17 @@ impl Drop for Daemon {
 
 /// Asks an API: status and document.
 pub(crate) fn ask(api: &str, method: &str, path: &str, token: Option<&str>, body: Option<Json>) -> (u16, Json) {
+    try_ask(api, method, path, token, body).unwrap()
+}
+
+/// Asks an API that may be gone, or go meanwhile.
+pub(crate) fn try_ask(
+    api: &str,
+    method: &str,
+    path: &str,
+    token: Option<&str>,
+    body: Option<Json>,
+) -> Option<(u16, Json)> {
     let agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .proxy(None)
@@ -264,10 +299,10 @@ pub(crate) fn ask(api: &str, method: &str, path: &str, token: Option<&str>, body
         request = request.header("authorization", format!("Bearer {token}"));
     }
     let body = body.map(|body| body.to_string()).unwrap_or_default();
-    let mut answer = agent.run(request.body(body).unwrap()).unwrap();
+    let mut answer = agent.run(request.body(body).unwrap()).ok()?;
     let status = answer.status().as_u16();
-    let text = answer.body_mut().with_config().limit(64 << 20).read_to_string().unwrap();
-    (status, serde_json::from_str(&text).unwrap_or(Json::String(text)))
+    let text = answer.body_mut().with_config().limit(64 << 20).read_to_string().ok()?;
+    Some((status, serde_json::from_str(&text).unwrap_or(Json::String(text))))
 }
 
 /// Waits until all have the same tip at this height or above; the tip.

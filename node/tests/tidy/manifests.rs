@@ -19,7 +19,7 @@ const ROOMS: [Room; 10] = [
     Room { folder: "engine", may: &[], tests_may: &[], never: &RUNTIMES },
     Room { folder: "protocols", may: &["protocols/"], tests_may: &[], never: &RUNTIMES },
     Room { folder: "protocols/", may: &["engine"], tests_may: &["ledger/", "sim"], never: &RUNTIMES },
-    Room { folder: "ledger/", may: &["engine"], tests_may: &["sim"], never: &RUNTIMES },
+    Room { folder: "ledger/", may: &["engine", "store"], tests_may: &["sim"], never: &RUNTIMES },
     Room { folder: "store", may: &["engine"], tests_may: &[], never: &RUNTIMES },
     Room {
         folder: "driver",

@@ -6,7 +6,8 @@ use crate::{Alarm, Anya, Cx, Open};
 use alloc::collections::BTreeMap;
 use core::time::Duration;
 use polypeer_engine::kit::chain::ChainFormat;
-use polypeer_engine::{Address, ConnectionId, Direction, Overflow, Reason};
+use polypeer_engine::kit::cost::Class;
+use polypeer_engine::{Address, ConnectionId, Direction, Overflow, Reason, Stock, Stocks};
 
 /// Claimed addresses that wait for a free outbound slot. More are forgotten: their owners can claim again.
 const CLAIMS_MAX: usize = 256;
@@ -23,6 +24,10 @@ pub(crate) struct Discovery {
 }
 
 impl Discovery {
+    pub(crate) fn stock(&self, stocks: &mut Stocks) {
+        stocks.push(Stock::of_peers("claimed addresses", self.claims.len(), CLAIMS_MAX));
+    }
+
     /// A connection is gone, and with it what was claimed there.
     pub(crate) fn gone(&mut self, connection: ConnectionId) {
         if !self.claims.is_empty() {
@@ -87,7 +92,9 @@ impl<F: ChainFormat> Anya<F> {
         let mut addresses = cx.sample_proven(PEERS_MAX + 2);
         addresses.retain(|address| *address != claimed && Some(*address) != dialled);
         addresses.truncate(PEERS_MAX);
-        cx.send(to, wire::peers(&addresses), Overflow::Close);
+        let frame = wire::peers(&addresses);
+        cx.owe(to, Class::ListServed.price(frame.len()));
+        cx.serve(to, frame);
     }
 
     /// Learns what a peer names, if it was asked.
@@ -98,6 +105,7 @@ impl<F: ChainFormat> Anya<F> {
         let source = cx.ends(from).map(|ends| ends.remote.ip());
         match wire::decode_peers(payload) {
             Ok(addresses) => {
+                cx.owe(from, Class::AddressLearn.price(0).times(addresses.len()));
                 cx.learn(addresses, source);
             }
             Err(DecodeAddress::Address) => {

@@ -8,7 +8,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use polypeer_engine::kit::chain::{Answer, ChainFormat, Hash, Head, Request, Tip};
-use polypeer_engine::{ConnectionId, Ticket};
+use polypeer_engine::{ConnectionId, Stock, Stocks, Ticket};
 
 /// Why the ledger was asked.
 #[derive(Debug)]
@@ -76,6 +76,12 @@ impl Desk {
             self.asked.push_back(None);
         }
         self.asked.push_back(Some(why));
+    }
+
+    /// What is asked and not answered. The rooms bound it: by bytes at the ledger, and by blocks ahead.
+    pub(crate) fn stock(&self, stocks: &mut Stocks) {
+        let open = self.asked.iter().flatten().count();
+        stocks.push(Stock::of_peers("open questions", open, usize::MAX));
     }
 
     fn take(&mut self, Ticket(ticket): Ticket) -> Option<Asked> {

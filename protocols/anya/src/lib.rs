@@ -54,7 +54,7 @@ use liveness::Parting;
 use polypeer_engine::kit::chain::{Answer, ChainFormat, Request};
 use polypeer_engine::{
     Address, BadFrame, ChannelId, Close, ConnectionId, Context, Direction, DisconnectCause, Frame, PeerAbout, Profile,
-    Protocol, Ticket, Time,
+    Protocol, Stocks, Ticket, Time,
 };
 use pool::Pools;
 use relay::Relay;
@@ -142,7 +142,7 @@ pub enum Alarm {
     Parting,
     /// The oldest `get_block` runs out.
     Requests,
-    /// The `mempool` is due.
+    /// The `mempool` is due, or its reading goes on.
     Pool,
     /// Ask for `blockchain_info` again.
     Info,
@@ -293,6 +293,15 @@ impl<F: ChainFormat> Protocol for Anya<F> {
         self.broadcast(cx, kind, &payload);
     }
 
+    fn stock(&self, peers: usize, stocks: &mut Stocks) {
+        self.desk.stock(stocks);
+        self.discovery.stock(stocks);
+        self.pools.stock(peers, stocks);
+        self.relay.stock(peers, stocks);
+        self.serve.stock(peers, stocks);
+        self.sync.stock(peers, stocks);
+    }
+
     fn on_alarm(&mut self, cx: &mut Cx<'_, F>, alarm: Alarm) {
         match alarm {
             Alarm::Claims => self.prove_claims(cx),
@@ -315,7 +324,7 @@ impl<F: ChainFormat> Protocol for Anya<F> {
             (Alarm::Parting, Peer::Parting(_)) => cx.close(connection, Close::Now, "disconnect was not answered"),
             (Alarm::Liveness, Peer::Open(open)) => self.look(cx, connection, open)?,
             (Alarm::Requests, Peer::Open(_)) => self.requests_late(cx, connection),
-            (Alarm::Pool, Peer::Open(_)) => self.pool_done(cx, connection),
+            (Alarm::Pool, Peer::Open(_)) => self.pool_due(cx, connection),
             (Alarm::Info, Peer::Open(_)) => self.ask_info(cx, connection),
             (Alarm::Stall, Peer::Open(_)) => self.stalled(cx, connection),
             (Alarm::Hedge, Peer::Open(_)) => self.hedge(cx, connection),

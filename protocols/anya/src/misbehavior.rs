@@ -49,6 +49,8 @@ pub enum Misbehavior {
     TransactionInvalid,
     /// A transaction that is never valid, in a `mempool`.
     PoolTransactionInvalid,
+    /// Seconds of work wanted that it had no credit for. It gets no word: the spec has no code for it.
+    TooMuchWork,
 }
 
 impl Misbehavior {
@@ -73,6 +75,7 @@ impl Misbehavior {
             | Self::ErrorTooLong
             | Self::TooManyRequests
             | Self::Silent
+            | Self::TooMuchWork
             | Self::OtherNetwork => None,
         }
     }
@@ -101,6 +104,7 @@ impl polypeer_engine::Misbehavior for Misbehavior {
             Self::AckUnasked => "ack_unasked",
             Self::TransactionInvalid => "transaction_invalid",
             Self::PoolTransactionInvalid => "pool_transaction_invalid",
+            Self::TooMuchWork => "too_much_work",
         }
     }
 
@@ -114,7 +118,8 @@ impl polypeer_engine::Misbehavior for Misbehavior {
             | Self::GreetingAgain(_)
             | Self::AckUnasked
             | Self::TransactionInvalid
-            | Self::PoolTransactionInvalid => Weight::Slip,
+            | Self::PoolTransactionInvalid
+            | Self::TooMuchWork => Weight::Slip,
             Self::MalformedType
             | Self::NotGreeting(_)
             | Self::GreetingPayload(_)
@@ -141,7 +146,7 @@ mod tests {
     use polypeer_engine::Misbehavior as _;
 
     const KIND: Kind = Kind::GetBlock;
-    const ALL: [Misbehavior; 20] = [
+    const ALL: [Misbehavior; 21] = [
         Misbehavior::MalformedType,
         Misbehavior::NotGreeting(NO_NAME),
         Misbehavior::ErrorFirst,
@@ -162,6 +167,7 @@ mod tests {
         Misbehavior::AckUnasked,
         Misbehavior::TransactionInvalid,
         Misbehavior::PoolTransactionInvalid,
+        Misbehavior::TooMuchWork,
     ];
 
     fn row(fault: &Misbehavior) -> String {

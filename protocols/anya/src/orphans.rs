@@ -7,8 +7,8 @@
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
-use polypeer_engine::ConnectionId;
 use polypeer_engine::kit::chain::{Hash, Head};
+use polypeer_engine::{ConnectionId, Stock, Stocks};
 
 /// Gap blocks that are known at one time, with or without their bytes.
 const GAP_BLOCKS_MAX: usize = 131_072;
@@ -84,6 +84,11 @@ impl Orphans {
             per_peer_max,
             bytes_max,
         }
+    }
+
+    pub(crate) fn stock(&self, stocks: &mut Stocks) {
+        stocks.push(Stock::kept("orphans, bytes", self.orphan_bytes, self.bytes_max));
+        stocks.push(Stock::kept("blocks ahead of their parents", self.gap_blocks, GAP_BLOCKS_MAX));
     }
 
     pub(crate) fn get(&self, hash: &Hash) -> Option<&Held> {

@@ -8,7 +8,8 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use bytes::{Buf, Bytes};
 use polypeer_engine::kit::chain::{ChainFormat, Hash, Origin, Request, TransactionOutcome};
-use polypeer_engine::{ConnectionId, Frame, Overflow, Useful};
+use polypeer_engine::kit::cost::Class;
+use polypeer_engine::{ConnectionId, Frame, Overflow, Stock, Stocks, Useful};
 
 /// Mempools that are awaited or read at one time: each may be 32 MiB long. The next peer is asked when one is done.
 const READ_AT_ONCE_MAX: usize = 4;
@@ -23,6 +24,7 @@ struct Reading {
     rest: Bytes,
     // How many were put to the ledger.
     read: usize,
+    is_here: bool,
 }
 
 /// The mempools that are awaited or read, and who is asked next.
@@ -30,6 +32,13 @@ struct Reading {
 pub(crate) struct Pools {
     reading: BTreeMap<ConnectionId, Reading>,
     next: VecDeque<ConnectionId>,
+}
+
+impl Pools {
+    pub(crate) fn stock(&self, peers: usize, stocks: &mut Stocks) {
+        stocks.push(Stock::of_peers("mempools that are read", self.reading.len(), READ_AT_ONCE_MAX));
+        stocks.push(Stock::of_peers("mempools to be read", self.next.len(), peers));
+    }
 }
 
 impl<F: ChainFormat> Anya<F> {
@@ -42,7 +51,7 @@ impl<F: ChainFormat> Anya<F> {
     fn ask_pools(&mut self, cx: &mut Cx<'_, F>) {
         while self.pools.reading.len() < READ_AT_ONCE_MAX {
             let Some(connection) = self.pools.next.pop_front() else { return };
-            self.pools.reading.insert(connection, Reading { rest: Bytes::new(), read: 0 });
+            self.pools.reading.insert(connection, Reading { rest: Bytes::new(), read: 0, is_here: false });
             cx.send(connection, wire::empty(Kind::GetMempool), Overflow::Close);
             cx.set_phase(connection, PHASE_POOL_AWAITED);
             cx.peer_alarm(connection, Alarm::Pool, cx.time() + self.config.request_timeout);
@@ -61,8 +70,16 @@ impl<F: ChainFormat> Anya<F> {
             return self.pool_done(cx, from);
         }
         let rest = frame.after(HEADER_BYTES + 4).keep();
-        self.pools.reading.insert(from, Reading { rest, read: 0 });
+        self.pools.reading.insert(from, Reading { rest, read: 0, is_here: true });
         self.read_pool(cx, from);
+    }
+
+    /// A `mempool` is overdue, or its reading goes on, which waited until the peer could pay for it.
+    pub(crate) fn pool_due(&mut self, cx: &mut Cx<'_, F>, from: ConnectionId) {
+        match self.pools.reading.get(&from) {
+            Some(Reading { is_here: true, .. }) => self.read_pool(cx, from),
+            _ => self.pool_done(cx, from),
+        }
     }
 
     /// A peer does not answer, or is gone: the next one is asked. An answer that comes yet is still read.
@@ -75,7 +92,10 @@ impl<F: ChainFormat> Anya<F> {
 
     // Puts the next few transactions to the ledger that it has not judged.
     fn read_pool(&mut self, cx: &mut Cx<'_, F>, from: ConnectionId) {
-        let Some(Reading { rest, read }) = self.pools.reading.get(&from) else { return };
+        let Some(Reading { rest, read, .. }) = self.pools.reading.get(&from) else { return };
+        if let Some(until) = cx.overdrawn_until(from) {
+            return cx.peer_alarm(from, Alarm::Pool, until);
+        }
         let (mut rest, most) = (rest.clone(), (read / SINGLY).clamp(1, CHUNK_MAX));
         let mut entries: Vec<(Hash, Bytes)> = Vec::new();
         while entries.len() < most && rest.remaining() >= 4 {
@@ -94,6 +114,9 @@ impl<F: ChainFormat> Anya<F> {
             reading.rest = rest;
             reading.read += entries.len();
         }
+        for (_, transaction) in &entries {
+            cx.owe(from, Class::TransactionCheck.price(transaction.len()));
+        }
         let transactions = entries.iter().map(|(_, transaction)| transaction.clone()).collect();
         let request = Request::TakeTransactions { transactions, origin: Origin::Peer };
         self.desk.ask(cx, request, Asked::Pool { from, entries });
@@ -109,7 +132,9 @@ impl<F: ChainFormat> Anya<F> {
     ) {
         let mut is_wrong = false;
         for (at, (id, transaction)) in entries.into_iter().enumerate() {
-            match outcomes.get(at).map(|(_, outcome)| *outcome) {
+            let outcome = outcomes.get(at).map(|(_, outcome)| *outcome);
+            Self::paid_back(cx, from, transaction.len(), outcome);
+            match outcome {
                 Some(TransactionOutcome::Accepted) => {
                     cx.useful(from, Useful::Transaction);
                     self.relay_transaction(cx, id, &wire::frame(Kind::Tx, &transaction));

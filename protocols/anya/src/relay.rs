@@ -11,8 +11,9 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 use polypeer_engine::kit::chain::{ChainFormat, Hash, Origin, Request, Tip, TransactionOutcome};
+use polypeer_engine::kit::cost::{Charged, Class, Price};
 use polypeer_engine::kit::seen::Seen;
-use polypeer_engine::{ConnectionId, Frame, Overflow, Time, Useful};
+use polypeer_engine::{ConnectionId, Frame, Overflow, Stock, Stocks, Time, Useful};
 
 use crate::ledger::Asked;
 
@@ -94,6 +95,13 @@ impl Relay {
             at_ledger_bytes: 0,
             tip_held: None,
         }
+    }
+
+    pub(crate) fn stock(&self, peers: usize, stocks: &mut Stocks) {
+        stocks.push(Stock::of_peers("ready peers", self.ready.len(), peers));
+        stocks.push(Stock::kept("remembered transactions", self.transactions.len(), TRANSACTIONS_MAX));
+        stocks.push(Stock::kept("remembered blocks", self.blocks.len(), BLOCKS_MAX));
+        stocks.push(Stock::of_peers("transactions at the ledger, bytes", self.at_ledger_bytes, AT_LEDGER_BYTES_MAX));
     }
 
     /// A peer is ready: what is new is sent to it from now on.
@@ -187,6 +195,11 @@ impl<F: ChainFormat> Anya<F> {
         if !self.relay.heard_transaction(id, from, cx.time()) {
             return;
         }
+        let price = Class::TransactionCheck.price(frame.len());
+        if !self.pays(cx, from, Class::TransactionCheck, price) {
+            self.relay.transactions.remove(&id);
+            return;
+        }
         let bytes = self.relay.at_ledger_bytes + frame.len();
         if open.transactions_at_ledger >= AT_LEDGER_PER_PEER_MAX || bytes > AT_LEDGER_BYTES_MAX {
             self.relay.transactions.remove(&id);
@@ -198,6 +211,26 @@ impl<F: ChainFormat> Anya<F> {
         let transactions = alloc::vec![frame.slice(HEADER_BYTES..)];
         let request = Request::TakeTransactions { transactions, origin: Origin::Peer };
         self.desk.ask(cx, request, Asked::Transaction(Arrival { from, id, frame }));
+    }
+
+    /// Whether a peer can pay for work that it wants done. Gross excess is a slip.
+    pub(crate) fn pays(&mut self, cx: &mut Cx<'_, F>, from: ConnectionId, class: Class, price: Price) -> bool {
+        let charged = cx.charge(from, class, price);
+        if charged == Charged::Excess {
+            cx.slip(from, Misbehavior::TooMuchWork);
+        }
+        charged == Charged::Paid
+    }
+
+    /// The ledger judged a transaction of this peer's: what was useful is paid back, and what the ledger knew already
+    /// cost no more than a look.
+    pub(crate) fn paid_back(cx: &mut Cx<'_, F>, to: ConnectionId, bytes: usize, outcome: Option<TransactionOutcome>) {
+        let price = Class::TransactionCheck.price(bytes);
+        match outcome {
+            Some(TransactionOutcome::Accepted) => cx.refund(to, price),
+            Some(TransactionOutcome::Known) => cx.refund(to, price.less(Class::Announcement.price(0))),
+            Some(TransactionOutcome::NeverValid(_) | TransactionOutcome::NotNow(_)) | None => {}
+        }
     }
 
     /// The ledger judged a peer's transaction.
@@ -212,6 +245,7 @@ impl<F: ChainFormat> Anya<F> {
         if let Some(Peer::Open(open)) = cx.peer_mut(from) {
             open.transactions_at_ledger = open.transactions_at_ledger.saturating_sub(1);
         }
+        Self::paid_back(cx, from, frame.len(), outcome);
         match outcome {
             Some(TransactionOutcome::Accepted) => {
                 cx.useful(from, Useful::Transaction);

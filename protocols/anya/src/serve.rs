@@ -8,7 +8,8 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use polypeer_engine::kit::chain::{BlockKey, ChainFormat, Hash, Request, Tip};
-use polypeer_engine::{Address, ConnectionId, Overflow};
+use polypeer_engine::kit::cost::Class;
+use polypeer_engine::{Address, ConnectionId, Overflow, Stock, Stocks};
 
 /// Requests of one peer that may wait. More close the connection.
 const WAITING_MAX: usize = 1_024;
@@ -38,13 +39,21 @@ pub(crate) enum Reply {
     Refusal(Name, Name),
 }
 
+impl Reply {
+    fn is_word(self) -> bool {
+        matches!(self, Self::Pong | Self::Refusal(..))
+    }
+}
+
 /// What one peer waits for.
 #[derive(Debug)]
 struct Waiting {
     blocks: VecDeque<Hash>,
     at_ledger: usize,
+    // Pongs and refusals, which cost next to nothing and wait for nothing but the channel.
+    words: VecDeque<Reply>,
     replies: VecDeque<Reply>,
-    // How many of those refuse something.
+    // How many of the words refuse something.
     refusals: usize,
     is_mempool_asked: bool,
     // The average size of its last blocks.
@@ -56,6 +65,7 @@ impl Waiting {
         Self {
             blocks: VecDeque::new(),
             at_ledger: 0,
+            words: VecDeque::new(),
             replies: VecDeque::new(),
             refusals: 0,
             is_mempool_asked: false,
@@ -64,22 +74,22 @@ impl Waiting {
     }
 
     fn is_empty(&self) -> bool {
-        self.blocks.is_empty() && self.at_ledger == 0 && self.replies.is_empty()
+        self.blocks.is_empty() && self.at_ledger == 0 && self.words.is_empty() && self.replies.is_empty()
     }
 
     fn is_too_much(&self) -> bool {
-        let requests = self.blocks.len() + self.at_ledger + self.replies.len() - self.refusals;
+        let requests = self.blocks.len() + self.at_ledger + self.words.len() + self.replies.len() - self.refusals;
         requests > WAITING_MAX || self.refusals > REFUSALS_MAX
     }
 
     fn push(&mut self, reply: Reply) {
         self.refusals += usize::from(matches!(reply, Reply::Refusal(..)));
-        self.replies.push_back(reply);
+        if reply.is_word() { self.words.push_back(reply) } else { self.replies.push_back(reply) }
     }
 
-    fn pop(&mut self) {
-        let reply = self.replies.pop_front();
-        self.refusals -= usize::from(matches!(reply, Some(Reply::Refusal(..))));
+    fn pop_word(&mut self) {
+        let word = self.words.pop_front();
+        self.refusals -= usize::from(matches!(word, Some(Reply::Refusal(..))));
     }
 
     fn ahead_max(&self) -> usize {
@@ -112,6 +122,13 @@ impl Serve {
         self.info.frame = None;
     }
 
+    pub(crate) fn stock(&self, peers: usize, stocks: &mut Stocks) {
+        stocks.push(Stock::of_peers("peers that wait for answers", self.waiting.len(), peers));
+        stocks.push(Stock::of_peers("peers whose blocks wait", self.hungry.len(), peers));
+        stocks.push(Stock::of_peers("peers that wait for the tip", self.info.wanted_by.len(), peers));
+        stocks.push(Stock::of_peers("blocks fetched for peers", self.at_ledger, AHEAD_ALL_MAX));
+    }
+
     /// A connection is gone, or says goodbye.
     pub(crate) fn gone(&mut self, connection: ConnectionId) {
         self.waiting.remove(&connection);
@@ -139,20 +156,10 @@ impl<F: ChainFormat> Anya<F> {
         reply: Reply,
     ) -> Result<(), Misbehavior> {
         // Most answers can be made at once, without a queue.
-        if !self.serve.waiting.contains_key(&connection) && cx.is_writable(connection) {
-            match reply {
-                Reply::Pong => {
-                    return {
-                        cx.send(connection, wire::empty(Kind::Pong), Overflow::Close);
-                        Ok(())
-                    };
-                }
-                Reply::Refusal(name, code) => {
-                    cx.send(connection, wire::error(&name, &code), Overflow::Close);
-                    return Ok(());
-                }
-                _ => {}
-            }
+        let has_words = self.serve.waiting.get(&connection).is_some_and(|waiting| !waiting.words.is_empty());
+        if reply.is_word() && !has_words && cx.is_writable(connection) {
+            Self::say(cx, connection, reply);
+            return Ok(());
         }
         let waiting = self.serve.waiting.entry(connection).or_insert_with(Waiting::new);
         waiting.push(reply);
@@ -185,15 +192,19 @@ impl<F: ChainFormat> Anya<F> {
 
     /// Makes the answers that there is room for.
     pub(crate) fn pump(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId) {
-        while cx.is_writable(connection) {
-            let Some(reply) = self.serve.waiting.get(&connection).and_then(|w| w.replies.front().copied()) else {
-                break;
-            };
-            if !self.reply(cx, connection, reply) {
+        while cx.is_writable(connection)
+            && let Some(waiting) = self.serve.waiting.get_mut(&connection)
+            && let Some(word) = waiting.words.front().copied()
+        {
+            waiting.pop_word();
+            Self::say(cx, connection, word);
+        }
+        while let Some(reply) = self.serve.waiting.get(&connection).and_then(|w| w.replies.front().copied()) {
+            if !cx.may_serve(connection) || !self.reply(cx, connection, reply) {
                 break;
             }
             if let Some(waiting) = self.serve.waiting.get_mut(&connection) {
-                waiting.pop();
+                waiting.replies.pop_front();
             }
         }
         self.ask_blocks(cx, connection);
@@ -202,19 +213,28 @@ impl<F: ChainFormat> Anya<F> {
         }
     }
 
+    // An answer that costs next to nothing.
+    fn say(cx: &mut Cx<'_, F>, connection: ConnectionId, word: Reply) {
+        let frame = match word {
+            Reply::Refusal(name, code) => wire::error(&name, &code),
+            _ => wire::empty(Kind::Pong),
+        };
+        cx.send(connection, frame, Overflow::Close);
+    }
+
     // Makes one answer. Whether it could be made at once.
     fn reply(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId, reply: Reply) -> bool {
         match reply {
-            Reply::Pong => cx.send(connection, wire::empty(Kind::Pong), Overflow::Close),
-            Reply::Refusal(name, code) => cx.send(connection, wire::error(&name, &code), Overflow::Close),
+            Reply::Pong | Reply::Refusal(..) => Self::say(cx, connection, reply),
             Reply::Peers(claimed) => self.send_peers(cx, connection, claimed),
             Reply::Info => {
-                let Some(frame) = &self.serve.info.frame else {
+                let Some(frame) = self.serve.info.frame.clone() else {
                     self.serve.info.wanted_by.insert(connection);
                     self.find_waypoints(cx);
                     return false;
                 };
-                cx.send(connection, frame.clone(), Overflow::Close);
+                cx.owe(connection, Class::ListServed.price(frame.len()));
+                cx.serve(connection, frame);
             }
             Reply::Mempool => {
                 let Some(waiting) = self.serve.waiting.get_mut(&connection) else { return false };
@@ -232,10 +252,10 @@ impl<F: ChainFormat> Anya<F> {
     // Asks the ledger for the next blocks that a peer waits for, as far as it reads.
     fn ask_blocks(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId) {
         while let Some(waiting) = self.serve.waiting.get_mut(&connection) {
-            if waiting.at_ledger >= waiting.ahead_max() || !cx.is_writable(connection) {
+            if waiting.at_ledger >= waiting.ahead_max() || waiting.blocks.is_empty() || !cx.may_serve(connection) {
                 return;
             }
-            if self.serve.at_ledger >= AHEAD_ALL_MAX && !waiting.blocks.is_empty() {
+            if self.serve.at_ledger >= AHEAD_ALL_MAX {
                 self.serve.hungry.insert(connection);
                 return;
             }
@@ -258,7 +278,8 @@ impl<F: ChainFormat> Anya<F> {
                 }
                 None => wire::error(&Kind::GetBlock.name(), &code::INVALID_PAYLOAD),
             };
-            cx.send(to, frame, Overflow::Close);
+            cx.owe(to, Class::Lookup.price(frame.len()));
+            cx.serve(to, frame);
             self.pump(cx, to);
         }
         if let Some(next) = self.serve.next_hungry() {
@@ -271,8 +292,10 @@ impl<F: ChainFormat> Anya<F> {
         let Some(waiting) = self.serve.waiting.get_mut(&to) else { return };
         waiting.is_mempool_asked = false;
         if waiting.replies.front() == Some(&Reply::Mempool) {
-            waiting.pop();
-            cx.send(to, wire::mempool(transactions), Overflow::Close);
+            waiting.replies.pop_front();
+            let frame = wire::mempool(transactions);
+            cx.owe(to, Class::ListServed.price(frame.len()));
+            cx.serve(to, frame);
         }
         self.pump(cx, to);
     }

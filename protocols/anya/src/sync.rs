@@ -24,7 +24,7 @@ mod wants;
 use crate::ledger::{Asked, Submitted};
 use crate::misbehavior::Misbehavior;
 use crate::orphans::{Account, HELD_BYTES, Orphans, Stage};
-use crate::wire::HEADER_BYTES;
+use crate::wire::{HEADER_BYTES, WAYPOINTS_MAX};
 use crate::{Anya, Config, Cx, Open};
 use alloc::boxed::Box;
 use alloc::collections::btree_map::Entry;
@@ -34,8 +34,9 @@ use bytes::Bytes;
 use core::time::Duration;
 use gaps::Gap;
 use polypeer_engine::kit::chain::{BlockFault, BlockOutcome, ChainFormat, Hash, Head, Request, Tip};
+use polypeer_engine::kit::cost::Class;
 use polypeer_engine::kit::seen::Seen;
-use polypeer_engine::{ConnectionId, Frame, Useful};
+use polypeer_engine::{ConnectionId, Frame, Stock, Stocks, Useful};
 pub(crate) use sources::Claim;
 use sources::{GapKey, Source};
 use wants::Want;
@@ -121,6 +122,16 @@ impl Sync {
         }
     }
 
+    pub(crate) fn stock(&self, peers: usize, stocks: &mut Stocks) {
+        stocks.push(Stock::of_peers("peers to sync from", self.sources.len(), peers));
+        stocks.push(Stock::of_peers("peers with a claim", self.claimants, peers));
+        stocks.push(Stock::of_peers("blocks at their first check, bytes", self.checking_bytes, CHECKING_BYTES_MAX));
+        stocks.push(Stock::of_peers("wanted blocks", self.wants.len(), peers * WAYPOINTS_MAX));
+        stocks.push(Stock::kept("bad blocks", self.bad.len(), BAD_MAX));
+        stocks.push(Stock::kept("fetched blocks", self.fetched.len(), FETCHED_MAX));
+        self.orphans.stock(stocks);
+    }
+
     /// Whether a chain with more work is being fetched, and the peer that claims it delivers.
     pub(crate) fn is_catching_up(&self) -> bool {
         self.is_catching_up
@@ -179,6 +190,9 @@ impl<F: ChainFormat> Anya<F> {
         }
         // One that was asked for is looked at again even so: the ledger may have let it go.
         let is_new = (is_fetched || !was_taken) && self.block_is_new(&head, &body);
+        if is_new && !self.block_paid(cx, from, body.len(), is_fetched) {
+            return Ok(());
+        }
         if !is_new || self.take_block(cx, from, head, body, is_fetched) {
             self.want_answered(cx, head);
             if !is_fetched {
@@ -189,6 +203,17 @@ impl<F: ChainFormat> Anya<F> {
         }
         self.fill(cx, from);
         Ok(())
+    }
+
+    // What was asked for is looked at in any case. The signatures are not paid for: they are only looked at when proof
+    // of work, root and parent are right, and a wrong one ends the connection.
+    fn block_paid(&mut self, cx: &mut Cx<'_, F>, from: ConnectionId, bytes: usize, is_fetched: bool) -> bool {
+        let price = Class::HeaderCheck.price(bytes);
+        if is_fetched {
+            cx.owe(from, price);
+            return true;
+        }
+        self.pays(cx, from, Class::HeaderCheck, price)
     }
 
     // A claim whose blocks come counts.
@@ -247,6 +272,9 @@ impl<F: ChainFormat> Anya<F> {
                 if outcome == BlockOutcome::Accepted {
                     cx.useful(from, Useful::Block);
                 }
+                if outcome == BlockOutcome::Accepted && !is_fed {
+                    cx.refund(from, Class::HeaderCheck.price(body.len()));
+                }
                 if is_fetched {
                     self.sync.fetched.insert(head.hash, ());
                 }
@@ -261,7 +289,12 @@ impl<F: ChainFormat> Anya<F> {
                 self.relay.block_refused(&head.hash);
                 self.branch_ends(cx, head.hash);
             }
-            BlockOutcome::Invalid(fault) => self.block_invalid(cx, from, head, fault),
+            BlockOutcome::Invalid(fault) => {
+                if fault == BlockFault::State {
+                    cx.owe(from, Class::BlockCheck.price(body.len()));
+                }
+                self.block_invalid(cx, from, head, fault);
+            }
         }
         self.feed(cx);
         self.fill(cx, from);

@@ -56,6 +56,11 @@ pub(crate) enum Match {
 }
 
 impl Asking {
+    /// How many peers can be asked.
+    pub(crate) fn len(&self) -> usize {
+        self.desks.len()
+    }
+
     /// A peer can be asked from now on.
     pub(crate) fn opened(&mut self, connection: ConnectionId, now: Time) {
         self.desks.insert(connection, Desk { delivered: now, ..Desk::default() });

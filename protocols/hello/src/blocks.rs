@@ -12,6 +12,7 @@ use crate::{Cx, Hello, Misbehavior, Ready};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use polypeer_engine::kit::chain::{BlockFault, BlockOutcome, ChainFormat, Hash, Head, Request};
+use polypeer_engine::kit::cost::Class;
 use polypeer_engine::{ConnectionId, Useful};
 
 /// Bytes of blocks that the ledger judges; what comes above is dropped, and listed again in a minute at the latest.
@@ -50,6 +51,8 @@ impl<F: ChainFormat> Hello<F> {
         }
         self.asking.answered(connection, &question);
         self.asking.delivered(connection, cx.time());
+        // It was asked for, so it is looked at in any case.
+        cx.owe(connection, Class::HeaderCheck.price(data.len()));
         ready.known_blocks.insert(head.hash, ());
         if let Question::Number(_) = question {
             self.relay.wants.remove(&question);
@@ -83,6 +86,7 @@ impl<F: ChainFormat> Hello<F> {
             BlockOutcome::Accepted | BlockOutcome::Known => {
                 if outcome == BlockOutcome::Accepted {
                     cx.useful(judged.sender, Useful::Block);
+                    cx.refund(judged.sender, Class::HeaderCheck.price(judged.block.len()));
                 }
                 self.relay.wants.remove(&question);
                 self.relay.held.insert(hash, ());
@@ -105,6 +109,9 @@ impl<F: ChainFormat> Hello<F> {
     fn on_invalid(&mut self, cx: &mut Cx<'_, F>, judged: &Judged, fault: BlockFault) {
         let hash = judged.head.hash;
         let question = Question::Hash(hash);
+        if fault == BlockFault::State {
+            cx.owe(judged.sender, Class::BlockCheck.price(judged.block.len()));
+        }
         cx.convict(judged.sender, Misbehavior::InvalidBlock(fault));
         if fault == BlockFault::Body {
             // Another body may be right: whoever else has it is asked.

@@ -5,6 +5,7 @@ use crate::{Alarm, Cx, Hello, Misbehavior, Ready};
 use alloc::vec::Vec;
 use core::time::Duration;
 use polypeer_engine::kit::chain::ChainFormat;
+use polypeer_engine::kit::cost::{Charged, Class};
 use polypeer_engine::{Address, ConnectionId, Direction, Overflow};
 
 /// Random addresses that are told with the own one.
@@ -91,7 +92,9 @@ impl<F: ChainFormat> Hello<F> {
             self.on_port(cx, connection, ready, port);
         }
         let known = self.sample(cx, connection, ready, wire::ADDRESSES_MAX);
-        cx.send(connection, wire::addr(&known), Overflow::Close);
+        let frame = wire::addr(&known);
+        cx.owe(connection, Class::ListServed.price(frame.len()));
+        cx.send(connection, frame, Overflow::Close);
     }
 
     /// ADDR: as many addresses as the peer may name now, the rest is dropped.
@@ -105,6 +108,10 @@ impl<F: ChainFormat> Hello<F> {
         let count = ready.addresses.take_up_to(cx.time(), addresses.len());
         let source = cx.ends(connection).map(|ends| ends.remote.ip());
         let is_node = |address: &Address| !self.trackers.contains(address);
+        let price = Class::AddressLearn.price(0).times(count);
+        if count == 0 || cx.charge(connection, Class::AddressLearn, price) != Charged::Paid {
+            return;
+        }
         cx.learn(addresses[..count].iter().copied().filter(is_node), source);
     }
 

@@ -64,7 +64,7 @@ use ledger::Asked;
 use polypeer_engine::kit::chain::{Answer, ChainFormat, Request, Tip};
 use polypeer_engine::{
     Address, BadFrame, ChannelId, Close, ConnectionId, Context, Direction, DisconnectCause, Frame, Parting, PeerAbout,
-    Profile, Protocol, Ticket, Time,
+    Profile, Protocol, Stock, Stocks, Ticket, Time,
 };
 use relay::Relay;
 use serve::Frames;
@@ -237,6 +237,15 @@ impl<F: ChainFormat> Protocol for Hello<F> {
         if kind == relay::PUSH {
             self.push_to_all(cx, &payload);
         }
+    }
+
+    fn stock(&self, peers: usize, stocks: &mut Stocks) {
+        stocks.push(Stock::of_peers("peers that wait for the first tip", self.waiting.len(), peers));
+        stocks.push(Stock::of_peers("open questions to the ledger", self.asked.len(), usize::MAX));
+        stocks.push(Stock::of_peers("clock differences", self.offsets.len(), peers));
+        stocks.push(Stock::of_peers("peers that can be asked", self.asking.len(), peers));
+        self.relay.stock(peers, stocks);
+        self.sync.stock(peers, stocks);
     }
 
     fn on_alarm(&mut self, cx: &mut Context<'_, Self>, _: Alarm) {

@@ -58,6 +58,8 @@ pub enum Misbehavior {
     LineTooSlow,
     /// The longest line in the making when there was no room for more.
     LineOverBudget,
+    /// Seconds of work wanted that it had no credit for; it is not answered.
+    TooMuchWork,
 }
 
 impl Misbehavior {
@@ -96,9 +98,12 @@ impl Misbehavior {
             }
             Self::UnaskedList | Self::OtherGenesisListed => Method::from("LISTOFBLOCKS"),
             Self::MalformedReject | Self::RejectedUs => Method::from("REJECT"),
-            Self::NotAnObject | Self::NotOneEntry | Self::LineTooLong | Self::LineTooSlow | Self::LineOverBudget => {
-                Method::NONE
-            }
+            Self::NotAnObject
+            | Self::NotOneEntry
+            | Self::LineTooLong
+            | Self::LineTooSlow
+            | Self::LineOverBudget
+            | Self::TooMuchWork => Method::NONE,
         }
     }
 
@@ -137,6 +142,7 @@ impl Misbehavior {
             Self::RejectedUs => "rejected us",
             Self::LineTooSlow => "a line must end within 30 s",
             Self::LineOverBudget => "no room for so long a line now",
+            Self::TooMuchWork => "too much work",
         }
     }
 
@@ -148,6 +154,7 @@ impl Misbehavior {
                 | Self::UnaskedBlock
                 | Self::UnaskedList
                 | Self::OtherGenesisListed
+                | Self::TooMuchWork
         )
     }
 
@@ -185,6 +192,7 @@ impl polypeer_engine::Misbehavior for Misbehavior {
             Self::RejectedUs => "rejected_us",
             Self::LineTooSlow => "line_too_slow",
             Self::LineOverBudget => "line_over_budget",
+            Self::TooMuchWork => "too_much_work",
         }
     }
 

@@ -11,8 +11,9 @@ use crate::{Alarm, Cx, Hello, Misbehavior, Ready};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use polypeer_engine::kit::chain::{ChainFormat, Hash, Origin, Request, Tip, TransactionOutcome};
+use polypeer_engine::kit::cost::{Charged, Class};
 use polypeer_engine::kit::seen::Seen;
-use polypeer_engine::{ConnectionId, Overflow, Useful};
+use polypeer_engine::{ConnectionId, Overflow, Stock, Stocks, Useful};
 
 /// What [`polypeer_engine::P2pAction::BroadcastMessage`] may carry: a transaction, pushed to every peer.
 pub const PUSH: u16 = 0;
@@ -60,6 +61,14 @@ impl Relay {
     }
 }
 
+impl Relay {
+    pub(crate) fn stock(&self, peers: usize, stocks: &mut Stocks) {
+        self.wants.stock(peers, stocks);
+        stocks.push(Stock::kept("blocks known to be held", self.held.len(), HELD_MAX));
+        stocks.push(Stock::kept("invalid blocks", self.invalid.len(), INVALID_MAX));
+    }
+}
+
 /// Announcements that come in.
 impl<F: ChainFormat> Hello<F> {
     /// BROADCASTBLOCK. The number is a hint.
@@ -77,7 +86,10 @@ impl<F: ChainFormat> Hello<F> {
         let height = self.tip.map_or(0, |tip| tip.height);
         let Some(hash) = hash else {
             // Without a hash all that can be told is that it is above what we have.
-            if number > height && self.relay.wants.announce(connection, Question::Number(number)) {
+            if number > height
+                && pays(cx, connection, Class::Announcement, 1)
+                && self.relay.wants.announce(connection, Question::Number(number))
+            {
                 self.want(cx, Question::Number(number));
             }
             return;
@@ -85,7 +97,10 @@ impl<F: ChainFormat> Hello<F> {
         ready.known_blocks.insert(hash, ());
         let question = Question::Hash(hash);
         let is_settled = self.relay.held.contains(&hash) || self.relay.invalid.contains(&hash);
-        if is_settled || self.sync.is_on_its_way(&hash) || !self.relay.wants.announce(connection, question) {
+        if is_settled || self.sync.is_on_its_way(&hash) {
+            return;
+        }
+        if !pays(cx, connection, Class::Announcement, 1) || !self.relay.wants.announce(connection, question) {
             return;
         }
         if number > height {
@@ -104,6 +119,9 @@ impl<F: ChainFormat> Hello<F> {
         ready: &mut Ready,
         ids: &[Hash],
     ) {
+        if ids.is_empty() || !pays(cx, connection, Class::Announcement, ids.len()) {
+            return;
+        }
         for id in ids {
             ready.known_transactions.insert(*id, ());
             let question = Question::Transaction(*id);
@@ -252,7 +270,8 @@ impl<F: ChainFormat> Hello<F> {
         }
         let before = ready.in_judgement_bytes;
         transactions.retain(|transaction| {
-            let fits = ready.in_judgement_bytes + transaction.len() <= IN_JUDGEMENT_BYTES_MAX;
+            let fits = ready.in_judgement_bytes + transaction.len() <= IN_JUDGEMENT_BYTES_MAX
+                && pays(cx, connection, Class::TransactionCheck, 1);
             ready.in_judgement_bytes += if fits { transaction.len() } else { 0 };
             fits
         });
@@ -275,7 +294,14 @@ impl<F: ChainFormat> Hello<F> {
         if let Some(ready) = ready_mut(cx, connection) {
             ready.in_judgement_bytes = ready.in_judgement_bytes.saturating_sub(bytes);
         }
+        let price = Class::TransactionCheck.price(0);
         for (id, outcome) in outcomes {
+            // What was useful is paid back, and what the ledger knew cost no more than a look.
+            match outcome {
+                TransactionOutcome::Accepted => cx.refund(connection, price),
+                TransactionOutcome::Known => cx.refund(connection, price.less(Class::Announcement.price(0))),
+                TransactionOutcome::NeverValid(_) | TransactionOutcome::NotNow(_) => {}
+            }
             match outcome {
                 TransactionOutcome::Accepted => {
                     cx.useful(connection, Useful::Transaction);
@@ -368,6 +394,15 @@ impl<F: ChainFormat> Hello<F> {
             }
         }
     }
+}
+
+// Whether a peer can pay for so much work that it wants done. Gross excess is a slip.
+fn pays<F: ChainFormat>(cx: &mut Cx<'_, F>, connection: ConnectionId, class: Class, count: usize) -> bool {
+    let charged = cx.charge(connection, class, class.price(0).times(count));
+    if charged == Charged::Excess {
+        cx.slip(connection, Misbehavior::TooMuchWork);
+    }
+    charged == Charged::Paid
 }
 
 fn named(question: &Question) -> Option<Hash> {

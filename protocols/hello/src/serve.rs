@@ -7,6 +7,7 @@ use crate::{Cx, Hello, Misbehavior, Ready};
 use alloc::collections::VecDeque;
 use bytes::Bytes;
 use polypeer_engine::kit::chain::{BlockKey, ChainFormat, Hash, Request};
+use polypeer_engine::kit::cost::Class;
 use polypeer_engine::{ConnectionId, Overflow};
 
 /// Bytes that a channel takes before answers wait: enough for a round trip, and no answer but the last goes beyond.
@@ -107,9 +108,11 @@ impl<F: ChainFormat> Hello<F> {
         }
     }
 
-    /// Puts the peer's questions to the ledger, as many as its channel has room for.
+    /// Puts the peer's questions to the ledger, as many as its channel has room for. News overtakes history that waits
+    /// for the upload cap.
     pub(crate) fn serve(&mut self, cx: &mut Cx<'_, F>, connection: ConnectionId, serving: &mut Serving) {
-        if cx.is_writable(connection)
+        if serving.list.is_some()
+            && cx.may_serve(connection)
             && let Some(from) = serving.list.take()
         {
             serving.list_asked = true;
@@ -117,11 +120,11 @@ impl<F: ChainFormat> Hello<F> {
             self.ask_ledger(cx, request, Asked::ServeList { connection, from });
         }
         let room = LOW_WATER / serving.answer_bytes.max(1);
-        while cx.is_writable(connection)
-            && serving.asked < room.clamp(1, QUESTIONS_MAX)
-            && let Some(question) = serving.questions.pop_front()
+        while serving.asked < room.clamp(1, QUESTIONS_MAX)
+            && let Some(question) = self.next_question(cx, connection, serving)
         {
             if let Some(frame) = self.frames.get(&question) {
+                cx.owe(connection, Class::Lookup.price(frame.len()));
                 cx.send(connection, frame, Overflow::Close);
                 continue;
             }
@@ -133,6 +136,20 @@ impl<F: ChainFormat> Hello<F> {
             };
             self.ask_ledger(cx, request, Asked::Serve { connection, question });
         }
+    }
+
+    // Takes the question that may be answered next: the first, or the first about news.
+    fn next_question(&self, cx: &mut Cx<'_, F>, connection: ConnectionId, serving: &mut Serving) -> Option<Question> {
+        let is_news =
+            |question: &Question| matches!(question, Question::Transaction(_)) || self.frames.get(question).is_some();
+        if is_news(serving.questions.front()?) {
+            return if cx.may_answer(connection) { serving.questions.pop_front() } else { None };
+        }
+        if cx.may_serve(connection) {
+            return serving.questions.pop_front();
+        }
+        let at = serving.questions.iter().position(is_news)?;
+        if cx.may_answer(connection) { serving.questions.remove(at) } else { None }
     }
 
     /// The ledger gave what a peer asked for, or has nothing of it.
@@ -154,7 +171,11 @@ impl<F: ChainFormat> Hello<F> {
         if is_writable {
             let frame = answer::<F>(&question, found);
             serving.answer_bytes = frame.len();
-            cx.send(connection, frame, Overflow::Close);
+            cx.owe(connection, Class::Lookup.price(frame.len()));
+            match question {
+                Question::Transaction(_) => cx.send(connection, frame, Overflow::Close),
+                Question::Hash(_) | Question::Number(_) => cx.serve(connection, frame),
+            }
             self.serve(cx, connection, &mut serving);
         } else {
             // Answers before it were longer than was guessed: it is read again when the peer has taken those.
@@ -173,7 +194,9 @@ impl<F: ChainFormat> Hello<F> {
         if is_writable {
             // What was listed is known: the last ones are the only ones that may yet be announced.
             ready.knows_end_of(&list.hashes);
-            cx.send(connection, wire::list(&list), Overflow::Close);
+            let frame = wire::list(&list);
+            cx.owe(connection, Class::ListServed.price(frame.len()));
+            cx.serve(connection, frame);
             self.serve(cx, connection, &mut serving);
         } else {
             serving.list = Some(from);

@@ -16,6 +16,7 @@ use crate::{Alarm, Cx, Hello, Misbehavior, Ready};
 use alloc::vec::Vec;
 use core::time::Duration;
 use polypeer_engine::kit::chain::{ChainFormat, Hash, Request};
+use polypeer_engine::kit::cost::Class;
 use polypeer_engine::{ConnectionId, Overflow};
 
 /// How long a peer that could not deliver is not used.
@@ -74,6 +75,7 @@ impl<F: ChainFormat> Hello<F> {
             listing.fruitless = Some(now);
             return;
         }
+        cx.owe(connection, Class::Announcement.price(0).times(1 + list.hashes.len()));
         let hashes = core::iter::once(list.parent).chain(list.hashes.iter().copied()).collect();
         self.ask_ledger(cx, Request::Missing(hashes), Asked::Listed(connection, list));
     }

@@ -1,68 +1,95 @@
-//! The cast of every scenario: one network's engines and ledgers, and disks that outlive a crash.
+//! The cast of every scenario: one network's engines and ledgers.
 
 use polypeer_engine::kit::chain::{Answer, Origin, Request, Tip, TransactionOutcome};
-use polypeer_engine::{Address, P2pConfig, Protocol, Target};
-use polypeer_ledger_reference::{Config, Limits, NetworkParameters, Payment, Producer, Reader, Reference, Wallet};
-use polypeer_sim::{LinkQuality, NodeId, Seat, World};
-use redb::StorageBackend;
-use std::io;
-use std::sync::{Arc, Mutex};
+use polypeer_engine::{Address, Ledger, Now, P2pConfig, Protocol, Target, Ticket, Time, To};
+use polypeer_ledger_reference::{
+    Config, Format, Limits, NetworkParameters, Payment, Producer, Reader, Reference, Wallet,
+};
+use polypeer_protocols::anya::{self as speaks_anya, Anya};
+use polypeer_protocols::hello::{self as speaks_hello, Hello};
+use polypeer_sim::{Disk, NodeId, Region, Seat, Setting, World};
 use std::time::Duration;
 
-/// Ten minutes after the genesis of the private networks.
-const EPOCH_MS: u64 = 1_767_225_600_000 + 600_000;
-
 /// A network that the scenarios run on.
-pub(crate) trait Network {
+pub(crate) trait Network: 'static {
     type P: Protocol<Request = Request, Answer = Answer>;
     fn parameters() -> NetworkParameters;
     fn config() -> <Self::P as Protocol>::Config;
 }
 
-/// A disk that keeps what was written when the process that wrote it is gone.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Disk(Arc<Mutex<Vec<u8>>>);
+/// AnYa on its devnet.
+pub(crate) struct AnyaDevnet;
 
-impl StorageBackend for Disk {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.0.lock().expect("no test panics while it holds the disk").len() as u64)
+impl Network for AnyaDevnet {
+    type P = Anya<Format>;
+
+    fn parameters() -> NetworkParameters {
+        NetworkParameters::anya_devnet()
     }
 
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let (start, bytes) = (offset as usize, self.0.lock().expect("no test panics while it holds the disk"));
-        out.copy_from_slice(&bytes[start..start + out.len()]);
-        Ok(())
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.lock().expect("no test panics while it holds the disk").resize(len as usize, 0);
-        Ok(())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.lock().expect("no test panics while it holds the disk")[offset as usize..offset as usize + data.len()]
-            .copy_from_slice(data);
-        Ok(())
+    fn config() -> speaks_anya::Config {
+        speaks_anya::Config::default()
     }
 }
 
-/// A world of one network's nodes, and a look at each one's ledger.
+/// Hello on its devnet.
+pub(crate) struct HelloDevnet;
+
+impl Network for HelloDevnet {
+    type P = Hello<Format>;
+
+    fn parameters() -> NetworkParameters {
+        NetworkParameters::hello_devnet()
+    }
+
+    fn config() -> speaks_hello::Config {
+        let network = Self::parameters().build().expect("the preset is in range");
+        speaks_hello::Config::new(network.genesis_hash())
+    }
+}
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+pub(crate) fn seconds(count: u32) -> Duration {
+    SECOND * count
+}
+
+/// A ledger, and a look at it.
+pub(crate) struct Held {
+    ledger: Reference,
+    pub(crate) reader: Reader,
+}
+
+impl Ledger for Held {
+    type Request = Request;
+    type Answer = Answer;
+
+    fn answer(&mut self, now: Now, requests: Vec<(Ticket, Request)>, answers: &mut Vec<(To, Answer)>) {
+        self.ledger.answer(now, requests, answers);
+    }
+
+    fn next_wake(&self, now: Now) -> Option<Time> {
+        self.ledger.next_wake(now)
+    }
+
+    fn wake(&mut self, now: Now, answers: &mut Vec<(To, Answer)>) {
+        self.ledger.wake(now, answers);
+    }
+}
+
+/// A world of one network's nodes.
 pub(crate) struct Stage<N: Network> {
-    pub(crate) world: World<N::P, Reference>,
-    pub(crate) readers: Vec<Reader>,
-    disks: Vec<Disk>,
-    producers: Vec<Option<Duration>>,
+    pub(crate) world: World<N::P, Held>,
     sequence: u64,
 }
 
 impl<N: Network> Stage<N> {
     pub(crate) fn new(seed: u64) -> Self {
-        let world = World::new(seed, EPOCH_MS, LinkQuality::default());
-        Self { world, readers: Vec::new(), disks: Vec::new(), producers: Vec::new(), sequence: 0 }
+        Self::with(seed, Setting::default())
+    }
+
+    pub(crate) fn with(seed: u64, setting: Setting) -> Self {
+        Self { world: World::new(seed, setting), sequence: 0 }
     }
 
     /// Adds a node that knows `peers` by address, and produces a block every `interval` if there is one.
@@ -73,38 +100,26 @@ impl<N: Network> Stage<N> {
 
     /// Adds a node whose operator decided all this.
     pub(crate) fn add_with(&mut self, config: P2pConfig, interval: Option<Duration>) -> NodeId {
-        let id = self.readers.len();
-        let disk = Disk::default();
-        let (ledger, reader) = open::<N>(&disk, id, interval);
-        self.readers.push(reader);
-        self.disks.push(disk);
-        self.producers.push(interval);
-        self.world.add(Seat { address: address(id), config, protocol: N::config(), ledger, clock_offset_ms: 0 })
+        let id = self.world.nodes().len();
+        let seat = Seat::new(address(id), N::config(), move |disk: &Disk| open::<N>(disk, id, interval));
+        self.world.add(Seat { config, region: Region(id as u8 % 10), ..seat })
     }
 
-    /// Starts a node that crashed, on the disk that it left.
-    pub(crate) fn restart(&mut self, node: NodeId) {
-        let (ledger, reader) = open::<N>(&self.disks[node.0], node.0, self.producers[node.0]);
-        self.readers[node.0] = reader;
-        self.world.restart(node, ledger);
-    }
-
-    /// A node's process dies: nothing that it still holds reaches the disk that is left.
-    pub(crate) fn crash(&mut self, node: NodeId) {
-        self.world.crash(node);
-        let left = self.disks[node.0].0.lock().expect("no test panics while it holds the disk").clone();
-        self.disks[node.0] = Disk(Arc::new(Mutex::new(left)));
+    /// Looks at the ledgers of all nodes, which must run.
+    pub(crate) fn readers(&self) -> impl Iterator<Item = &Reader> {
+        self.world.nodes().map(|node| &node.ledger().expect("it runs").reader)
     }
 
     pub(crate) fn tips(&self) -> Vec<Tip> {
-        self.readers.iter().map(Reader::tip).collect()
+        self.readers().map(Reader::tip).collect()
     }
 
     /// Whether all nodes are on one chain, but for the blocks that are still on their way.
     pub(crate) fn is_one_chain(&self) -> bool {
         let lowest = self.tips().iter().map(|tip| tip.height).min().unwrap_or(0).saturating_sub(2);
         let at = |reader: &Reader| reader.block(&polypeer_engine::kit::chain::BlockKey::Height(lowest)).map(|b| b.hash);
-        self.readers.windows(2).all(|pair| at(&pair[0]) == at(&pair[1]))
+        let all: Vec<_> = self.readers().map(at).collect();
+        all.windows(2).all(|pair| pair[0] == pair[1])
     }
 
     /// Has account 1 pay account 2 through a node's API. The transaction's identifier.
@@ -125,13 +140,14 @@ impl<N: Network> Stage<N> {
     }
 }
 
-fn open<N: Network>(disk: &Disk, id: usize, interval: Option<Duration>) -> (Reference, Reader) {
+fn open<N: Network>(disk: &Disk, id: usize, interval: Option<Duration>) -> Result<Held, String> {
     let key = Wallet::public_account(id as u8 % 16 + 1).expect("there are 16").public_key();
     let producer = interval.map(|interval| Producer { key, interval, seed: [id as u8; 32] });
     let config = Config { path: None, network: N::parameters(), producer, limits: Limits::default() };
-    Reference::open_with_backend(disk.clone(), config).expect("the disk is whole")
+    let opened = Reference::open_with_backend(disk.clone(), config).map_err(|error| error.to_string())?;
+    Ok(Held { ledger: opened.0, reader: opened.1 })
 }
 
 pub(crate) fn address(id: usize) -> Address {
-    Address::new(std::net::IpAddr::from([10, id as u8, 0, 1]), 7000)
+    Address::new(std::net::IpAddr::from([10, (id >> 8) as u8, id as u8, 1]), 7000)
 }

@@ -1,12 +1,12 @@
 //! Disks that are full, that fail, and that lose what was not synced.
 
-use crate::world::{Draft, World, genesis, hash, key, line, pay};
+use crate::world::{Draft, World, genesis, hash, key, line, pay, read};
 use bytes::Bytes;
-use polypeer_engine::Random;
 use polypeer_engine::kit::chain::{
     Answer, BlockKey, BlockOutcome, Origin, Request, TransactionFault, TransactionOutcome,
 };
-use polypeer_ledger_reference::{Config, NetworkParameters, Reference, transaction_id};
+use polypeer_engine::{Ledger, Now, Random};
+use polypeer_ledger_reference::{Config, NetworkParameters, OpenError, Producer, Reader, Reference, transaction_id};
 use redb::StorageBackend;
 use std::io::{Error, ErrorKind, Result};
 use std::sync::{Arc, Mutex};
@@ -14,18 +14,18 @@ use std::time::Duration;
 
 /// What was done to a disk.
 #[derive(Clone, Debug)]
-enum Done {
+pub(crate) enum Done {
     Length(u64),
     Write(u64, Vec<u8>),
     Sync,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    bytes: Vec<u8>,
-    done: Vec<Done>,
+pub(crate) struct State {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) done: Vec<Done>,
     /// How many more changes succeed, and how the next one fails.
-    fails: Option<(usize, ErrorKind)>,
+    pub(crate) fails: Option<(usize, ErrorKind)>,
 }
 
 impl State {
@@ -38,7 +38,7 @@ impl State {
         Ok(())
     }
 
-    fn apply(&mut self, done: &Done) {
+    pub(crate) fn apply(&mut self, done: &Done) {
         match done {
             Done::Length(length) => self.bytes.resize(*length as usize, 0),
             Done::Write(at, data) => {
@@ -55,10 +55,15 @@ impl State {
 
 /// A disk in memory that does as it is told.
 #[derive(Clone, Debug, Default)]
-struct Disk(Arc<Mutex<State>>);
+pub(crate) struct Disk(Arc<Mutex<State>>);
 
 impl Disk {
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    /// A disk that holds this.
+    pub(crate) fn holding(bytes: Vec<u8>) -> Self {
+        Self(Arc::new(Mutex::new(State { bytes, ..State::default() })))
+    }
+
+    pub(crate) fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.0.lock().expect("nobody panics with it")
     }
 
@@ -71,9 +76,12 @@ impl Disk {
         self.state().fails = None;
     }
 
-    fn world(&self) -> World {
-        let config = Config::in_memory(NetworkParameters::anya_devnet());
-        World::over(Reference::open_with_backend(self.clone(), config).expect("opens"))
+    pub(crate) fn world(&self) -> World {
+        World::over(self.open().expect("opens"))
+    }
+
+    pub(crate) fn open(&self) -> std::result::Result<(Reference, Reader), OpenError> {
+        Reference::open_with_backend(self.clone(), Config::in_memory(NetworkParameters::anya_devnet()))
     }
 }
 
@@ -105,10 +113,10 @@ impl StorageBackend for Disk {
 #[test]
 fn a_full_disk_refuses_blocks_and_keeps_what_was_durable() {
     let (mut refused, mut came_through) = (0, 0);
-    for left in (0..60).chain([80, 120]) {
+    let blocks = line(&genesis(), 50, 1);
+    for left in 0..200 {
         let disk = Disk::default();
         let mut world = disk.world();
-        let blocks = line(&genesis(), 30, 1);
         world.take_all(&blocks[..2]);
         world.offer(&pay(2, 1, 1, 1, 0), Origin::Peer);
         disk.fail_after(left, ErrorKind::StorageFull);
@@ -143,10 +151,10 @@ fn a_full_disk_refuses_blocks_and_keeps_what_was_durable() {
         assert!(world.reader.is_sound());
         drop(world);
         let mut world = disk.world();
-        assert_eq!(world.tip().hash, hash(&blocks[29]));
-        assert_eq!(world.reader.account(&[1; 32]).balance, 1_500);
+        assert_eq!(world.tip().hash, hash(&blocks[49]));
+        assert_eq!(world.reader.account(&[1; 32]).balance, 2_500);
     }
-    assert!(refused > 60 && came_through > 0, "refused {refused}, came through {came_through}");
+    assert!(refused == 200 && came_through > 0, "refused {refused}, came through {came_through}");
 }
 
 #[test]
@@ -220,22 +228,56 @@ fn a_failed_commit_takes_back_what_the_batch_did_to_the_mempool() {
 
 #[test]
 fn a_disk_that_breaks_its_word_is_not_trusted_again() {
-    let disk = Disk::default();
-    let mut world = disk.world();
-    let blocks = line(&genesis(), 3, 1);
-    world.take_all(&blocks[..2]);
-    disk.fail_after(0, ErrorKind::Other);
-    assert_eq!(world.take(&blocks[2]), BlockOutcome::NoRoom);
-    disk.heal();
-    world.pass(Duration::from_secs(60));
-    assert_eq!(world.take(&blocks[2]), BlockOutcome::NoRoom);
-    assert_eq!(world.tip().hash, hash(&blocks[1]));
-    assert!(!world.reader.is_sound());
-    drop(world);
-    // A new start reads what the disk really holds.
-    let mut world = disk.world();
-    assert_eq!(world.tip().hash, hash(&blocks[1]));
-    assert_eq!(world.take(&blocks[2]), BlockOutcome::Accepted);
+    let blocks = line(&genesis(), 30, 1);
+    for left in 0..100 {
+        let disk = Disk::default();
+        let mut world = disk.world();
+        world.take_all(&blocks[..2]);
+        disk.fail_after(left, ErrorKind::Other);
+        let refused = blocks.iter().skip(2).find(|block| world.take(block) != BlockOutcome::Accepted);
+        let refused = refused.expect("the disk fails some time");
+        let height = read(refused).1.height;
+        disk.heal();
+        world.pass(Duration::from_secs(60));
+        assert_eq!(world.take(refused), BlockOutcome::NoRoom, "after {left}");
+        assert_eq!(world.tip().height, height - 1);
+        assert!(!world.reader.is_sound());
+        drop(world);
+        // A new start reads what the disk really holds.
+        let mut world = disk.world();
+        let tip = world.tip().height;
+        assert!(tip == height - 1 || tip == height, "after {left}");
+        world.take_all(&blocks[tip as usize..]);
+    }
+}
+
+#[test]
+fn a_producer_whose_disk_fails_sleeps_until_it_can_do_something() {
+    for (kind, pause) in [(ErrorKind::StorageFull, Some(Duration::from_millis(500))), (ErrorKind::Other, None)] {
+        let disk = Disk::default();
+        let producer = Producer { key: key(1), interval: Duration::from_secs(1), seed: [1; 32] };
+        let config = Config { producer: Some(producer), ..Config::in_memory(NetworkParameters::anya_devnet()) };
+        let (mut ledger, reader) = Reference::open_with_backend(disk.clone(), config).expect("opens");
+        let mut now = Now { unix_ms: 1_767_225_700_000, ..Now::default() };
+        disk.fail_after(0, kind);
+        // The first call draws when the first block is due, the one then finds that the disk refuses it.
+        for _ in 0..100 {
+            ledger.wake(now, &mut Vec::new());
+            now = now.after(Duration::from_millis(50));
+        }
+        assert!(!reader.is_sound());
+        let next = ledger.next_wake(now);
+        assert!(next.is_none_or(|at| at > now.monotonic), "{kind:?}: it would be woken at once for ever, {next:?}");
+        assert_eq!(next.map(|at| at.since(now.monotonic) <= pause.unwrap_or_default()), pause.map(|_| true));
+        disk.heal();
+        let mut answers = Vec::new();
+        for _ in 0..50 {
+            now = now.after(Duration::from_millis(100));
+            ledger.wake(now, &mut answers);
+        }
+        // A full disk that has room again is used; one that broke its word waits for a new start.
+        assert_eq!(answers.iter().any(|(_, answer)| matches!(answer, Answer::NewTip { .. })), pause.is_some());
+    }
 }
 
 /// What a disk may hold after a crash: everything before the last sync that came before `at`; of the changes between

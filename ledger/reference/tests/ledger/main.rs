@@ -11,6 +11,7 @@ mod reorganisation;
 mod restart;
 mod side;
 mod signatures;
+mod torn;
 mod vectors;
 #[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 mod world;

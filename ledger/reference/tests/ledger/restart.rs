@@ -169,7 +169,8 @@ fn a_file_of_another_network_or_layout_is_refused() {
     config.network = NetworkParameters::anya_devnet();
     assert!(matches!(Reference::open(config.clone()), Err(OpenError::Layout { found: 9 })));
     std::fs::write(&path, vec![7; 100_000]).expect("writes");
-    assert!(matches!(Reference::open(config), Err(OpenError::Store(_))));
+    assert!(matches!(Reference::open(config), Err(OpenError::Damaged { offset: 0, .. })));
+    assert_eq!(std::fs::read(&path).expect("reads"), vec![7; 100_000], "it is left as it is");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use polypeer_engine::kit::chain::{ChainFormat, Hash, Head, Request};
+use polypeer_engine::kit::cost::Class;
 use polypeer_engine::{ConnectionId, Overflow};
 
 impl<F: ChainFormat> Anya<F> {
@@ -57,6 +58,7 @@ impl<F: ChainFormat> Anya<F> {
         let is_better = claimed.work > self.sync.work();
         let waypoints = if is_better { info.waypoints } else { alloc::vec![(claimed.height, claimed.tip)] };
         let hashes = waypoints.iter().map(|(_, hash)| *hash).collect();
+        cx.owe(from, Class::Announcement.price(0).times(waypoints.len()));
         let claim = Box::new(Claim::new(claimed, waypoints));
         self.desk.ask(cx, Request::Missing(hashes), Asked::Missing { of: from, claim });
         Some(())

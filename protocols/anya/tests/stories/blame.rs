@@ -1,5 +1,6 @@
 //! The blame matrix: each fault, how it is provoked, and who pays for it. Nobody else ever does.
 
+use crate::doors::exceed;
 use crate::ledger::{self, WRONG};
 use crate::story::{Story, address, info, story};
 use polypeer_anya::Misbehavior;
@@ -91,7 +92,15 @@ fn row(fault: Misbehavior) -> Row {
         TransactionInvalid => {
             (OneSlip, |s| friend_sends(s, &wire::frame(Kind::Tx, b"x1")), Some(PoolTransactionInvalid))
         }
-        PoolTransactionInvalid => (OneSlip, a_wrong_pool, None),
+        PoolTransactionInvalid => (OneSlip, a_wrong_pool, Some(TooMuchWork)),
+        TooMuchWork => {
+            let greedy = |s: &mut Story| {
+                let guilty = s.friend(GUILTY);
+                exceed(s, guilty);
+                guilty
+            };
+            (OneSlip, greedy, None)
+        }
     }
 }
 
@@ -253,7 +262,7 @@ fn exactly_the_guilty_one_pays_for_each_fault() {
         rows += 1;
         next = after;
     }
-    assert_eq!(rows, 20, "every row is in the chain");
+    assert_eq!(rows, 21, "every row is in the chain");
 }
 
 /// What the host refuses for reasons of its own is nobody's fault.

@@ -9,6 +9,8 @@ mod chaos;
 #[cfg(test)]
 mod discovery;
 #[cfg(test)]
+mod doors;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod goodbye;

@@ -353,13 +353,18 @@ impl Story {
         connection
     }
 
-    /// A ready peer with nothing but genesis, whose empty mempool was read.
-    pub(crate) fn friend(&mut self, remote: &str) -> ConnectionId {
-        let connection = self.ready(remote, &[]);
+    /// A ready peer whose chain is these blocks on genesis, which the node holds, and whose empty mempool was read.
+    pub(crate) fn friend_of(&mut self, remote: &str, blocks: &[Bytes]) -> ConnectionId {
+        let connection = self.ready(remote, blocks);
         self.hears(connection, Kind::GetMempool);
         self.says(connection, Kind::Mempool, &[0; 4]);
         self.hears_nothing(connection);
         connection
+    }
+
+    /// A ready peer with nothing but genesis, whose empty mempool was read.
+    pub(crate) fn friend(&mut self, remote: &str) -> ConnectionId {
+        self.friend_of(remote, &[])
     }
 }
 

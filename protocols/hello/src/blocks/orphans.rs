@@ -4,6 +4,7 @@ use super::Judged;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use polypeer_engine::kit::chain::Hash;
+use polypeer_engine::{Stock, Stocks};
 
 /// Blocks that are held (Hello spec, section 5).
 const COUNT_MAX: usize = 64;
@@ -20,6 +21,11 @@ pub(crate) struct Orphans {
 }
 
 impl Orphans {
+    pub(crate) fn stock(&self, stocks: &mut Stocks) {
+        stocks.push(Stock::kept("orphans", self.blocks.len(), COUNT_MAX));
+        stocks.push(Stock::kept("orphans, bytes", self.bytes, BYTES_MAX));
+    }
+
     /// Holds a block.
     pub(crate) fn hold(&mut self, judged: Judged) {
         let hash = judged.head.hash;

@@ -3,7 +3,7 @@
 use crate::wire::Question;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use polypeer_engine::ConnectionId;
+use polypeer_engine::{ConnectionId, Stock, Stocks};
 
 /// Announced and not yet fetched identifiers that are remembered of a peer; the oldest go (Hello spec, section 4).
 pub(crate) const ANNOUNCED_MAX: usize = 5_000;
@@ -38,6 +38,11 @@ enum State {
 }
 
 impl Wants {
+    pub(crate) fn stock(&self, peers: usize, stocks: &mut Stocks) {
+        stocks.push(Stock::of_peers("announced and not here", self.wants.len(), peers * ANNOUNCED_MAX));
+        stocks.push(Stock::of_peers("peers with announcements", self.announced.len(), peers));
+    }
+
     /// A peer announces something. Whether that is the first one heard of it.
     pub(crate) fn announce(&mut self, connection: ConnectionId, question: Question) -> bool {
         let is_new = !self.wants.contains_key(&question);

@@ -6,7 +6,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use polypeer_engine::kit::chain::Hash;
 use polypeer_engine::kit::seen::Seen;
-use polypeer_engine::{ConnectionId, Time};
+use polypeer_engine::{ConnectionId, Stock, Stocks, Time};
 
 /// How far ahead of what the ledger holds a list is fetched. Hides a durable commit at 100,000 blocks a second.
 const WINDOW: usize = 4096;
@@ -38,6 +38,14 @@ pub(crate) struct Sync {
     judged_bytes: usize,
     // Bytes of a block of late: follows a larger one at once, a smaller one slowly.
     typical_bytes: usize,
+}
+
+impl Sync {
+    pub(crate) fn stock(&self, peers: usize, stocks: &mut Stocks) {
+        stocks.push(Stock::of_peers("peers with a list", self.listings.len(), peers));
+        stocks.push(Stock::of_peers("blocks on their way, asked for", self.in_flight, WINDOW));
+        self.orphans.stock(stocks);
+    }
 }
 
 /// How far a block has come.

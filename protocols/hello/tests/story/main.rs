@@ -2,6 +2,7 @@
 
 mod blame;
 mod catching_up;
+mod doors;
 mod finding;
 mod greeting;
 mod noise;

@@ -1,0 +1,90 @@
+//! Lists the targets: what each runs, what it is begun with, and how much of it a short run does.
+
+use crate::{anya, files, hello, journal, ledger_bytes, records};
+#[cfg(feature = "node")]
+use crate::{recording, settings};
+
+/// Real inputs, each with a name.
+pub type Seeds = Vec<(&'static str, Vec<u8>)>;
+
+/// One target.
+#[derive(Debug)]
+pub struct Target {
+    /// Its name, as cargo-fuzz has it too.
+    pub name: &'static str,
+    /// Runs one input; panics when something is wrong.
+    pub run: fn(&[u8]),
+    /// Decodes once and lets go: it may take twice the input and 64 KiB of memory, no more. Nothing where what is
+    /// decoded does not come from a peer.
+    pub weigh: Option<fn(&[u8])>,
+    /// The longest input that is made, in bytes.
+    pub length_max: usize,
+    /// Inputs of a short run: a million, but where that takes longer than a minute of one core.
+    pub inputs: u64,
+}
+
+/// Enough for a few messages of every kind.
+const SHORT: usize = 1 << 10;
+/// A session of some hundred steps.
+const LONG: usize = 4 << 10;
+const MILLION: u64 = 1_000_000;
+
+const fn target(
+    name: &'static str,
+    run: fn(&[u8]),
+    weigh: Option<fn(&[u8])>,
+    length_max: usize,
+    inputs: u64,
+) -> Target {
+    Target { name, run, weigh, length_max, inputs }
+}
+
+/// All targets.
+pub static TARGETS: &[Target] = &[
+    target("anya_framer", anya::framer, Some(anya::framer_once), SHORT, MILLION),
+    target("anya_messages", anya::messages, Some(anya::decode), SHORT, MILLION),
+    target("anya_session", anya::session, None, LONG, MILLION / 10),
+    #[cfg(feature = "node")]
+    target("config", settings::config, None, SHORT, MILLION / 10),
+    target("hello_framer", hello::framer, Some(hello::framer_once), SHORT, MILLION),
+    target("hello_messages", hello::messages, Some(hello::decode), SHORT, MILLION),
+    target("hello_session", hello::session, None, LONG, MILLION / 10),
+    target("journal", journal::entries, None, SHORT, MILLION),
+    target("ledger_bytes", ledger_bytes::blocks, Some(ledger_bytes::decode), SHORT, MILLION),
+    target("ledger_file", files::ledger_file, None, 64, MILLION / 1_000),
+    target("peer_store", files::peer_store, None, 64, MILLION / 200),
+    #[cfg(feature = "node")]
+    target("recording", recording::replayed, None, SHORT, MILLION / 10),
+    target("records", records::records, None, SHORT, MILLION),
+    target("tracker_session", hello::tracker_session, None, LONG, MILLION / 10),
+];
+
+/// Runs one input of the target with this name.
+pub fn run(name: &str, input: &[u8]) {
+    let target = TARGETS.iter().find(|target| target.name == name).expect("the target is in the list");
+    (target.run)(input);
+}
+
+/// What targets are begun with, by name; the others begin with noise. `seeds/` holds it as files.
+pub static SEEDS: &[(&str, fn() -> Seeds)] = &[
+    ("anya_framer", || with_head(anya::frames())),
+    ("anya_messages", || anya::frames().into_iter().map(|(name, frame)| (name, frame[36..].to_vec())).collect()),
+    #[cfg(feature = "node")]
+    ("config", settings::written),
+    ("hello_framer", || with_head(hello::lines())),
+    ("hello_messages", || without_end(hello::lines())),
+    ("journal", journal::payloads),
+    ("ledger_bytes", || vec![("block", crate::ledger::block(9).1.to_vec()), ("transaction", vec![7; 153])]),
+    #[cfg(feature = "node")]
+    ("recording", journal::recordings),
+    ("records", records::kept),
+];
+
+// A framer's input says first how the stream is cut.
+fn with_head(seeds: Seeds) -> Seeds {
+    seeds.into_iter().map(|(name, stream)| (name, [&[0xff, 1, 3, 1, 40, 2][..], &stream].concat())).collect()
+}
+
+fn without_end(seeds: Seeds) -> Seeds {
+    seeds.into_iter().map(|(name, line)| (name, line[..line.len() - 1].to_vec())).collect()
+}

@@ -1,0 +1,111 @@
+//! Puts a node on trial: an honest peer's steady work, with and without a flood beside it.
+
+use crate::judge::node::Node;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// The honest peer begins a piece of work this often: slow enough that a busy machine keeps up with it easily.
+const PACE: Duration = Duration::from_millis(50);
+/// What memory may grow by while a flood goes on and every bounded table is full: pages and the allocator.
+pub(crate) const FLAT: u64 = 4 << 20;
+/// Windows that a busy machine gets to show that the work can be done beside the flood.
+const WINDOWS: usize = 3;
+/// Once a limit is crossed the offender is gone within this.
+pub(crate) const GONE_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long each flood lasts.
+pub(crate) fn window() -> Duration {
+    let seconds = std::env::var("POLYPEER_FLOOD_SECONDS").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(3))
+}
+
+/// An honest peer that does one piece of work after another.
+pub(crate) trait Citizen {
+    /// Asks, waits for the answer, and complains of anything else.
+    fn work(&mut self);
+}
+
+/// What a flood is told.
+pub(crate) struct Signal<'a>(&'a AtomicBool);
+
+impl Signal<'_> {
+    /// Whether to go on.
+    pub(crate) fn goes_on(&self) -> bool {
+        !self.0.load(Ordering::Relaxed)
+    }
+}
+
+// How many pieces of work are done within the window, at the pace.
+fn goodput(citizen: &mut impl Citizen, window: Duration) -> usize {
+    let started = Instant::now();
+    let mut done = 0;
+    while started.elapsed() < window {
+        let due = PACE * done;
+        thread::sleep(due.saturating_sub(started.elapsed()));
+        citizen.work();
+        done += 1;
+    }
+    done as usize
+}
+
+/// Runs `flood`, one whole core of it, on a thread of its own beside the citizen's work. Memory may grow by `allowance` bytes once the flood
+/// has gone on for a window, which fills what is bounded.
+pub(crate) fn withstand(
+    name: &str,
+    node: &mut Node,
+    citizen: &mut impl Citizen,
+    allowance: u64,
+    flood: &(dyn Fn(&Signal<'_>) + Sync),
+) {
+    let calm = goodput(citizen, window());
+    let stop = AtomicBool::new(false);
+    let (busy, grown) = thread::scope(|scope| {
+        scope.spawn(|| flood(&Signal(&stop)));
+        // Whatever becomes of the citizen, the flood ends.
+        let stopper = Stopper(&stop);
+        goodput(citizen, window());
+        let before = node.memory();
+        let mut busy = 0;
+        for _ in 0..WINDOWS {
+            busy = busy.max(goodput(citizen, window()));
+            if 10 * busy >= 9 * calm {
+                break;
+            }
+        }
+        let grown = node.memory().saturating_sub(before);
+        drop(stopper);
+        (busy, grown)
+    });
+    println!("{name}: {calm} pieces of work undisturbed, {busy} beside the flood; memory grew by {grown}");
+    assert!(node.is_alive(), "{name}: the program died");
+    assert!(10 * busy >= 9 * calm, "{name}: {busy} of {calm} pieces of work were done");
+    assert!(grown <= allowance, "{name}: memory grew by {grown}");
+}
+
+struct Stopper<'a>(&'a AtomicBool);
+
+impl Drop for Stopper<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The node has convicted whoever was at `peer`, for `fault`, and the peer saw the end within a second of that.
+pub(crate) fn is_gone_in_time(node: &Node, network: &str, peer: &str, fault: &str, seen_gone: SystemTime) {
+    let seen = seen_gone.duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64;
+    let why = node.get(&format!("/api/v1/networks/{network}/why/{peer}")).expect("the API says why");
+    let records = why.as_array().expect("a list");
+    let convicted = records.iter().find(|record| record["what"] == "convicted");
+    let convicted = convicted.unwrap_or_else(|| panic!("{peer} was not convicted: {why}"));
+    assert!(convicted["text"].as_str().is_some_and(|text| text.contains(fault)), "{convicted}");
+    let took = seen.saturating_sub(convicted["time"].as_u64().expect("a time"));
+    println!("{fault}: gone {took} ms after the limit was crossed");
+    assert!(u128::from(took) <= GONE_WITHIN.as_millis(), "{fault}: gone after {took} ms");
+}
+
+/// Connections that stand, from the node's own metrics' source.
+pub(crate) fn connections(node: &Node, network: &str) -> usize {
+    let peers = node.get(&format!("/api/v1/networks/{network}/peers")).expect("the API lists peers");
+    peers.as_array().expect("a list").len()
+}

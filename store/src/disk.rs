@@ -1,0 +1,333 @@
+//! Opens a redb file only when it is whole, and changes nothing in it before that is known.
+//!
+//! ```text
+//!   redb ──► Guarded ── tentative: reads from the file, keeps changes in memory ──► checked ──► carried out, in order
+//!               └────── certain:   hands everything on, and remembers the first failure
+//! ```
+//!
+//! redb checks a page's sum only after a crash. A bit that turned in a closed file would be loaded, served and built
+//! upon, and some of what redb meets in such a file it answers with a panic. So every page is checked once, at the
+//! start, up to [`CHECKED_BYTES_MAX`]; a file that does not pass is refused, as it is.
+
+use bytes::Bytes;
+use redb::backends::FileBackend;
+use redb::{BackendError, Database, StorageBackend, StorageError};
+use std::cell::Cell;
+use std::fs::OpenOptions;
+use std::io::{self, ErrorKind};
+use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Files up to this size are checked page by page when they are opened, which takes about a quarter of a second. A
+/// larger one would make a restart last longer than the second that it may; of it only the headers and what a crash
+/// touched are checked.
+pub const CHECKED_BYTES_MAX: u64 = 128 << 20;
+/// Bytes that opening may want to change: the record of free pages, a bit for each page of 4 KiB, so that this is a
+/// file of two tebibytes. More is a damaged file.
+const CHANGED_BYTES_MAX: usize = 64 << 20;
+
+/// Where the bytes are.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// A file, made when missing, readable by its owner and whoever the umask allows.
+    File(PathBuf),
+    /// Whatever the caller brought. It is not closed: it can be opened again.
+    Backend(Arc<dyn StorageBackend>),
+}
+
+/// The first failure of a storage since it was last asked. redb itself only reports that something had failed.
+#[derive(Clone, Debug, Default)]
+pub struct Failure(Arc<Mutex<Option<ErrorKind>>>);
+
+impl Failure {
+    /// What failed first, forgotten.
+    pub fn take(&self) -> Option<ErrorKind> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn note<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        if let Err(error) = &result {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error.kind());
+        }
+        result
+    }
+}
+
+/// Whether trying again later makes sense: it does when there was no space, and does not when the disk refused what it
+/// had promised, because what the page cache then shows may not be what the disk holds.
+pub fn is_lack_of_room(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
+}
+
+/// An open file.
+#[derive(Debug)]
+pub struct Opened {
+    /// The database.
+    pub database: Database,
+    /// Whether damage was found and taken back to the commit before it.
+    pub was_repaired: bool,
+}
+
+/// Why a file is not opened. It is as it was.
+#[derive(Debug)]
+pub enum Refusal {
+    /// It is not what was written.
+    Damaged {
+        /// Where: the page that was read last, in bytes from the start.
+        offset: u64,
+        /// What is wrong, in redb's words.
+        what: String,
+    },
+    /// Another process has it.
+    InUse,
+    /// It cannot be read or written.
+    Storage(redb::Error),
+}
+
+/// Opens what is there, or makes a new database where there is nothing.
+pub fn open(place: &Place, cache_bytes: usize, failure: &Failure) -> Result<Opened, Refusal> {
+    let io = |error: io::Error| Refusal::Storage(redb::Error::Io(error));
+    let (storage, closes): (Arc<dyn StorageBackend>, bool) = match place {
+        Place::File(path) => {
+            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+            let file = failure.note(file).map_err(io)?;
+            (Arc::new(FileBackend::new(file).map_err(|error| Refusal::Storage(error.into()))?), true)
+        }
+        Place::Backend(storage) => (storage.clone(), false),
+    };
+    let length = failure.note(storage.len()).map_err(io)?;
+    let guard = Arc::new(Guard {
+        storage,
+        closes,
+        failure: failure.clone(),
+        is_certain: AtomicBool::new(false),
+        tentative: Mutex::new(Tentative { length, kept: length, ..Tentative::default() }),
+    });
+    let is_checked = length > 0 && length <= CHECKED_BYTES_MAX;
+    // redb gives most damage back as an error, and panics over some.
+    IN_DOUBT.set(true);
+    let opened = catch_unwind(AssertUnwindSafe(|| prepare(guard.clone(), cache_bytes, is_checked)));
+    IN_DOUBT.set(false);
+    let offset = guard.tentative().last_read;
+    let opened = match opened {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(error)) => return Err(refusal(error, offset)),
+        Err(panic) => return Err(Refusal::Damaged { offset, what: words(panic.as_ref()) }),
+    };
+    guard.confirm().map_err(|error| Refusal::Storage(redb::Error::Io(error)))?;
+    Ok(opened)
+}
+
+thread_local! {
+    static IN_DOUBT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is opening a file of which it is not known yet whether it is whole: a panic then is only
+/// redb's word for damage, and comes back as a [`Refusal`]. For panic hooks, which need not tell of it.
+pub fn is_in_doubt() -> bool {
+    IN_DOUBT.get()
+}
+
+fn prepare(guard: Arc<Guard>, cache_bytes: usize, is_checked: bool) -> Result<Opened, redb::DatabaseError> {
+    let mut database = Database::builder().set_cache_size(cache_bytes).create_with_backend(Guarded(guard))?;
+    let was_repaired = is_checked && !database.check_integrity()?;
+    Ok(Opened { database, was_repaired })
+}
+
+fn refusal(error: redb::DatabaseError, offset: u64) -> Refusal {
+    match error {
+        redb::DatabaseError::DatabaseAlreadyOpen => Refusal::InUse,
+        redb::DatabaseError::Storage(StorageError::Corrupted(what)) => Refusal::Damaged { offset, what },
+        redb::DatabaseError::Storage(StorageError::Io(error))
+            if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData) =>
+        {
+            Refusal::Damaged { offset, what: error.to_string() }
+        }
+        other => Refusal::Storage(other.into()),
+    }
+}
+
+fn words(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("it cannot be made sense of").to_owned()
+}
+
+/// What stands between redb and a storage.
+#[derive(Debug)]
+struct Guard {
+    storage: Arc<dyn StorageBackend>,
+    /// Whether redb may close the storage: true for a file that is opened anew each time.
+    closes: bool,
+    failure: Failure,
+    is_certain: AtomicBool,
+    tentative: Mutex<Tentative>,
+}
+
+/// What opening has changed so far, for redb's eyes only.
+#[derive(Debug, Default)]
+struct Tentative {
+    length: u64,
+    /// How much of the storage's own bytes still shows: what was cut off and grown again is zero.
+    kept: u64,
+    /// What was written over them, later over earlier.
+    written: Vec<(u64, Bytes)>,
+    changes: Vec<Change>,
+    changed_bytes: usize,
+    last_read: u64,
+}
+
+#[derive(Debug)]
+enum Change {
+    Length(u64),
+    Write(u64, Bytes),
+    Sync,
+}
+
+impl Guard {
+    fn tentative(&self) -> MutexGuard<'_, Tentative> {
+        self.tentative.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // Nothing, once the file is known to be whole.
+    fn doubt(&self) -> Option<MutexGuard<'_, Tentative>> {
+        (!self.is_certain.load(Ordering::Acquire)).then(|| self.tentative())
+    }
+
+    /// Carries out what was kept back, as redb wanted it: in order and with its syncs.
+    fn confirm(&self) -> io::Result<()> {
+        let mut tentative = self.tentative();
+        for change in tentative.changes.drain(..) {
+            self.failure.note(match &change {
+                Change::Length(length) => self.storage.set_len(*length),
+                Change::Write(at, data) => self.storage.write(*at, data),
+                Change::Sync => self.storage.sync_data(),
+            })?;
+        }
+        *tentative = Tentative::default();
+        self.is_certain.store(true, Ordering::Release);
+        Ok(())
+    }
+}
+
+impl Tentative {
+    fn read(&mut self, storage: &dyn StorageBackend, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let end = offset.checked_add(out.len() as u64).filter(|end| *end <= self.length);
+        let end = end.ok_or(ErrorKind::UnexpectedEof)?;
+        self.last_read = offset;
+        // As a slice's length it is one that memory has.
+        let held = self.kept.clamp(offset, end) - offset;
+        let (own, grown) = out.split_at_mut(held as usize);
+        if !own.is_empty() {
+            storage.read(offset, own)?;
+        }
+        grown.fill(0);
+        for (at, data) in &self.written {
+            let (from, to) = ((*at).max(offset), (*at + data.len() as u64).min(end));
+            if from < to {
+                let source = (from - at) as usize..(to - at) as usize;
+                out[(from - offset) as usize..(to - offset) as usize].copy_from_slice(&data[source]);
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let end = offset.checked_add(data.len() as u64);
+        end.filter(|end| *end <= self.length).ok_or(ErrorKind::UnexpectedEof)?;
+        self.changed_bytes += data.len();
+        if self.changed_bytes > CHANGED_BYTES_MAX {
+            return Err(ErrorKind::InvalidData.into());
+        }
+        let data = Bytes::copy_from_slice(data);
+        self.written.push((offset, data.clone()));
+        self.changes.push(Change::Write(offset, data));
+        Ok(())
+    }
+
+    fn set_len(&mut self, length: u64) {
+        self.length = length;
+        self.kept = self.kept.min(length);
+        for (at, data) in &mut self.written {
+            data.truncate(usize::try_from(length.saturating_sub(*at)).unwrap_or(usize::MAX));
+        }
+        self.changes.push(Change::Length(length));
+    }
+}
+
+/// What redb holds of it.
+#[derive(Debug)]
+struct Guarded(Arc<Guard>);
+
+impl StorageBackend for Guarded {
+    fn len(&self) -> io::Result<u64> {
+        match self.0.doubt() {
+            Some(tentative) => Ok(tentative.length),
+            None => self.0.failure.note(self.0.storage.len()),
+        }
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        match self.0.doubt() {
+            Some(mut tentative) => tentative.read(&*self.0.storage, offset, out),
+            None => self.0.failure.note(self.0.storage.read(offset, out)),
+        }
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        match self.0.doubt() {
+            Some(mut tentative) => {
+                tentative.set_len(len);
+                Ok(())
+            }
+            None => self.0.failure.note(self.0.storage.set_len(len)),
+        }
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        match self.0.doubt() {
+            Some(mut tentative) => {
+                tentative.changes.push(Change::Sync);
+                Ok(())
+            }
+            None => self.0.failure.note(self.0.storage.sync_data()),
+        }
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        match self.0.doubt() {
+            Some(mut tentative) => tentative.write(offset, data),
+            None => self.0.failure.note(self.0.storage.write(offset, data)),
+        }
+    }
+
+    fn close(&self) -> io::Result<()> {
+        if self.0.closes { self.0.storage.close() } else { Ok(()) }
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.0.storage.try_lock_range(start, end)
+    }
+
+    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.0.storage.try_lock_shared_range(start, end)
+    }
+
+    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.0.storage.lock_range(start, end)
+    }
+
+    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.0.storage.lock_shared_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.0.storage.unlock_range(start, end)
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.0.storage.query_lock_range(start, end)
+    }
+}
