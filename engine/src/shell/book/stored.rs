@@ -197,7 +197,7 @@ impl Slab {
             return id;
         }
         let id = self.places;
-        if id as usize % CHUNK == 0 {
+        if (id as usize).is_multiple_of(CHUNK) {
             // The first chunk grows as it must: most books are small.
             self.chunks.push(if id == 0 { Vec::new() } else { Vec::with_capacity(CHUNK) });
         }
