@@ -242,7 +242,7 @@ fn nothing_visits_twice_though_ten_times_as_much_came_meanwhile() {
         let frame = wire::frame(Kind::Tx, &[b"v".as_slice(), &number.to_be_bytes()].concat());
         let mut lent = Some(Frame::from(&frame));
         node.receive(now, peers[0], ChannelId::ONLY, &mut effects, |_| lent.take());
-        let asked: Vec<_> = effects.drain(..).collect();
+        let asked = std::mem::take(&mut effects);
         for effect in asked {
             let Effect::Ask { ticket, request: Request::TakeTransactions { transactions, .. } } = effect else {
                 continue;
