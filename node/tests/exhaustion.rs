@@ -178,7 +178,8 @@ fn a_full_disk_stops_neither_relay_nor_reading_and_is_used_again() {
 }
 
 fn ignoring_xfsz(folder: &Path) -> Daemon {
-    let args = ["run", "--network", "anya-devnet", "--listen", "127.0.0.1:0"];
+    // A block a second, so that not too many wait in a row.
+    let args = ["run", "--network", "anya-devnet", "--listen", "127.0.0.1:0", "--produce"];
     Daemon::start_through("trap '' XFSZ", &args, folder)
 }
 
