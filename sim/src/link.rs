@@ -140,6 +140,15 @@ impl Pipe {
         self.queue.front().map(|piece| piece.at).or(self.finishes.map(|(at, _)| at))
     }
 
+    /// The reader is not slow any more: what waited for it has arrived.
+    pub(crate) fn hasten(&mut self, now: Time) {
+        self.queue.iter_mut().for_each(|piece| piece.at = piece.at.min(now));
+        self.last_arrival = self.last_arrival.min(now);
+        if let Some((end, _)) = &mut self.finishes {
+            *end = self.last_arrival.min(*end);
+        }
+    }
+
     /// The path is whole again: what was held up arrives from `at` on.
     pub(crate) fn resume(&mut self, at: Time) {
         self.blocked = None;

@@ -9,8 +9,8 @@ use std::time::Duration;
 const NODES_MAX: usize = 10_000;
 /// How long a run may last in the world's time: a month.
 const LASTS_MAX: Duration = Duration::from_secs(31 * 24 * 60 * 60);
-/// Faults of one plan.
-const FAULTS_MAX: usize = 100_000;
+/// Faults of one plan: a partition is two for each pair that it parts.
+const FAULTS_MAX: usize = 500_000;
 
 /// Everything that decides a run but the code.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -84,6 +84,8 @@ struct Draft {
     random: Random,
 }
 
+/// Pairs that one partition parts.
+const PARTED_MAX: usize = 100_000;
 /// Bytes a second that a slow peer reads.
 const SLOW_BYTES: u64 = 1_000;
 
@@ -192,7 +194,9 @@ fn late(draft: &mut Draft) {
 }
 
 fn partition(draft: &mut Draft) {
-    let part = 1 + draft.random.below(draft.plan.nodes / 2);
+    // In a large world the smaller part is a small one, so that the pairs fit into a plan.
+    let most = (draft.plan.nodes / 2).min(PARTED_MAX / draft.plan.nodes).max(1);
+    let part = 1 + draft.random.below(most);
     let (from, to) = (draft.time(10, 40), draft.time(60, 90));
     let inside = draft.chosen(part);
     let outside: Vec<NodeId> = (0..draft.plan.nodes).map(NodeId).filter(|node| !inside.contains(node)).collect();

@@ -291,7 +291,9 @@ impl Ledger for Reference {
     fn next_wake(&self, now: Now) -> Option<Time> {
         let held =
             self.held.next_due().map(|due| now.monotonic + Duration::from_millis(due.saturating_sub(now.unix_ms)));
-        let production = self.production.as_ref().and_then(|production| production.next_wake(now));
+        // While the store is shut nothing can be produced, so that a block that is due wakes nobody.
+        let production = self.production.as_ref().filter(|_| self.store.is_open());
+        let production = production.and_then(|production| production.next_wake(now));
         [held, production, self.health.next_wake()].into_iter().flatten().min()
     }
 

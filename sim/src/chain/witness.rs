@@ -205,7 +205,8 @@ fn raise(answer: &mut Answer, asked: Option<Handed>) {
     tip.height += LIE_BLOCKS;
     tip.work += u128::from(LIE_BLOCKS) * 256;
     tip.hash = invented(tip.height);
-    let beyond = asked.into_iter().filter(|height| (real + 1..=tip.height).contains(height));
+    let claimed = real + 1..=tip.height;
+    let beyond = asked.into_iter().filter(|height| claimed.contains(height));
     match answer {
         Answer::HashesAt { hashes, .. } => hashes.extend(beyond.map(|height| (height, invented(height)))),
         Answer::Hashes { hashes, .. } => hashes.extend(beyond.map(invented)),

@@ -3,7 +3,7 @@
 use crate::fault::Fault;
 use crate::observer::Life;
 use crate::world::NodeId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How long a node may take to be like others again when its trouble is over: the longest back-off of a dial to
 /// somebody whom it knows, a handshake, and catching up; in milliseconds.
@@ -21,6 +21,8 @@ pub(crate) struct Troubles {
     // What began and has not ended: since when.
     open: BTreeMap<(Kind, usize, usize), u64>,
     last_ms: Option<u64>,
+    // Whose disks broke their word: a ledger trusts such a one again only from a new start.
+    distrusted: BTreeSet<NodeId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,7 +36,7 @@ enum Kind {
 
 impl Troubles {
     pub(crate) fn new(nodes: usize) -> Self {
-        Self { past: vec![Vec::new(); nodes], open: BTreeMap::new(), last_ms: None }
+        Self { past: vec![Vec::new(); nodes], open: BTreeMap::new(), last_ms: None, distrusted: BTreeSet::new() }
     }
 
     /// From when on a node that joins then is one of all, in milliseconds.
@@ -54,7 +56,11 @@ impl Troubles {
             Fault::Stall { node, for_ms } => self.pass(at_ms, for_ms, &[node]),
             Fault::Crash { node, .. } => self.begin(at_ms, Kind::Down, node, node),
             Fault::Restart { .. } => {}
-            Fault::DiskFull { node, .. } | Fault::DiskError { node, .. } => self.begin(at_ms, Kind::Disk, node, node),
+            Fault::DiskFull { node, .. } => self.begin(at_ms, Kind::Disk, node, node),
+            Fault::DiskError { node, .. } => {
+                self.distrusted.insert(node);
+                self.begin(at_ms, Kind::Disk, node, node);
+            }
             Fault::DiskFree { node } => self.end(at_ms, Kind::Disk, node, node),
             Fault::ClockOffset { node, ms: 0 } | Fault::ClockRate { node, percent: 100 } => {
                 self.end(at_ms, Kind::Clock, node, node);
@@ -104,7 +110,11 @@ impl Troubles {
         // Disks and clocks first, so that whoever starts again finds them well.
         let mut keys: Vec<_> = self.open.keys().copied().collect();
         keys.sort_by_key(|(kind, ..)| *kind == Kind::Down);
-        keys.iter().flat_map(remedy).collect()
+        let again = |node: &NodeId| {
+            let node = *node;
+            [Fault::Crash { node, lose_unsynced: false, torn: false }, Fault::Restart { node }]
+        };
+        keys.iter().flat_map(remedy).chain(self.distrusted.iter().flat_map(again)).collect()
     }
 
     fn begin(&mut self, at_ms: u64, kind: Kind, a: NodeId, b: NodeId) {

@@ -37,7 +37,7 @@ where
                     self.break_line(line);
                 }
             }
-            Fault::Slow { node, bytes_per_second } => self.nodes[node.0].host.down = bytes_per_second,
+            Fault::Slow { node, bytes_per_second } => self.read_at(node.0, bytes_per_second),
             Fault::Stall { node, for_ms } => {
                 let until = self.now + Duration::from_millis(for_ms);
                 let node = &mut self.nodes[node.0];
@@ -66,6 +66,23 @@ where
             Fault::ClockRate { node, percent } => self.set_clock_rate(node, percent),
         }
         self.tell(None, |observer, world| observer.on_fault(world, fault));
+    }
+
+    // Whoever reads as fast as it can again has all of what was held up for it.
+    fn read_at(&mut self, node: usize, bytes_per_second: u64) {
+        self.nodes[node].host.down = bytes_per_second;
+        if bytes_per_second > 0 {
+            return;
+        }
+        self.nodes[node].down = crate::link::Lane::default();
+        let ends: Vec<_> = self.nodes[node].connections.values().copied().collect();
+        for (line, side) in ends {
+            let other = crate::line::across(side);
+            if let Some(line) = self.lines.get_mut(line) {
+                line.pipes[other].hasten(self.now);
+            }
+            self.arm(line, other);
+        }
     }
 
     fn set_clock_rate(&mut self, node: NodeId, percent: u32) {

@@ -143,7 +143,7 @@ where
     }
 
     // Puts the next arrival from a side on the agenda, unless it is there. One that comes too early finds nothing.
-    fn arm(&mut self, id: LineId, side: Side) {
+    pub(super) fn arm(&mut self, id: LineId, side: Side) {
         let Some(line) = self.lines.get_mut(id) else { return };
         let pipe = &mut line.pipes[side];
         if let Some(at) = pipe.next().map(|at| at.max(self.now))

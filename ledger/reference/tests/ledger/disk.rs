@@ -2,11 +2,11 @@
 
 use crate::world::{Draft, World, genesis, hash, key, line, pay, read};
 use bytes::Bytes;
-use polypeer_engine::Random;
 use polypeer_engine::kit::chain::{
     Answer, BlockKey, BlockOutcome, Origin, Request, TransactionFault, TransactionOutcome,
 };
-use polypeer_ledger_reference::{Config, NetworkParameters, OpenError, Reader, Reference, transaction_id};
+use polypeer_engine::{Ledger, Now, Random};
+use polypeer_ledger_reference::{Config, NetworkParameters, OpenError, Producer, Reader, Reference, transaction_id};
 use redb::StorageBackend;
 use std::io::{Error, ErrorKind, Result};
 use std::sync::{Arc, Mutex};
@@ -248,6 +248,35 @@ fn a_disk_that_breaks_its_word_is_not_trusted_again() {
         let tip = world.tip().height;
         assert!(tip == height - 1 || tip == height, "after {left}");
         world.take_all(&blocks[tip as usize..]);
+    }
+}
+
+#[test]
+fn a_producer_whose_disk_fails_sleeps_until_it_can_do_something() {
+    for (kind, pause) in [(ErrorKind::StorageFull, Some(Duration::from_millis(500))), (ErrorKind::Other, None)] {
+        let disk = Disk::default();
+        let producer = Producer { key: key(1), interval: Duration::from_secs(1), seed: [1; 32] };
+        let config = Config { producer: Some(producer), ..Config::in_memory(NetworkParameters::anya_devnet()) };
+        let (mut ledger, reader) = Reference::open_with_backend(disk.clone(), config).expect("opens");
+        let mut now = Now { unix_ms: 1_767_225_700_000, ..Now::default() };
+        disk.fail_after(0, kind);
+        // The first call draws when the first block is due, the one then finds that the disk refuses it.
+        for _ in 0..100 {
+            ledger.wake(now, &mut Vec::new());
+            now = now.after(Duration::from_millis(50));
+        }
+        assert!(!reader.is_sound());
+        let next = ledger.next_wake(now);
+        assert!(next.is_none_or(|at| at > now.monotonic), "{kind:?}: it would be woken at once for ever, {next:?}");
+        assert_eq!(next.map(|at| at.since(now.monotonic) <= pause.unwrap_or_default()), pause.map(|_| true));
+        disk.heal();
+        let mut answers = Vec::new();
+        for _ in 0..50 {
+            now = now.after(Duration::from_millis(100));
+            ledger.wake(now, &mut answers);
+        }
+        // A full disk that has room again is used; one that broke its word waits for a new start.
+        assert_eq!(answers.iter().any(|(_, answer)| matches!(answer, Answer::NewTip { .. })), pause.is_some());
     }
 }
 
