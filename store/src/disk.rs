@@ -13,11 +13,11 @@ use bytes::Bytes;
 use redb::backends::FileBackend;
 use redb::{BackendError, Database, StorageBackend, StorageError};
 use std::cell::Cell;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -92,6 +92,9 @@ pub fn open(place: &Place, cache_bytes: usize, failure: &Failure) -> Result<Open
     let io = |error: io::Error| Refusal::Storage(redb::Error::Io(error));
     let (storage, closes): (Arc<dyn StorageBackend>, bool) = match place {
         Place::File(path) => {
+            if std::fs::metadata(path).map_or(0, |file| file.len()) == 0 {
+                make(path)?;
+            }
             let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
             let file = failure.note(file).map_err(io)?;
             (Arc::new(FileBackend::new(file).map_err(|error| Refusal::Storage(error.into()))?), true)
@@ -119,6 +122,19 @@ pub fn open(place: &Place, cache_bytes: usize, failure: &Failure) -> Result<Open
     };
     guard.confirm().map_err(|error| Refusal::Storage(redb::Error::Io(error)))?;
     Ok(opened)
+}
+
+/// Makes a file, whole or not at all: a kill in the middle would leave one that is neither new nor a database.
+fn make(path: &Path) -> Result<(), Refusal> {
+    let io = |error: io::Error| Refusal::Storage(redb::Error::Io(error));
+    let beside = path.with_extension("new");
+    match std::fs::remove_file(&beside) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(io(error)),
+        _ => {}
+    }
+    drop(Database::builder().create(&beside).map_err(|error| Refusal::Storage(error.into()))?);
+    let named = File::open(&beside).and_then(|file| file.sync_all()).and_then(|()| std::fs::rename(&beside, path));
+    named.map_err(io)
 }
 
 thread_local! {

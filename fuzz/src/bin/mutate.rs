@@ -8,7 +8,8 @@
 //! mutate --write-seeds FOLDER     the real inputs as files, for cargo-fuzz
 //! ```
 //!
-//! A failure is made smaller, written to `artifacts/NAME/`, and the exit code is 1.
+//! A failure is made smaller, written to `artifacts/NAME/`, and the exit code is 1. `POLYPEER_JOURNAL=FILE` with `--run`
+//! writes a session down for `polypeer replay`.
 
 use peak_alloc::PeakAlloc;
 use polypeer_fuzz::mutator::{Mutator, shrink};

@@ -10,12 +10,16 @@ use crate::data::{DataFolder, default_folder};
 use crate::event_log::EventLog;
 use crate::networks::{ENTRIES, Launch, RunningNetwork};
 use polypeer_driver::Budget;
+use rustix::process::{Resource, getrlimit};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tracing_subscriber::EnvFilter;
 
+/// Open files without which a start is not even tried: signals, stores, doors and a few peers. Below it the runtime
+/// panics instead of saying so.
+const FILES_MIN: u64 = 64;
 /// Events printed at one time with `--json`.
 const PRINTED_MAX: usize = 256;
 
@@ -160,6 +164,9 @@ fn serve(
     log(config.node.text("log").unwrap_or("info"))?;
     let token = data.token()?;
     daemon::raise_file_limit();
+    if let Some(limit) = getrlimit(Resource::Nofile).current.filter(|limit| *limit < FILES_MIN) {
+        return Err(Failure::new(format!("{limit} open files are too few, a node needs {FILES_MIN}; see ulimit -n")));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         // First of all: a signal during a long start is not lost.

@@ -37,6 +37,10 @@ impl Writer {
         let config = Config::in_memory(NetworkParameters::anya_devnet());
         let ((ledger, reader), store) = match dies_in {
             Some(calls) => {
+                // What makes a file, whole or not at all, is the stores' own door to it.
+                if !chain.exists() || !peers.exists() {
+                    drop(Self::open(folder, None));
+                }
                 let left = Arc::new(AtomicU64::new(calls));
                 let ledger = Reference::open_with_backend(Dying::on(&chain, &left), config).unwrap();
                 (ledger, Store::open_with_backend(Dying::on(&peers, &left)).unwrap())
