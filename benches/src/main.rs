@@ -1,5 +1,6 @@
 //! Measures ours beside its peers.
 
+mod beat;
 mod chains;
 mod contest;
 mod control;
@@ -10,6 +11,7 @@ mod frames;
 mod h1;
 mod h2;
 mod h4;
+mod h6;
 mod h7;
 mod load;
 mod options;
@@ -40,6 +42,8 @@ enum Command {
     H2(Options),
     /// Sync of long chains, ours from ours.
     H4(Options),
+    /// Simulation: a thousand nodes, each with a message a second to eight neighbours.
+    H6(Options),
     /// Memory: thousands of idle peers, and none.
     H7(Options),
     /// Time from a node's start to serving.
@@ -63,8 +67,9 @@ fn main() -> Result<()> {
         Command::Part(Part::Device(arguments)) => return device::run(arguments),
         Command::Part(Part::Load(arguments)) => return load::run(arguments),
         Command::Part(Part::Pinned(arguments)) => return pinned::run(arguments),
-        Command::All(options) => (options, &[h2::run, h7::run, start::run, h4::run, h1::run]),
+        Command::All(options) => (options, &[h2::run, h6::run, h7::run, start::run, h4::run, h1::run]),
         Command::H4(options) => (options, &[h4::run]),
+        Command::H6(options) => (options, &[h6::run]),
         Command::H7(options) => (options, &[h7::run]),
         Command::Start(options) => (options, &[start::run]),
         Command::H1(options) => (options, &[h1::run]),

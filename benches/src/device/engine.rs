@@ -32,7 +32,7 @@ struct Heard {
 
 /// Nothing is wrong but bytes that are no frame.
 #[derive(Clone, Copy, Debug)]
-struct Unreadable;
+pub(super) struct Unreadable;
 
 impl Misbehavior for Unreadable {
     fn name(&self) -> &'static str {
@@ -141,7 +141,7 @@ impl Protocol for Heard {
 }
 
 /// A ledger that nobody asks.
-struct Silent;
+pub(super) struct Silent;
 
 impl Ledger for Silent {
     type Request = ();

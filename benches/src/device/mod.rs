@@ -2,6 +2,8 @@
 
 mod anya;
 mod chain;
+#[cfg(feature = "commonware")]
+mod commonware;
 mod engine;
 mod framed;
 mod framer;
@@ -10,6 +12,7 @@ pub(crate) mod gossip;
 mod host;
 mod pea;
 mod raw;
+mod sim;
 
 use crate::place;
 use anyhow::Result;
@@ -35,6 +38,11 @@ pub(crate) enum Kind {
     AnyaFramer,
     /// Tokio's length-delimited codec alone, over memory.
     DelimitedFramer,
+    /// Ours: a simulated world.
+    Sim,
+    /// commonware's simulated world.
+    #[cfg(feature = "commonware")]
+    Commonware,
 }
 
 /// What a device does.
@@ -76,5 +84,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         Kind::Raw => raw::run(arguments.payload),
         Kind::AnyaFramer => framer::run(arguments.payload, framer::anya()),
         Kind::DelimitedFramer => framer::run(arguments.payload, framer::delimited()),
+        Kind::Sim => sim::run(),
+        #[cfg(feature = "commonware")]
+        Kind::Commonware => commonware::run(),
     }
 }
