@@ -205,8 +205,10 @@ proptest! {
         } else {
             IpAddr::V4(Ipv4Addr::new(a & 7, b & 31, 0, 0))
         };
-        let list: Vec<_> =
-            prefixes.iter().map(|(ab, bits, number, six)| AsPrefix { ip: ip(*ab, *six), bits: *bits, number: *number }).collect();
+        let prefix = |(ab, bits, number, is_six): &([u8; 2], u8, u32, bool)| {
+            AsPrefix { ip: ip(*ab, *is_six), bits: *bits, number: *number }
+        };
+        let list: Vec<_> = prefixes.iter().map(prefix).collect();
         let map = AsMap::new(list.clone());
         for [a, b, c] in asked {
             for is_six in [false, true] {
@@ -218,7 +220,8 @@ proptest! {
                     IpAddr::V4(ip) => u128::from(u32::from(ip).checked_shr(32 - u32::from(bits)).unwrap_or(0)),
                     IpAddr::V6(ip) => u128::from(ip).checked_shr(128 - u32::from(bits)).unwrap_or(0),
                 };
-                let covers = |it: &&AsPrefix| it.ip.is_ipv4() == asked.is_ipv4() && head(it.ip, it.bits) == head(asked, it.bits);
+                let is_kind = |it: &&AsPrefix| it.ip.is_ipv4() == asked.is_ipv4();
+                let covers = |it: &&AsPrefix| is_kind(it) && head(it.ip, it.bits) == head(asked, it.bits);
                 let expected = list.iter().filter(covers).max_by_key(|it| it.bits).map(|it| it.number);
                 prop_assert_eq!(map.number(asked), expected, "{}", asked);
             }
