@@ -6,7 +6,7 @@ use polypeer_engine::shell::book::Which;
 use polypeer_engine::shell::peers::Errand;
 use polypeer_engine::{
     Address, Command, ConnectionId, DialFailure, DisconnectCause, Effect, ImportedAddress, P2pAction, P2pConfig,
-    Reason, Record, Target,
+    Reason, Record, Table, Target,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -178,6 +178,7 @@ fn the_secret_and_the_book_survive_a_restart() {
     let (one, other) = (&story.engine.state().discovery.book, &again.engine.state().discovery.book);
     assert_eq!(one.secret(), other.secret());
     assert!(other.len() == 50 && one.all().all(|(it, _)| one.placement(it) == other.placement(it)));
-    let is_address = |effect: &&Effect<u8>| matches!(effect, Effect::Save(record) if record.table == polypeer_engine::Table::Addresses);
+    let is_address =
+        |effect: &&Effect<u8>| matches!(effect, Effect::Save(record) if record.table == Table::Addresses);
     assert_eq!(std::mem::take(&mut again.effects).iter().filter(is_address).count(), 0, "nothing is written again");
 }
