@@ -178,7 +178,6 @@ fn the_secret_and_the_book_survive_a_restart() {
     let (one, other) = (&story.engine.state().discovery.book, &again.engine.state().discovery.book);
     assert_eq!(one.secret(), other.secret());
     assert!(other.len() == 50 && one.all().all(|(it, _)| one.placement(it) == other.placement(it)));
-    let is_address =
-        |effect: &&Effect<u8>| matches!(effect, Effect::Save(record) if record.table == Table::Addresses);
+    let is_address = |effect: &&Effect<u8>| matches!(effect, Effect::Save(record) if record.table == Table::Addresses);
     assert_eq!(std::mem::take(&mut again.effects).iter().filter(is_address).count(), 0, "nothing is written again");
 }
