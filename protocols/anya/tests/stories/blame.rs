@@ -38,14 +38,7 @@ fn row(fault: Misbehavior) -> Row {
             let first = |s: &mut Story| stranger_sends(s, &wire::frame(Kind::Error, &[0; 64]));
             (Connection, first, Some(HandshakeTimeout))
         }
-        HandshakeTimeout => {
-            let silent = |s: &mut Story| {
-                let guilty = s.accept(GUILTY);
-                wait_a_while(s, 6);
-                guilty
-            };
-            (Connection, silent, Some(GreetingPayload(Kind::Connect)))
-        }
+        HandshakeTimeout => (Connection, |s| is_silent(s, Story::accept, 6), Some(GreetingPayload(Kind::Connect))),
         GreetingPayload(_) => {
             let short = |s: &mut Story| stranger_sends(s, &wire::frame(Kind::Connect, &[1; 5]));
             (Discouraged, short, Some(GreetingAddress(Kind::Connect)))
@@ -69,14 +62,7 @@ fn row(fault: Misbehavior) -> Row {
         BlockUnreadable => (Discouraged, |s| friend_sends(s, &wire::empty(Kind::Block)), Some(BlockInvalid)),
         BlockInvalid => (Discouraged, a_wrong_block, Some(TooManyRequests)),
         TooManyRequests => (Discouraged, questions_without_end, Some(Silent)),
-        Silent => {
-            let silent = |s: &mut Story| {
-                let guilty = s.friend(GUILTY);
-                wait_a_while(s, 90);
-                guilty
-            };
-            (Connection, silent, Some(OtherNetwork))
-        }
+        Silent => (Connection, |s| is_silent(s, Story::friend, 90), Some(OtherNetwork)),
         OtherNetwork => (Stranger, another_network, Some(PayloadUnreadable(Kind::GetBlock))),
         PayloadUnreadable(_) => {
             let short = |s: &mut Story| friend_sends(s, &wire::frame(Kind::GetBlock, &[1; 3]));
@@ -93,14 +79,7 @@ fn row(fault: Misbehavior) -> Row {
             (OneSlip, |s| friend_sends(s, &wire::frame(Kind::Tx, b"x1")), Some(PoolTransactionInvalid))
         }
         PoolTransactionInvalid => (OneSlip, a_wrong_pool, Some(TooMuchWork)),
-        TooMuchWork => {
-            let greedy = |s: &mut Story| {
-                let guilty = s.friend(GUILTY);
-                exceed(s, guilty);
-                guilty
-            };
-            (OneSlip, greedy, None)
-        }
+        TooMuchWork => (OneSlip, transactions_for_nothing, None),
     }
 }
 
@@ -123,6 +102,18 @@ fn friend_sends(story: &mut Story, bytes: &[u8]) -> ConnectionId {
 fn stranger_sends(story: &mut Story, bytes: &[u8]) -> ConnectionId {
     let guilty = story.accept(GUILTY);
     story.bytes(guilty, bytes);
+    guilty
+}
+
+fn is_silent(story: &mut Story, comes: fn(&mut Story, &str) -> ConnectionId, seconds: u32) -> ConnectionId {
+    let guilty = comes(story, GUILTY);
+    wait_a_while(story, seconds);
+    guilty
+}
+
+fn transactions_for_nothing(story: &mut Story) -> ConnectionId {
+    let guilty = story.friend(GUILTY);
+    exceed(story, guilty);
     guilty
 }
 
