@@ -19,7 +19,7 @@ fn resident_peak() -> u64 {
 // The n-th of many addresses, one in five of them IPv6, in thousands of groups.
 fn nth(n: u32) -> Address {
     let spread = n.wrapping_mul(0x9E37_79B1);
-    if n % 5 == 0 {
+    if n.is_multiple_of(5) {
         let [a, b, c, d] = spread.to_be_bytes().map(u16::from);
         return Address::new(IpAddr::V6(Ipv6Addr::new(0x2a00 + a % 16, b, c << 8 | d, n as u16, 0, 0, 0, 1)), 8_333);
     }
@@ -38,10 +38,10 @@ fn a_million_addresses_fit_into_128_mib() {
         // A hundred thousand sources: the more, the more is to be remembered.
         let source = nth(n.wrapping_mul(7) % 100_000).ip();
         book.learn(nth(n), Some(source), now.unix_ms, &mut random);
-        if n % 8 == 0 {
+        if n.is_multiple_of(8) {
             book.good(nth(n), now);
         }
-        if n % 4_096 == 0 {
+        if n.is_multiple_of(4_096) {
             book.take_changes();
         }
         n += 1;

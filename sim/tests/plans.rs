@@ -170,7 +170,7 @@ fn a_failing_plan_becomes_small() {
     let first = run(&plan);
     let shrunk = shrink(plan, first, 400, &mut run);
     let last = culprit.fault.nodes().iter().map(|node| node.0 + 1).max().unwrap_or(0);
-    assert_eq!(shrunk.plan.faults, [culprit.clone()]);
+    assert_eq!(shrunk.plan.faults, std::slice::from_ref(&culprit));
     assert_eq!(shrunk.plan.hostile, []);
     assert_eq!(shrunk.plan.nodes, last.max(5));
     assert!(shrunk.plan.lasts_ms <= culprit.at_ms + 11);

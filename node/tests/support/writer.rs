@@ -112,7 +112,9 @@ impl Writer {
         }
         // The records of the block that was not acknowledged yet may be missing, as a whole.
         let kept = self.store.load().map_err(|error| error.to_string())?;
-        if kept.len() as u64 % RECORDS != 0 || kept.len() as u64 / RECORDS < told.max(height.saturating_sub(1)) {
+        if !(kept.len() as u64).is_multiple_of(RECORDS)
+            || kept.len() as u64 / RECORDS < told.max(height.saturating_sub(1))
+        {
             return Err(format!("{} records after step {told}", kept.len()));
         }
         let expected: Vec<Record> = (1..=kept.len() as u64 / RECORDS).flat_map(records).collect();

@@ -59,8 +59,11 @@ fn walk(root: &Path, folder: &str, files: &mut BTreeMap<String, String>) {
         let entry = entry.expect("the tree can be read");
         let name = entry.file_name().to_string_lossy().into_owned();
         let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+        if SKIPPED.contains(&path.as_str()) {
+            continue;
+        }
         let kind = entry.file_type().expect("the tree can be read");
-        if kind.is_dir() && !SKIPPED.contains(&path.as_str()) {
+        if kind.is_dir() {
             walk(root, &path, files);
         } else if kind.is_file()
             && let Ok(text) = fs::read_to_string(entry.path())

@@ -45,12 +45,12 @@ impl Links {
         for effect in effects {
             let Effect::Send { connection, frame, .. } = effect else { continue };
             let end = (node.0, *connection);
-            if !self.across.contains_key(&end) {
-                let found = world.connections(node).find(|line| line.connection == *connection);
-                let Some((other, theirs)) = found.and_then(|line| Some((line.other.0, line.theirs?))) else { continue };
-                self.across.insert(end, (other, theirs));
-            }
-            let other = self.across[&end];
+            let find = || {
+                let line = world.connections(node).find(|line| line.connection == *connection)?;
+                Some((line.other.0, line.theirs?))
+            };
+            let Some(other) = self.across.get(&end).copied().or_else(find) else { continue };
+            self.across.insert(end, other);
             if is_honest(other.0) {
                 self.coming.entry(other).or_default().push_back(rapidhash_v3(frame));
             }

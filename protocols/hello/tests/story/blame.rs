@@ -1,5 +1,6 @@
 //! The blame matrix: each fault, how it is provoked, and who pays for it. Nobody else ever does.
 
+use crate::doors::exceed;
 use crate::stage::*;
 use crate::toy::{Kind, block, genesis, hash_of, transaction};
 use bytes::Bytes;
@@ -58,7 +59,8 @@ fn row(fault: Misbehavior) -> (Price, Option<Misbehavior>) {
         OtherGenesisListed => (Stranger, Some(RejectedUs)),
         RejectedUs => (Connection, Some(LineTooSlow)),
         LineTooSlow => (Connection, Some(LineOverBudget)),
-        LineOverBudget => (Connection, None),
+        LineOverBudget => (Connection, Some(TooMuchWork)),
+        TooMuchWork => (OneSlip, None),
     }
 }
 
@@ -102,7 +104,14 @@ fn provoke(stage: &mut Stage, fault: Misbehavior) -> ConnectionId {
         RejectedUs => stranger_says(stage, json!({"REJECT": {"method": "HELLO", "reason": "no"}})),
         LineTooSlow => host_refuses(stage, BadFrame::TOO_SLOW),
         LineOverBudget => host_refuses(stage, BadFrame::OVER_BUDGET),
+        TooMuchWork => transactions_for_nothing(stage),
     }
+}
+
+fn transactions_for_nothing(stage: &mut Stage) -> ConnectionId {
+    let guilty = stage.guest(GUILTY, 1);
+    exceed(stage, guilty);
+    guilty
 }
 
 fn good() -> Bytes {
@@ -230,7 +239,7 @@ fn exactly_the_guilty_one_pays_for_each_fault() {
         rows += 1;
         next = after;
     }
-    assert_eq!(rows, 27, "every row is in the chain");
+    assert_eq!(rows, 28, "every row is in the chain");
 }
 
 /// A stranger that we dialled is left alone for an hour, and a guilty one for a day.
