@@ -270,12 +270,17 @@ fn disk(draft: &mut Draft) {
 
 fn clocks(draft: &mut Draft) {
     const HOUR_MS: i64 = 3_600_000;
+    // Blocks from two minutes ahead are held.
+    const BORNE_MS: i64 = 90_000;
     for node in draft.chosen(draft.plan.nodes / 3) {
         let (at, right) = (draft.time(5, 50), draft.time(60, 90));
         let fault = match draft.random.below(6) {
             0 => Fault::ClockFrozen { node },
             1 => Fault::ClockRate { node, percent: 50 + draft.random.below(100) as u32 },
             2 => Fault::ClockOffset { node, ms: -HOUR_MS },
+            // Further ahead than a ledger bears, a producer is alone with its blocks until time has caught up: longer
+            // than nodes get to agree.
+            3 if node.0 < draft.plan.work.producers => Fault::ClockOffset { node, ms: BORNE_MS },
             3 => Fault::ClockOffset { node, ms: HOUR_MS },
             4 => Fault::ClockOffset { node, ms: -24 * 3_650 * HOUR_MS },
             _ => Fault::ClockOffset { node, ms: draft.below(4_000) as i64 - 2_000 },
