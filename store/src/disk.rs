@@ -13,7 +13,7 @@ use bytes::Bytes;
 use redb::backends::FileBackend;
 use redb::{BackendError, Database, StorageBackend, StorageError};
 use std::cell::Cell;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, ErrorKind};
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -102,13 +102,7 @@ pub fn open(place: &Place, cache_bytes: usize, failure: &Failure) -> Result<Open
         Place::Backend(storage) => (storage.clone(), false),
     };
     let length = failure.note(storage.len()).map_err(io)?;
-    let guard = Arc::new(Guard {
-        storage,
-        closes,
-        failure: failure.clone(),
-        is_certain: AtomicBool::new(false),
-        tentative: Mutex::new(Tentative { length, kept: length, ..Tentative::default() }),
-    });
+    let guard = Guard::new(storage, closes, failure.clone(), length);
     let is_checked = length > 0 && length <= CHECKED_BYTES_MAX;
     // redb gives most damage back as an error, and panics over some.
     IN_DOUBT.set(true);
@@ -124,7 +118,8 @@ pub fn open(place: &Place, cache_bytes: usize, failure: &Failure) -> Result<Open
     Ok(opened)
 }
 
-/// Makes a file, whole or not at all: a kill in the middle would leave one that is neither new nor a database.
+/// Makes a file, whole or not at all: a kill in the middle would leave one that is neither new nor a database. It gets
+/// its name when it is whole, so that one sync is enough where redb wants seven.
 fn make(path: &Path) -> Result<(), Refusal> {
     let io = |error: io::Error| Refusal::Storage(redb::Error::Io(error));
     let beside = path.with_extension("new");
@@ -132,9 +127,14 @@ fn make(path: &Path) -> Result<(), Refusal> {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(io(error)),
         _ => {}
     }
-    drop(Database::builder().create(&beside).map_err(|error| Refusal::Storage(error.into()))?);
-    let named = File::open(&beside).and_then(|file| file.sync_all()).and_then(|()| std::fs::rename(&beside, path));
-    named.map_err(io)
+    let file = OpenOptions::new().read(true).write(true).create_new(true).open(&beside).map_err(io)?;
+    let storage = FileBackend::new(file).map_err(|error| Refusal::Storage(error.into()))?;
+    let guard = Guard::new(Arc::new(storage), false, Failure::default(), 0);
+    let made = Database::builder().create_with_backend(Guarded(guard.clone()));
+    drop(made.map_err(|error| Refusal::Storage(error.into()))?);
+    guard.tentative().changes.retain(|change| !matches!(change, Change::Sync));
+    let synced = guard.confirm().and_then(|()| guard.storage.sync_data());
+    synced.and_then(|()| std::fs::rename(&beside, path)).map_err(io)
 }
 
 thread_local! {
@@ -203,6 +203,11 @@ enum Change {
 }
 
 impl Guard {
+    fn new(storage: Arc<dyn StorageBackend>, closes: bool, failure: Failure, length: u64) -> Arc<Self> {
+        let tentative = Mutex::new(Tentative { length, kept: length, ..Tentative::default() });
+        Arc::new(Self { storage, closes, failure, is_certain: AtomicBool::new(false), tentative })
+    }
+
     fn tentative(&self) -> MutexGuard<'_, Tentative> {
         self.tentative.lock().unwrap_or_else(PoisonError::into_inner)
     }
