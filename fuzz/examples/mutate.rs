@@ -5,6 +5,7 @@
 //! mutate --inputs 1000000         every target, so many inputs each
 //! mutate --seconds 10 NAME        one target, at most so long
 //! mutate --run NAME FILE          one input again
+//! mutate --list                   the targets, those with the shortest runs first: the slowest ones
 //! mutate --write-seeds FOLDER     the real inputs as files, for cargo-fuzz
 //! ```
 //!
@@ -63,6 +64,7 @@ fn carry_out(words: Vec<String>) -> Result<bool, String> {
             "--seed" => order.seed = number(value()?)?,
             "--seconds" => order.limit = Some(Duration::from_secs(number(value()?)?)),
             "--run" => return repeat(find(&value()?)?, Path::new(&value()?)),
+            "--list" => return Ok(list()),
             "--write-seeds" => return write_seeds(Path::new(&value()?)),
             word if word.starts_with('-') => return Err(format!("unknown option {word}")),
             name => order.names.push(name.to_owned()),
@@ -77,6 +79,13 @@ fn carry_out(words: Vec<String>) -> Result<bool, String> {
         is_well &= hunt(target, &order, folder)?;
     }
     Ok(is_well)
+}
+
+fn list() -> bool {
+    let mut targets: Vec<_> = TARGETS.iter().collect();
+    targets.sort_by_key(|target| target.inputs);
+    targets.iter().for_each(|target| println!("{}", target.name));
+    true
 }
 
 fn find(name: &str) -> Result<&'static Target, String> {

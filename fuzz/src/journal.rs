@@ -40,22 +40,37 @@ pub fn entries(input: &[u8]) {
     }
 }
 
-// The bytes as the payload of a whole entry, so that what is inside is reached.
-fn wrap(bytes: &[u8]) -> Vec<u8> {
+/// The bytes as the payload of a whole entry, so that what is inside is reached.
+pub fn wrap(bytes: &[u8]) -> Vec<u8> {
     let mut out = (bytes.len() as u32).to_be_bytes().to_vec();
     out.extend_from_slice(&blake3::hash(bytes).as_bytes()[..4]);
     out.extend_from_slice(bytes);
     out
 }
 
-/// Recordings of a node that was told the time, as the target of recordings takes them apart: two bytes of length and
-/// a payload for each entry.
+/// A file of entries that come as [`counted`] leaves them: here they get their hashes.
+pub fn hashed(mut entries: &[u8]) -> Vec<u8> {
+    let mut file = MAGIC.to_vec();
+    while let [high, low, rest @ ..] = entries {
+        let (payload, rest) = rest.split_at(rest.len().min(usize::from(*high) << 8 | usize::from(*low)));
+        file.extend(wrap(payload));
+        entries = rest;
+    }
+    file
+}
+
+/// An entry without its hash: two bytes of length and the payload.
+pub fn counted(payload: &[u8]) -> Vec<u8> {
+    [&(payload.len() as u16).to_be_bytes()[..], payload].concat()
+}
+
+/// Recordings of a node that was told the time, as the target of recordings takes them apart.
 pub fn recordings() -> Vec<(&'static str, Vec<u8>)> {
-    let put = |payloads: Vec<Vec<u8>>| {
-        let entry = |payload: &Vec<u8>| [&(payload.len() as u16).to_be_bytes()[..], payload].concat();
-        [vec![1], payloads.iter().flat_map(entry).collect()].concat()
+    let joined = |payloads: Vec<Vec<u8>>| {
+        let entries = payloads.iter().flat_map(|payload| counted(payload));
+        std::iter::once(1).chain(entries).collect()
     };
-    recorded().into_iter().map(|(name, payloads)| (name, put(payloads))).collect()
+    recorded().into_iter().map(|(name, payloads)| (name, joined(payloads))).collect()
 }
 
 /// The entries of such recordings, one by one.
@@ -76,7 +91,8 @@ fn recorded() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     files.map(|(name, file)| (name, entries_of(&file))).into()
 }
 
-fn entries_of(file: &[u8]) -> Vec<Vec<u8>> {
+/// The payloads of a whole file.
+pub fn entries_of(file: &[u8]) -> Vec<Vec<u8>> {
     let (mut payloads, mut rest) = (Vec::new(), &file[MAGIC.len()..]);
     while let Ok((payload, length)) = entry(rest) {
         payloads.push(payload.to_vec());

@@ -9,7 +9,13 @@
 //! journals as inputs and as what an input did ([`recorded`]).
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "node")]
+pub mod address_book;
 pub mod anya;
+#[cfg(feature = "node")]
+pub mod api;
+#[cfg(feature = "node")]
+pub mod as_map;
 pub mod files;
 pub mod hello;
 pub mod journal;
@@ -24,6 +30,7 @@ pub mod records;
 pub mod session;
 #[cfg(feature = "node")]
 pub mod settings;
+pub mod simulation;
 mod targets;
 
 pub use targets::{SEEDS, Seeds, TARGETS, Target, run};

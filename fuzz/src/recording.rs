@@ -1,14 +1,14 @@
 //! Breaks recordings as `polypeer replay` reads them.
 
+use crate::journal::hashed;
 use polypeer::driver::{ReplayError, replay_from};
 use polypeer_anya::Anya;
-use polypeer_engine::journal::MAGIC;
 use polypeer_hello::Hello;
 use polypeer_hello::tracker::Tracker;
 use polypeer_ledger_reference::Format;
 
-/// Any bytes are a recording or an error. The first bit says whether they are the file itself; otherwise they are its
-/// entries, each two bytes of length and a payload, and get their hashes here, so that what is inside is reached.
+/// Any bytes are a recording or an error. The first bit says whether they are the file itself or its entries without
+/// their hashes, so that what is inside is reached.
 pub fn replayed(input: &[u8]) {
     let Some((flag, bytes)) = input.split_first() else { return };
     let file = if flag & 1 == 0 { bytes.to_vec() } else { hashed(bytes) };
@@ -25,16 +25,4 @@ pub fn replayed(input: &[u8]) {
         ReplayError::Read(_) | ReplayError::Foreign | ReplayError::Version { .. } | ReplayError::Other(_) => true,
     };
     assert!(errors.iter().flatten().all(of_file), "an error is told with its place: {errors:?}");
-}
-
-fn hashed(mut entries: &[u8]) -> Vec<u8> {
-    let mut file = MAGIC.to_vec();
-    while let [high, low, rest @ ..] = entries {
-        let (payload, rest) = rest.split_at(rest.len().min(usize::from(*high) << 8 | usize::from(*low)));
-        file.extend_from_slice(&(payload.len() as u32).to_be_bytes());
-        file.extend_from_slice(&blake3::hash(payload).as_bytes()[..4]);
-        file.extend_from_slice(payload);
-        entries = rest;
-    }
-    file
 }

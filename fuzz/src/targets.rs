@@ -1,8 +1,8 @@
 //! Lists the targets: what each runs, what it is begun with, and how much of it a short run does.
 
-use crate::{anya, files, hello, journal, ledger_bytes, records};
 #[cfg(feature = "node")]
-use crate::{recording, settings};
+use crate::{address_book, api, as_map, recording, settings};
+use crate::{anya, files, hello, journal, ledger_bytes, records, simulation};
 
 /// Real inputs, each with a name.
 pub type Seeds = Vec<(&'static str, Vec<u8>)>;
@@ -41,9 +41,15 @@ const fn target(
 
 /// All targets.
 pub static TARGETS: &[Target] = &[
+    #[cfg(feature = "node")]
+    target("address_book", address_book::book, None, SHORT, MILLION),
     target("anya_framer", anya::framer, Some(anya::framer_once), SHORT, MILLION),
     target("anya_messages", anya::messages, Some(anya::decode), SHORT, MILLION),
     target("anya_session", anya::session, None, LONG, MILLION / 10),
+    #[cfg(feature = "node")]
+    target("api", api::api, None, SHORT, MILLION),
+    #[cfg(feature = "node")]
+    target("as_map", as_map::map, None, SHORT, MILLION),
     #[cfg(feature = "node")]
     target("config", settings::config, None, SHORT, MILLION / 10),
     target("hello_framer", hello::framer, Some(hello::framer_once), SHORT, MILLION),
@@ -56,6 +62,7 @@ pub static TARGETS: &[Target] = &[
     #[cfg(feature = "node")]
     target("recording", recording::replayed, None, SHORT, MILLION / 10),
     target("records", records::records, None, SHORT, MILLION),
+    target("simulation", simulation::simulation, None, LONG, MILLION),
     target("tracker_session", hello::tracker_session, None, LONG, MILLION / 10),
 ];
 
@@ -67,8 +74,14 @@ pub fn run(name: &str, input: &[u8]) {
 
 /// What targets are begun with, by name; the others begin with noise. `seeds/` holds it as files.
 pub static SEEDS: &[(&str, fn() -> Seeds)] = &[
+    #[cfg(feature = "node")]
+    ("address_book", address_book::written),
     ("anya_framer", || with_head(anya::frames())),
     ("anya_messages", || anya::frames().into_iter().map(|(name, frame)| (name, frame[36..].to_vec())).collect()),
+    #[cfg(feature = "node")]
+    ("api", api::requests),
+    #[cfg(feature = "node")]
+    ("as_map", as_map::written),
     #[cfg(feature = "node")]
     ("config", settings::written),
     ("hello_framer", || with_head(hello::lines())),
@@ -78,6 +91,7 @@ pub static SEEDS: &[(&str, fn() -> Seeds)] = &[
     #[cfg(feature = "node")]
     ("recording", journal::recordings),
     ("records", records::kept),
+    ("simulation", simulation::written),
 ];
 
 // A framer's input says first how the stream is cut.

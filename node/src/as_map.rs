@@ -36,8 +36,13 @@ pub enum AsMapError {
 
 /// Reads a map. It has at most 2,000,000 prefixes; the longest that covers an address decides.
 pub fn read(path: &Path) -> Result<AsMap, AsMapError> {
+    let file = File::open(path).map_err(|error| AsMapError::Unreadable(path.to_owned(), error))?;
+    parse(path, BufReader::new(file))
+}
+
+/// Reads what stands, or could stand, in the file `path`.
+pub fn parse(path: &Path, mut file: impl BufRead) -> Result<AsMap, AsMapError> {
     let unreadable = |error| AsMapError::Unreadable(path.to_owned(), error);
-    let mut file = BufReader::new(File::open(path).map_err(unreadable)?);
     let mut prefixes = Vec::new();
     let mut text = Vec::new();
     for line in 1.. {

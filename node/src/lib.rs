@@ -33,6 +33,7 @@
 
 pub mod api;
 pub mod as_map;
+pub mod book_file;
 pub mod cli;
 pub mod client;
 pub mod config;

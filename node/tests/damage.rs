@@ -135,11 +135,16 @@ fn whatever_is_damaged_the_command_says_which_and_where() {
     lived(place.path());
     let path = |name: &str| place.path().join(name);
     let config = path("polypeer.toml");
-    std::fs::write(&config, "[anya-devnet]\nout_peers = 3\n").unwrap();
+    std::fs::write(path("as.map"), "10.0.0.0/8 64512\n").unwrap();
+    let map = path("as.map");
+    let settings = format!("[anya-devnet]\nout_peers = 3\n[limits]\nasmap = \"{}\"\n", map.display());
+    std::fs::write(&config, settings).unwrap();
     let (data, config) = (place.path().to_str().unwrap(), config.to_str().unwrap());
     let api = ["--api", "127.0.0.1:0", "--metrics", "127.0.0.1:0"];
     let run = ["run", "--network", "anya-devnet", "--produce", "--listen", "127.0.0.1:0", "--data-dir", data];
     let run = [&run[..], &api, &["--config", config]].concat();
+    let check = ["config", "check", config];
+    assert!(output(&check).status.success());
     let journal = path("node.journal");
     let replay = ["replay", journal.to_str().unwrap()];
     // A file, how it is damaged, who reads it, the exit code, and what is said beside the file's name.
@@ -165,6 +170,9 @@ fn whatever_is_damaged_the_command_says_which_and_where() {
         ("api.token", foreign, &run, 1, "64 hex digits"),
         ("polypeer.toml", bracket, &run, 78, "polypeer.toml:1"),
         ("polypeer.toml", foreign, &run, 78, "polypeer.toml:1"),
+        ("as.map", foreign, &run, 1, "as.map:1: a line is"),
+        ("as.map", foreign, &check, 1, "as.map:1: a line is"),
+        ("as.map", bracket, &check, 1, "as.map:1: the prefix has no IP address"),
     ] {
         let whole = std::fs::read(path(name)).unwrap();
         let mut bytes = whole.clone();

@@ -4,6 +4,7 @@
 
 mod support;
 
+use polypeer_sim::Simulation;
 use serde_json::Value as Json;
 use std::path::Path;
 use support::{folder, output, text};
@@ -38,6 +39,9 @@ fn wrong_names_and_seeds_are_2_and_say_what_there_is() {
         (&["--scenario", "calme"][..], ["did you mean `calm`?", "sync-liars"]),
         (&["--network", "anja"], ["did you mean `anya`?", "hello"]),
         (&["--seed", "seven"], ["a seed is a number", "partition"]),
+        (&["--seed", "0xseven"], ["a seed is a number", "partition"]),
+        (&["--seed=-1"], ["a seed is a number", "partition"]),
+        (&["--seed", "18446744073709551616"], ["a seed is a number", "partition"]),
         (&["--nodes", "3"], ["--nodes", "4"]),
         (&["--seeds", "0"], ["--seeds", "1"]),
         (&["shrink"], ["FILE", "shrink"]),
@@ -74,6 +78,27 @@ fn many_seeds_are_counted() {
     let json: Json = serde_json::from_str(&out).unwrap();
     assert_eq!((&json["seeds"], &json["violations"], &json["first_seed"]), (&3.into(), &0.into(), &3.into()));
     assert!(json["steps"].as_u64().unwrap() > 1_000);
+}
+
+#[test]
+fn a_plan_that_cannot_be_run_is_refused_with_its_place() {
+    let folder = folder();
+    let file = folder.path().join("odd.sim");
+    let path = file.to_str().unwrap();
+    let (code, _, err) = sim(&[&["--network", "anya", "--scenario", "calm", "--out", path], &SHORT[..]].concat());
+    assert_eq!(code, 0, "{err}");
+    let mut simulation = Simulation::read(&file).unwrap();
+    simulation.plan.nodes = 1;
+    simulation.write(&file).unwrap();
+    let bytes = std::fs::read(&file).unwrap();
+    for command in [&["replay", path][..], &["sim", "shrink", path]] {
+        let output = output(command);
+        let err = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{err}");
+        assert!(err.contains("damaged at byte ") && err.contains("a run has 2 to 10000 nodes"), "{err}");
+        assert_eq!(err.lines().count(), 1, "{err}");
+        assert_eq!(std::fs::read(&file).unwrap(), bytes);
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::args::Config as Act;
 use super::exit::Failure;
 use super::{put, put_json, put_line};
+use crate::as_map;
 use crate::config::{self, Config, Section};
 use serde_json::{Map, Value as Json, json};
 use std::fmt::Write;
@@ -13,7 +14,7 @@ pub(super) fn config(act: &Act, json: bool) -> Result<(), Failure> {
     match act {
         Act::Show { origin, network, config } => show(&load(config.as_deref())?, network.as_deref(), *origin, json),
         Act::Check { config, file } => {
-            load(config.as_deref().or(file.as_deref()))?;
+            check(&load(config.as_deref().or(file.as_deref()))?)?;
             if json { put_json(&json!({ "ok": true })) } else { put_line("the configuration is good") }
         }
         Act::Schema => {
@@ -26,6 +27,12 @@ pub(super) fn config(act: &Act, json: bool) -> Result<(), Failure> {
 
 fn load(file: Option<&Path>) -> Result<Config, Failure> {
     Ok(Config::load(file, crate::config::process_environment(), &[])?)
+}
+
+// What a start would refuse beside the configuration itself: the file that it names and a start reads.
+fn check(config: &Config) -> Result<(), Failure> {
+    let Some(path) = config.limits.text("asmap") else { return Ok(()) };
+    as_map::read(path.as_ref()).map(drop).map_err(|error| Failure::new(error.to_string()))
 }
 
 fn show(config: &Config, network: Option<&str>, origin: bool, json: bool) -> Result<(), Failure> {
