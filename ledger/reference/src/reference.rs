@@ -150,6 +150,7 @@ impl Reference {
         self.store.release();
         let shared = self.shared.clone();
         let transaction = self.store.begin()?;
+        shared.mempool.write().unwrap_or_else(PoisonError::into_inner).begin();
         let (mut ready, end, news, counters, changed) = {
             let chain = Chain {
                 network: &shared.network,

@@ -203,6 +203,39 @@ fn a_disk_that_takes_no_write_serves_and_lets_peers_transactions_in() {
 }
 
 #[test]
+fn a_batch_for_which_there_is_no_room_is_answered_anew() {
+    let disk = Disk::default();
+    let mut world = disk.world();
+    let (own, theirs) = (pay(1, 2, 1, 1, 0), pay(3, 2, 1, 1, 0));
+    assert_eq!(world.offer(&own, Origin::Operator), TransactionOutcome::Accepted);
+    disk.fail_after(0, ErrorKind::StorageFull);
+    let take = |bytes: &[u8], origin| {
+        let transactions = vec![Bytes::copy_from_slice(bytes)];
+        Request::TakeTransactions { transactions, origin }
+    };
+    let block = Draft::on(&genesis()).mine();
+    let (asked, news) = world.batch(vec![
+        Request::TakeBlock(block),
+        take(&theirs, Origin::Peer),
+        take(&pay(1, 2, 1, 9, 0), Origin::Operator),
+    ]);
+    let [Answer::BlockTaken { outcome, .. }, Answer::TransactionsTaken(peers), Answer::TransactionsTaken(operators)] =
+        &asked[..]
+    else {
+        panic!("{asked:?}")
+    };
+    assert_eq!((*outcome, news), (BlockOutcome::NoRoom, vec![]));
+    // Not known already, or it would not be relayed.
+    assert_eq!(peers[0].1, TransactionOutcome::Accepted);
+    assert_eq!(operators[0].1, TransactionOutcome::NotNow(TransactionFault::NoRoom));
+    let mut expected = [transaction_id(&own), transaction_id(&theirs)];
+    let mut waiting = world.waiting();
+    waiting.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(waiting, expected, "what was refused replaces nothing");
+}
+
+#[test]
 fn what_reads_goes_on_while_the_disk_is_full() {
     let disk = Disk::default();
     let mut world = disk.world();
