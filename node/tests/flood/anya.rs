@@ -3,14 +3,11 @@
 use super::party::Party;
 use super::trial::{Citizen, FLAT, connections, is_gone_in_time, window};
 use crate::judge::anya::{Heard, Manner, NETWORK, Peer, address, frame, header, peers};
-use crate::judge::ledger::{self, Block, Payment};
+use crate::judge::ledger::{self, Payment};
 use crate::judge::node::Node;
 use ed25519_dalek::Signer;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
-
-/// Orphans that are made beforehand, each with its proof of work: what one peer sends as fast as the node takes them.
-const ORPHANS: usize = 2_000;
 
 /// Pings and, now and then, has a transaction relayed to a friend.
 pub(super) struct Honest {
@@ -108,18 +105,7 @@ fn questions_for_random_blocks_cost_others_nothing() {
 
 #[test]
 fn orphan_blocks_cost_others_nothing() {
-    let genesis = Block::genesis(NETWORK);
-    let orphans: Vec<Vec<u8>> = (0..ORPHANS as u64)
-        .map(|number| {
-            let parent = ledger::hash(&[&number.to_be_bytes()]);
-            frame("block", &Block { parent, height: 2 + number % 50, ..genesis.draft(vec![]) }.mined().bytes())
-        })
-        .collect();
-    let mut at = 0;
-    ANYA.floods("orphan blocks", FLAT, |_| {
-        at = (at + 100) % ORPHANS;
-        orphans[at..at + 100].concat()
-    });
+    ANYA.orphans(|_, blocks| blocks.iter().flat_map(|block| frame("block", &block.bytes())).collect());
 }
 
 // A valid transaction that cannot be taken in this state: each costs a signature and comes to nothing.

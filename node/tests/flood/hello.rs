@@ -3,7 +3,7 @@
 use super::party::Party;
 use super::trial::{Citizen, FLAT, connections, is_gone_in_time, withstand};
 use crate::judge::hello::{Heard, Manner, NETWORK, Peer, fresh_nonce, hello, hex, line, raw};
-use crate::judge::ledger;
+use crate::judge::ledger::{self, Block};
 use crate::judge::node::Node;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant, SystemTime};
@@ -39,7 +39,11 @@ const HELLO: Party<Peer, Honest> = Party {
         peer
     },
     say: Peer::try_say,
-    hears: |peer, within| matches!(peer.hear(within), Heard::Said(..)),
+    hears: |peer, within| {
+        let asked = peer.asked.len();
+        // What it answered by itself was said too.
+        matches!(peer.hear(within), Heard::Said(..)) || peer.asked.len() > asked
+    },
     closed: Peer::closed_silently,
 };
 
@@ -80,6 +84,19 @@ fn questions_without_end_cost_others_nothing() {
     HELLO.floods("questions", FLAT, |_| {
         next += 100;
         (next - 100..next).flat_map(|number| line("GETBLOCK", json!({ "hash": named(number) }))).collect()
+    });
+}
+
+#[test]
+fn orphan_blocks_cost_others_nothing() {
+    HELLO.orphans(|peer, blocks| {
+        let announced =
+            |block: &Block| line("BROADCASTBLOCK", json!({ "number": block.height, "hash": hex(&block.hash()) }));
+        let said = blocks.iter().flat_map(announced).collect();
+        // The node asks for each, and is given it.
+        peer.asked.clear();
+        peer.manner = Manner { blocks, gives: true, ..Manner::mute() };
+        said
     });
 }
 

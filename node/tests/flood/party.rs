@@ -1,9 +1,15 @@
 //! Floods either protocol through its test client, in the ways that both know.
 
 use super::trial::{Citizen, FLAT, Signal, connections, withstand};
+use crate::judge::ledger::{self, Block};
 use crate::judge::node::Node;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+
+/// Orphans that are handed over at once.
+const ORPHANS: u64 = 50;
+/// So many at least must have been looked at, far more than the 64 of a peer that are kept.
+const ORPHANS_JUDGED: u64 = 1_000;
 
 /// How a protocol's test client is used. `P` is its connection with a node, `H` does honest work.
 pub(super) struct Party<P, H> {
@@ -51,6 +57,26 @@ impl<P, H: Citizen> Party<P, H> {
         let address = node.address;
         withstand(name, &mut node, &mut honest, allowance, |signal| self.repeat(address, signal, speech));
         node
+    }
+
+    /// Hands over, by `tell`, orphans that nobody has seen, each with its proof of work, as long as the flood lasts.
+    pub(super) fn orphans(&self, mut tell: impl FnMut(&mut P, Vec<Block>) -> Vec<u8> + Send) {
+        let draft = Block::genesis(self.network).draft(Vec::new());
+        let mut made = 0;
+        let node = self.floods("orphan blocks", FLAT, |peer| {
+            let numbers = made..made + ORPHANS;
+            made = numbers.end;
+            let orphan = |number: u64| {
+                let parent = ledger::hash(&[&number.to_be_bytes()]);
+                Block { parent, height: 2 + number % 50, ..draft.clone() }.mined()
+            };
+            tell(peer, numbers.map(orphan).collect())
+        });
+        let metrics = node.metrics();
+        let judged = metrics.lines().find(|line| line.contains("kind=\"block\",outcome=\"parent_unknown\""));
+        let judged = judged.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0u64);
+        println!("{made} orphans were made, {judged} judged");
+        assert!(judged >= ORPHANS_JUDGED, "{judged} of {made} orphans were judged");
     }
 
     /// Asks and does not read.
