@@ -98,9 +98,18 @@ impl Daemon {
         self.status()?["networks"][0]["height"].as_u64().context("a status without a height")
     }
 
-    /// How many have connected to its only network.
-    pub(crate) fn inbound(&self) -> Result<u64> {
-        self.status()?["networks"][0]["peers"]["inbound"].as_u64().context("a status without peers")
+    /// Waits until its only network counts so many inbound peers: what its API shows is a moment old.
+    pub(crate) fn await_inbound(&self, peers: u64) -> Result<()> {
+        let until = Instant::now() + START;
+        loop {
+            let status = self.status()?;
+            let counted = status["networks"][0]["peers"]["inbound"].as_u64().context("a status without peers")?;
+            if counted == peers {
+                return Ok(());
+            }
+            ensure!(Instant::now() < until, "the node counts {counted} peers of {peers}");
+            thread::sleep(Duration::from_millis(50));
+        }
     }
 
     fn status(&self) -> Result<Value> {

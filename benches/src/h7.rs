@@ -71,8 +71,7 @@ fn node(binary: &std::path::Path, network: &str, wire: Wire, peers: usize) -> Re
     thread::sleep(REST);
     let empty = memory_of(daemon.process())?;
     let _load = idle(daemon.listen, wire, peers)?;
-    let inbound = daemon.inbound()?;
-    anyhow::ensure!(inbound == peers as u64, "the node counts {inbound} peers of {peers}");
+    daemon.await_inbound(peers as u64)?;
     thread::sleep(REST);
     Ok(Weighed { empty, full: memory_of(daemon.process())? })
 }

@@ -26,6 +26,8 @@ pub(crate) struct Connection<F> {
     pub(crate) partial: BytesMut,
     /// How large the memory behind `partial` is.
     pub(crate) allocated: usize,
+    /// The same as `partial`, while it still stands in the buffer that all share: how many bytes there are its.
+    pub(crate) lodged: usize,
     /// Whether `partial` may hold whole frames.
     pub(crate) has_uncut: bool,
     /// Since when a frame is in the making, where the protocol limits that time.
@@ -79,6 +81,7 @@ impl<F: Framer> Connection<F> {
             phase: Phase(0),
             partial: BytesMut::new(),
             allocated: 0,
+            lodged: 0,
             has_uncut: false,
             partial_since: None,
             is_deaf: false,
@@ -227,8 +230,9 @@ impl<F: Framer> Connection<F> {
 
     /// Nobody waits for the rest of what is half read.
     pub(crate) fn discard_partial(&mut self) {
-        self.discarded(self.partial.len());
+        self.discarded(self.unfinished());
         self.partial = BytesMut::new();
+        self.lodged = 0;
         self.has_uncut = false;
     }
 
@@ -238,13 +242,17 @@ impl<F: Framer> Connection<F> {
 
     /// Bytes of a frame in the making.
     pub(crate) fn partial_bytes(&self) -> usize {
-        self.partial.len() + self.framer.held_bytes()
+        self.unfinished() + self.framer.held_bytes()
+    }
+
+    fn unfinished(&self) -> usize {
+        self.partial.len() + self.lodged
     }
 
     /// Memory that it holds beyond what an idle one does.
     pub(crate) fn held_bytes(&self) -> usize {
         let partial = if self.partial.is_empty() { 0 } else { self.allocated };
-        self.queue.bytes() + partial + self.framer.held_bytes() + self.ask_bytes
+        self.queue.bytes() + partial + self.lodged + self.framer.held_bytes() + self.ask_bytes
     }
 
     /// Its counters now.
@@ -252,7 +260,7 @@ impl<F: Framer> Connection<F> {
         Meter {
             queue_bytes: self.queue.bytes() as u64,
             queue_frames: self.queue.frames() as u64,
-            partial_bytes: self.partial.len() as u64,
+            partial_bytes: self.unfinished() as u64,
             ..self.meter
         }
     }
@@ -262,7 +270,7 @@ impl<F: Framer> Connection<F> {
         Meter {
             frames_lost: self.queue.frames() as u64,
             bytes_unsent: self.meter.bytes_unsent + self.queue.bytes() as u64,
-            bytes_discarded: self.meter.bytes_discarded + self.partial.len() as u64,
+            bytes_discarded: self.meter.bytes_discarded + self.unfinished() as u64,
             ..self.meter
         }
     }

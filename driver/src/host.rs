@@ -56,8 +56,10 @@ pub(crate) struct Host<P: Protocol> {
     pub(crate) clock: Clock,
     pub(crate) effects: Vec<Effect<P::Request>>,
     pub(crate) recorder: Option<Recorder>,
-    /// Where connections read to; between turns it is empty.
+    /// Where connections read to; between turns at most one has something in it.
     pub(crate) scratch: ReadBuffer,
+    /// Whose unfinished frame stands in it.
+    pub(crate) lodger: Option<ConnectionId>,
     pub(crate) asks: Asks<P::Request, P::Answer>,
     /// Connections that do not read because the ledger is behind.
     pub(crate) paused: Vec<ConnectionId>,
@@ -165,6 +167,7 @@ impl<P: Protocol> Host<P> {
             effects,
             recorder: parts.recorder,
             scratch: ReadBuffer::default(),
+            lodger: None,
             asks: parts.asks,
             paused: Vec::new(),
             reading: None,

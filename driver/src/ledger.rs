@@ -19,8 +19,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 /// Questions answered in one go: enough to fill signature batches on every core, and few enough that the engine asks
 /// on while the ledger answers.
 const BATCH_MAX: usize = 2048;
-/// Bytes of questions answered in one go: what one commit may have to write.
-const BATCH_BYTES_MAX: usize = 64 << 20;
+/// Bytes of questions answered in one go, of which nobody hears before its commit. A block full of transactions takes a
+/// third of a second a MiB of one core, so that whoever asks waits about as long; with ten times as much a peer that
+/// serves us would seem silent, because we do not read.
+const BATCH_BYTES_MAX: usize = 1 << 20;
 /// The engine's unanswered questions above which its host stops reading from who asks most. Well below what a protocol lets one
 /// peer have at the ledger (AnYa 8,192): a peer that sends faster than the ledger judges is slowed down by its socket,
 /// and nothing of what it sends is dropped.
@@ -334,6 +336,21 @@ fn gather<R, A>(mailbox: &Mailbox<R, A>, wait: impl FnOnce() -> Option<Duration>
 mod tests {
     use super::*;
     use polypeer_engine::Direction;
+
+    #[test]
+    fn large_questions_are_answered_a_few_at_a_time() {
+        let mailbox = Mailbox::new();
+        let mut asks: Asks<Vec<u8>, u64> = Asks::new(Arc::clone(&mailbox));
+        for (number, bytes) in [400 << 10, 400 << 10, 400 << 10, 3 << 20, 1, 1].into_iter().enumerate() {
+            asks.ask(Ticket(number as u64), vec![7; bytes], None);
+        }
+        asks.send();
+        let batches = std::iter::from_fn(|| {
+            mailbox.lock().is_stopping = true;
+            gather(&mailbox, || None).map(|batch| batch.len())
+        });
+        assert_eq!(batches.collect::<Vec<_>>(), [2, 1, 1, 2]);
+    }
 
     #[test]
     fn who_asks_most_waits_first_and_a_quiet_one_is_heard() {

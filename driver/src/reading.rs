@@ -1,7 +1,8 @@
 //! Reads from sockets into one buffer that all connections of a thread share, and cuts frames from it.
 //!
-//! An idle connection owns no buffer. What is left of an unfinished frame is copied into the connection's own,
-//! and once that is large, more is read straight into it: it grows with what really came, by doubling at most.
+//! An idle connection owns no buffer. What is left of an unfinished frame stays where it is until another connection
+//! needs the room, then it is copied into the connection's own; once that is large, more is read straight into it: it
+//! grows with what really came, by doubling at most.
 
 use crate::connection::Connection;
 use crate::host::{EFFECTS_MAX, Host};
@@ -65,10 +66,7 @@ impl<P: Protocol> Host<P> {
         let mut buffer = if connection.partial.len() > OWN_BYTES {
             ReadBuffer { bytes: std::mem::take(&mut connection.partial), allocated: connection.allocated, is_own: true }
         } else {
-            let mut scratch = std::mem::take(&mut self.scratch);
-            scratch.bytes.extend_from_slice(&connection.partial);
-            connection.partial = BytesMut::new();
-            scratch
+            self.shared_buffer(id)
         };
         let mut frames_left = TURN_FRAMES;
         self.reading = Some(id);
@@ -76,6 +74,28 @@ impl<P: Protocol> Host<P> {
         self.reading = None;
         self.put_away(id, buffer, frames_left < TURN_FRAMES);
         turn
+    }
+
+    // The buffer that all share, with what this connection has of an unfinished frame and nothing else in it.
+    fn shared_buffer(&mut self, id: ConnectionId) -> ReadBuffer {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        if let Some(lodger) = self.lodger.take()
+            && let Some(connection) = self.connections.get_mut(&lodger)
+            && connection.lodged > 0
+        {
+            let lodged = std::mem::take(&mut connection.lodged);
+            if lodger == id {
+                return scratch;
+            }
+            connection.partial = BytesMut::from(&scratch.bytes[..]);
+            connection.allocated = lodged;
+        }
+        scratch.bytes.clear();
+        if let Some(connection) = self.connections.get_mut(&id) {
+            scratch.bytes.extend_from_slice(&connection.partial);
+            connection.partial = BytesMut::new();
+        }
+        scratch
     }
 
     fn read_into(
@@ -212,7 +232,7 @@ impl<P: Protocol> Host<P> {
         self.apply();
     }
 
-    // Leaves this connection with no more than it needs, and the shared buffer empty for the next one.
+    // Leaves this connection with no more than it needs, and the shared buffer to the next one.
     fn put_away(&mut self, id: ConnectionId, mut buffer: ReadBuffer, has_cut: bool) {
         let is_shared = !buffer.is_own;
         if let Some(connection) = self.connections.get_mut(&id) {
@@ -221,6 +241,9 @@ impl<P: Protocol> Host<P> {
                 if held > OWN_BYTES && buffer.allocated <= 2 * held + SPARE_BYTES {
                     connection.allocated = buffer.allocated;
                     connection.partial = std::mem::take(&mut buffer).bytes;
+                } else if held > 0 && is_shared && buffer.is_kept() {
+                    connection.lodged = held;
+                    self.lodger = Some(id);
                 } else if held > 0 {
                     connection.allocated = held;
                     connection.partial = BytesMut::from(&buffer.bytes[..]);
@@ -234,15 +257,17 @@ impl<P: Protocol> Host<P> {
             self.gone.bytes_discarded += buffer.bytes.len() as u64;
         }
         self.charge(id);
-        if is_shared && buffer.allocated <= 2 * READ_BYTES {
-            buffer.bytes.clear();
+        if is_shared && buffer.is_kept() {
             self.scratch = buffer;
         }
     }
 
     // Reads only to throw away: so that a close reaches the peer instead of a reset, and its own is noticed.
     fn discard_turn(&mut self, id: ConnectionId, cx: &mut Context<'_>) -> Turn {
-        let mut scratch = std::mem::take(&mut self.scratch);
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.discard_partial();
+        }
+        let mut scratch = self.shared_buffer(id);
         let turn = self.discard_into(id, cx, &mut scratch);
         scratch.bytes.clear();
         self.scratch = scratch;
@@ -293,6 +318,11 @@ pub(crate) struct ReadBuffer {
 }
 
 impl ReadBuffer {
+    // Whether it is no larger than one that all share should be.
+    fn is_kept(&self) -> bool {
+        self.allocated <= 2 * READ_BYTES
+    }
+
     // Winds the buffer back, or lets it grow to twice what is in it and a little.
     fn make_room(&mut self) {
         let held = self.bytes.len();

@@ -38,6 +38,35 @@ async fn frames_come_whole_when_bytes_come_one_at_a_time() {
 }
 
 #[tokio::test]
+async fn frames_in_the_making_do_not_mix_with_those_of_others() {
+    let node = run(Config::default());
+    // Short ones, and one that is read on in a buffer of its own.
+    let frames: Vec<_> = [300, 600, 900, 100_000].map(|size| frame(b'e', &vec![size as u8; size])).into();
+    let (mut clients, mut came) = (Vec::new(), 0);
+    for _ in &frames {
+        let mut client = Client::connect(&node).await;
+        client.ask(b'h', b"").await;
+        came += frame(b'h', b"").len() as u64;
+        clients.push(client);
+    }
+    for part in 0..10 {
+        for (client, whole) in clients.iter_mut().zip(&frames) {
+            let piece = &whole[part * whole.len() / 10..(part + 1) * whole.len() / 10];
+            client.0.write_all(piece).await.unwrap();
+            came += piece.len() as u64;
+            until(&node, "it came", move |view| view.meters.totals().all.bytes_received == came).await;
+        }
+    }
+    for (client, whole) in clients.iter_mut().zip(&frames) {
+        let mut back = vec![0; whole.len()];
+        client.0.read_exact(&mut back).await.unwrap();
+        assert!(back == *whole);
+    }
+    node.read(check_conservation).await.unwrap();
+    node.drain(LIMIT).await;
+}
+
+#[tokio::test]
 async fn many_frames_in_one_piece_are_all_answered_in_order() {
     let node = run(Config::default());
     let mut client = Client::connect(&node).await;

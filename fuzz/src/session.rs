@@ -6,7 +6,7 @@ use arbitrary::{Result, Unstructured};
 use bytes::BytesMut;
 use polypeer_engine::{
     Address, ChannelId, Close, Command, ConnectionId, DialFailure, Direction, DisconnectCause, Effect, Ends, Engine,
-    Framed, Framer, Now, P2pAction, P2pConfig, Phase, Protocol, Target, Ticket, journal,
+    Framed, Framer, Now, Overflow, P2pAction, P2pConfig, Phase, Protocol, Target, Ticket, Time, journal,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -16,6 +16,8 @@ use std::time::Duration;
 const STEPS_MAX: usize = 400;
 /// Questions to the ledger that may be open, far above what the protocols' own bounds allow these few peers.
 const QUESTIONS_MAX: usize = 50_000;
+/// How often at most the engine is told that gossip for a connection is dropped.
+const DROPS_TOLD_EVERY: Duration = Duration::from_secs(60);
 /// Bytes that one step may send: what the longest batch of answers is, with room.
 const SENT_BYTES_MAX: usize = 80 << 20;
 
@@ -34,6 +36,49 @@ struct Wire<P: Protocol> {
     phase: Phase,
     buffer: BytesMut,
     is_closing: bool,
+    // Whether the peer reads nothing, so that its queue is full.
+    is_full: bool,
+    // Whether something that it must get found no room: the engine is about to hear of its end.
+    has_overflowed: bool,
+    // Dropped frames that the engine has not been told of, and when it was told last.
+    untold_drops: u64,
+    drops_told: Option<Time>,
+}
+
+impl<P: Protocol> Wire<P> {
+    fn new(framer: P::Framer) -> Self {
+        Self {
+            framer,
+            phase: Phase(0),
+            buffer: BytesMut::new(),
+            is_closing: false,
+            is_full: false,
+            has_overflowed: false,
+            untold_drops: 0,
+            drops_told: None,
+        }
+    }
+
+    // A frame of gossip found no room. How many the engine is to be told of now.
+    fn drops_to_tell(&mut self, now: Time) -> Option<u64> {
+        self.untold_drops += 1;
+        if self.drops_told.is_some_and(|told| now.since(told) < DROPS_TOLD_EVERY) {
+            return None;
+        }
+        self.drops_told = Some(now);
+        self.last_drops()
+    }
+
+    fn last_drops(&mut self) -> Option<u64> {
+        Some(std::mem::take(&mut self.untold_drops)).filter(|frames| *frames > 0)
+    }
+}
+
+/// What became of connections while effects were carried out: gossip that was dropped, and those that are gone.
+#[derive(Default)]
+struct Outcome {
+    dropped: Vec<(ConnectionId, u64)>,
+    gone: Vec<(ConnectionId, DisconnectCause)>,
 }
 
 /// One engine and what its host knows.
@@ -173,13 +218,7 @@ impl<P: Spoken> Host<P> {
     }
 
     fn connect(&mut self, connection: ConnectionId, direction: Direction, remote: Address) {
-        let wire = Wire {
-            framer: P::framer(&self.config, 0, direction),
-            phase: Phase(0),
-            buffer: BytesMut::new(),
-            is_closing: false,
-        };
-        self.wires.insert(connection, wire);
+        self.wires.insert(connection, Wire::new(P::framer(&self.config, 0, direction)));
         let local = Address::new(IpAddr::from([127, 0, 0, 1]), 7000);
         let dialled = (direction == Direction::Outbound).then_some(remote);
         self.step(P2pAction::Connected {
@@ -246,12 +285,19 @@ impl<P: Spoken> Host<P> {
                     self.step(P2pAction::Disconnect { connection });
                 }
             }
+            8 => {
+                // It stops reading, or reads again.
+                if let Some(connection) = self.pick(u)?
+                    && let Some(wire) = self.wires.get_mut(&connection)
+                {
+                    wire.is_full = !wire.is_full;
+                }
+            }
             _ => {
                 if let Some(connection) = self.pick(u)? {
-                    self.wires.remove(&connection);
                     let cause =
                         *u.choose(&[DisconnectCause::Theirs, DisconnectCause::Broken, DisconnectCause::QueueFull])?;
-                    self.step(P2pAction::Disconnected { connection, cause });
+                    self.end(connection, cause);
                 }
             }
         }
@@ -267,25 +313,37 @@ impl<P: Spoken> Host<P> {
             pen.after(self.now, action, digest);
         }
         self.trace.push(digest);
-        let gone = self.carry_out(effects);
-        for connection in gone {
-            self.wires.remove(&connection);
-            self.step(P2pAction::Disconnected { connection, cause: DisconnectCause::Ours });
+        let Outcome { dropped, gone } = self.carry_out(effects);
+        for (connection, frames) in dropped {
+            self.step(P2pAction::Dropped { connection, frames });
+        }
+        for (connection, cause) in gone {
+            self.end(connection, cause);
         }
     }
 
-    // Carries out effects as the driver does; the connections that were closed.
-    fn carry_out(&mut self, effects: Vec<Effect<P::Request>>) -> Vec<ConnectionId> {
-        let (mut gone, mut sent) = (Vec::new(), 0);
+    // A connection is gone: the engine hears what was dropped at last, and of the end.
+    fn end(&mut self, connection: ConnectionId, cause: DisconnectCause) {
+        let Some(mut wire) = self.wires.remove(&connection) else { return };
+        if let Some(frames) = wire.last_drops() {
+            self.step(P2pAction::Dropped { connection, frames });
+        }
+        self.step(P2pAction::Disconnected { connection, cause });
+    }
+
+    // Carries out effects as the driver does.
+    fn carry_out(&mut self, effects: Vec<Effect<P::Request>>) -> Outcome {
+        let (mut outcome, mut sent) = (Outcome::default(), 0);
         for effect in effects {
             match effect {
                 Effect::Dial { connection, address } => {
                     assert_eq!(connection.direction(), Direction::Outbound, "a dial has an outbound id");
                     self.dials.push_back((connection, address));
                 }
-                Effect::Send { connection, frame, .. } => {
+                Effect::Send { connection, frame, overflow, .. } => {
                     sent += frame.len();
                     assert!(!frame.is_empty() && self.is_open(connection), "sent on a connection that is not open");
+                    self.send(connection, overflow, &mut outcome);
                 }
                 Effect::SetPhase { connection, phase, .. } => {
                     assert!(self.is_open(connection), "a phase for a connection that is not open");
@@ -293,9 +351,12 @@ impl<P: Spoken> Host<P> {
                 }
                 Effect::Close { connection, how } => {
                     assert!(self.is_open(connection), "closed twice");
-                    self.wires.get_mut(&connection).expect("it is open").is_closing = true;
+                    let wire = self.wires.get_mut(&connection).expect("it is open");
+                    wire.is_closing = true;
                     let _: Close = how;
-                    gone.push(connection);
+                    if !wire.has_overflowed {
+                        outcome.gone.push((connection, DisconnectCause::Ours));
+                    }
                 }
                 Effect::Ask { ticket, request } => self.questions.push_back((ticket, request)),
                 Effect::Open { .. } | Effect::Finish { .. } | Effect::Reset { .. } => panic!("TCP has one channel"),
@@ -304,7 +365,23 @@ impl<P: Spoken> Host<P> {
         }
         assert!(self.questions.len() < QUESTIONS_MAX, "questions to the ledger pile up");
         assert!(sent < SENT_BYTES_MAX, "one step sent {sent} bytes");
-        gone
+        outcome
+    }
+
+    // Queues a frame, where there is room.
+    fn send(&mut self, connection: ConnectionId, overflow: Overflow, outcome: &mut Outcome) {
+        let wire = self.wires.get_mut(&connection).filter(|wire| wire.is_full && !wire.has_overflowed);
+        let Some(wire) = wire else { return };
+        match overflow {
+            Overflow::Drop => {
+                let told = wire.drops_to_tell(self.now.monotonic).map(|frames| (connection, frames));
+                outcome.dropped.extend(told);
+            }
+            Overflow::Close => {
+                wire.has_overflowed = true;
+                outcome.gone.push((connection, DisconnectCause::QueueFull));
+            }
+        }
     }
 
     fn is_open(&self, connection: ConnectionId) -> bool {

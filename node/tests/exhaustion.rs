@@ -150,7 +150,7 @@ fn a_full_disk_loses_neither_peers_nor_records_and_is_used_again() {
         Daemon::run("anya-devnet", folders[at].path(), &["--connect", &address])
     });
     eventually("they are peers", || (left.peers() > 0 && right.peers() > 0).then_some(()));
-    let (mut sequence, mut slowest, mut refusals) = (0, Duration::ZERO, 0);
+    let (mut sequence, mut theirs, mut slowest, mut refusals) = (0, 0, Duration::ZERO, 0);
     for round in calls() {
         // A little later each time, so that another call is the first that fails.
         let before = (0..round % 7).map(|_| post(&middle, 1, &mut sequence).unwrap()).collect::<Vec<_>>();
@@ -159,8 +159,10 @@ fn a_full_disk_loses_neither_peers_nor_records_and_is_used_again() {
         refusals += 1;
         assert!((400..600).contains(&refused), "{refused}");
         middle.look("mempool");
-        // Nobody is lost over it, and nothing that is read.
+        // Nobody is lost over it, nothing that is read, and nothing that peers relay.
         assert!(middle.peers() > 1 && left.peers() > 0 && right.peers() > 0);
+        let path = format!("/api/v1/networks/anya-devnet/transactions/{}", post(&left, 2, &mut theirs).unwrap());
+        eventually("it is relayed", || (right.ask("GET", &path, None).0 == 200).then_some(()));
         let begun = Instant::now();
         limit(&middle, Resource::Fsize, None);
         eventually("the operator's are taken again", || post(&middle, 1, &mut sequence).ok());

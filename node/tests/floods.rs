@@ -17,5 +17,6 @@ mod flood {
     mod anya;
     mod bounds;
     mod hello;
+    mod party;
     pub(crate) mod trial;
 }

@@ -5,6 +5,9 @@
 //!               └────── certain:   hands everything on, and remembers the first failure
 //! ```
 //!
+//! A file on a full disk can be read although not even opening it can be carried out: it stays tentative until there is
+//! room.
+//!
 //! redb checks a page's sum only after a crash. A bit that turned in a closed file would be loaded, served and built
 //! upon, and some of what redb meets in such a file it answers with a panic. So every page is checked once, at the
 //! start, up to [`CHECKED_BYTES_MAX`]; a file that does not pass is refused, as it is.
@@ -13,7 +16,7 @@ use bytes::Bytes;
 use redb::backends::FileBackend;
 use redb::{BackendError, Database, StorageBackend, StorageError};
 use std::cell::Cell;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, ErrorKind};
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -69,6 +72,23 @@ pub struct Opened {
     pub database: Database,
     /// Whether damage was found and taken back to the commit before it.
     pub was_repaired: bool,
+    /// What opening changes in the file; carried out already unless it was opened to be read.
+    pub changes: KeptBack,
+}
+
+/// What opening a file changes in it, kept in memory. Until it is carried out the database must only be read: a commit
+/// would be in memory too.
+#[derive(Clone, Debug)]
+pub struct KeptBack(Arc<Guard>);
+
+impl KeptBack {
+    /// Carries it out. After a failure for lack of room it can be tried again, and the database be read meanwhile.
+    ///
+    /// # Errors
+    /// The storage's, which [`Failure`] has too.
+    pub fn carry_out(&self) -> io::Result<()> {
+        self.0.confirm()
+    }
 }
 
 /// Why a file is not opened. It is as it was.
@@ -89,6 +109,13 @@ pub enum Refusal {
 
 /// Opens what is there, or makes a new database where there is nothing.
 pub fn open(place: &Place, cache_bytes: usize, failure: &Failure) -> Result<Opened, Refusal> {
+    let opened = open_to_read(place, cache_bytes, failure)?;
+    opened.changes.carry_out().map_err(|error| Refusal::Storage(redb::Error::Io(error)))?;
+    Ok(opened)
+}
+
+/// Opens what is there, without a write to it: the disk may be full.
+pub fn open_to_read(place: &Place, cache_bytes: usize, failure: &Failure) -> Result<Opened, Refusal> {
     let io = |error: io::Error| Refusal::Storage(redb::Error::Io(error));
     let (storage, closes): (Arc<dyn StorageBackend>, bool) = match place {
         Place::File(path) => {
@@ -102,29 +129,22 @@ pub fn open(place: &Place, cache_bytes: usize, failure: &Failure) -> Result<Open
         Place::Backend(storage) => (storage.clone(), false),
     };
     let length = failure.note(storage.len()).map_err(io)?;
-    let guard = Arc::new(Guard {
-        storage,
-        closes,
-        failure: failure.clone(),
-        is_certain: AtomicBool::new(false),
-        tentative: Mutex::new(Tentative { length, kept: length, ..Tentative::default() }),
-    });
+    let guard = Guard::new(storage, closes, failure.clone(), length);
     let is_checked = length > 0 && length <= CHECKED_BYTES_MAX;
     // redb gives most damage back as an error, and panics over some.
     IN_DOUBT.set(true);
     let opened = catch_unwind(AssertUnwindSafe(|| prepare(guard.clone(), cache_bytes, is_checked)));
     IN_DOUBT.set(false);
     let offset = guard.tentative().last_read;
-    let opened = match opened {
-        Ok(Ok(opened)) => opened,
-        Ok(Err(error)) => return Err(refusal(error, offset)),
-        Err(panic) => return Err(Refusal::Damaged { offset, what: words(panic.as_ref()) }),
-    };
-    guard.confirm().map_err(|error| Refusal::Storage(redb::Error::Io(error)))?;
-    Ok(opened)
+    match opened {
+        Ok(Ok((database, was_repaired))) => Ok(Opened { database, was_repaired, changes: KeptBack(guard) }),
+        Ok(Err(error)) => Err(refusal(error, offset)),
+        Err(panic) => Err(Refusal::Damaged { offset, what: words(panic.as_ref()) }),
+    }
 }
 
-/// Makes a file, whole or not at all: a kill in the middle would leave one that is neither new nor a database.
+/// Makes a file, whole or not at all: a kill in the middle would leave one that is neither new nor a database. It gets
+/// its name when it is whole, so that one sync is enough where redb wants seven.
 fn make(path: &Path) -> Result<(), Refusal> {
     let io = |error: io::Error| Refusal::Storage(redb::Error::Io(error));
     let beside = path.with_extension("new");
@@ -132,9 +152,14 @@ fn make(path: &Path) -> Result<(), Refusal> {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(io(error)),
         _ => {}
     }
-    drop(Database::builder().create(&beside).map_err(|error| Refusal::Storage(error.into()))?);
-    let named = File::open(&beside).and_then(|file| file.sync_all()).and_then(|()| std::fs::rename(&beside, path));
-    named.map_err(io)
+    let file = OpenOptions::new().read(true).write(true).create_new(true).open(&beside).map_err(io)?;
+    let storage = FileBackend::new(file).map_err(|error| Refusal::Storage(error.into()))?;
+    let guard = Guard::new(Arc::new(storage), false, Failure::default(), 0);
+    let made = Database::builder().create_with_backend(Guarded(guard.clone()));
+    drop(made.map_err(|error| Refusal::Storage(error.into()))?);
+    guard.tentative().changes.retain(|change| !matches!(change, Change::Sync));
+    let synced = guard.confirm().and_then(|()| guard.storage.sync_data());
+    synced.and_then(|()| std::fs::rename(&beside, path)).map_err(io)
 }
 
 thread_local! {
@@ -147,10 +172,10 @@ pub fn is_in_doubt() -> bool {
     IN_DOUBT.get()
 }
 
-fn prepare(guard: Arc<Guard>, cache_bytes: usize, is_checked: bool) -> Result<Opened, redb::DatabaseError> {
+fn prepare(guard: Arc<Guard>, cache_bytes: usize, is_checked: bool) -> Result<(Database, bool), redb::DatabaseError> {
     let mut database = Database::builder().set_cache_size(cache_bytes).create_with_backend(Guarded(guard))?;
     let was_repaired = is_checked && !database.check_integrity()?;
-    Ok(Opened { database, was_repaired })
+    Ok((database, was_repaired))
 }
 
 fn refusal(error: redb::DatabaseError, offset: u64) -> Refusal {
@@ -203,25 +228,39 @@ enum Change {
 }
 
 impl Guard {
+    fn new(storage: Arc<dyn StorageBackend>, closes: bool, failure: Failure, length: u64) -> Arc<Self> {
+        let tentative = Mutex::new(Tentative { length, kept: length, ..Tentative::default() });
+        Arc::new(Self { storage, closes, failure, is_certain: AtomicBool::new(false), tentative })
+    }
+
     fn tentative(&self) -> MutexGuard<'_, Tentative> {
         self.tentative.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    // Nothing, once the file is known to be whole.
+    // Nothing, once what was kept back is carried out.
     fn doubt(&self) -> Option<MutexGuard<'_, Tentative>> {
-        (!self.is_certain.load(Ordering::Acquire)).then(|| self.tentative())
+        if self.is_certain.load(Ordering::Acquire) {
+            return None;
+        }
+        let tentative = self.tentative();
+        // It may have been carried out while this waited.
+        (!self.is_certain.load(Ordering::Acquire)).then_some(tentative)
     }
 
-    /// Carries out what was kept back, as redb wanted it: in order and with its syncs.
+    /// Carries out what was kept back, as redb wanted it: in order and with its syncs. After a failure it goes on from
+    /// the last sync, as what came after that may be lost.
     fn confirm(&self) -> io::Result<()> {
         let mut tentative = self.tentative();
-        for change in tentative.changes.drain(..) {
-            self.failure.note(match &change {
+        let mut synced = 0;
+        let carried_out = tentative.changes.iter().zip(1..).try_for_each(|(change, count)| {
+            self.failure.note(match change {
                 Change::Length(length) => self.storage.set_len(*length),
                 Change::Write(at, data) => self.storage.write(*at, data),
-                Change::Sync => self.storage.sync_data(),
-            })?;
-        }
+                Change::Sync => self.storage.sync_data().inspect(|()| synced = count),
+            })
+        });
+        tentative.changes.drain(..synced);
+        carried_out?;
         *tentative = Tentative::default();
         self.is_certain.store(true, Ordering::Release);
         Ok(())

@@ -258,6 +258,6 @@ pub enum TransactionFault {
     FeeTooLow,
     /// A replacement needs a higher fee.
     ReplacementFeeTooLow,
-    /// The mempool is full of better ones.
+    /// The mempool is full of better ones, or it must be stored and cannot be.
     NoRoom,
 }

@@ -3,7 +3,7 @@
 use crate::chain::Chain;
 use crate::held::Held;
 use crate::judge::{Judged, Judgement};
-use crate::mempool::{Mempool, Offer};
+use crate::mempool::{Mempool, Offer, Waiting};
 use crate::reader::Shared;
 use crate::requests::Desk;
 use crate::tables::{Look, Result};
@@ -233,7 +233,7 @@ pub(crate) fn refusal(block: &Examined) -> BlockOutcome {
     }
 }
 
-/// Takes peers' transactions, which need no store, and refuses the operator's, which do.
+/// Takes peers' transactions, which need not be stored, and refuses the operator's, which must be.
 fn take_unstored(
     desk: &Desk<'_, impl Look>,
     origin: Origin,
@@ -242,13 +242,22 @@ fn take_unstored(
     let mut mempool = desk.shared.mempool.write().unwrap_or_else(PoisonError::into_inner);
     let mut outcomes = Vec::with_capacity(judgements.len());
     for judgement in judgements {
-        let known = mempool.contains(&judgement.id);
-        let mut outcome = take_transaction(desk.look, &mut mempool, judgement)?;
-        if origin == Origin::Operator && !known && outcome == TransactionOutcome::Accepted {
-            mempool.drop_one(&judgement.id);
-            outcome = TransactionOutcome::NotNow(TransactionFault::NoRoom);
-        }
+        let outcome = match origin {
+            Origin::Peer => take_transaction(desk.look, &mut mempool, judgement)?,
+            Origin::Operator if desk.look.confirmed(&judgement.id)?.is_some() => TransactionOutcome::Known,
+            Origin::Operator => refuse_transaction(&mempool, origin, judgement),
+        };
         outcomes.push((judgement.id, outcome));
     }
     Ok(outcomes)
+}
+
+/// What can be said of a transaction that cannot be taken now. To the operator only what is stored is known.
+pub(crate) fn refuse_transaction(mempool: &Mempool, origin: Origin, judgement: &Judgement) -> TransactionOutcome {
+    let is_known = |waiting: &Waiting| origin == Origin::Peer || waiting.operator.is_some();
+    match judgement.verdict {
+        Err(fault) => TransactionOutcome::NeverValid(fault),
+        Ok(_) if mempool.get(&judgement.id).is_some_and(is_known) => TransactionOutcome::Known,
+        Ok(_) => TransactionOutcome::NotNow(TransactionFault::NoRoom),
+    }
 }

@@ -62,10 +62,12 @@ pub(crate) struct Mempool {
     /// The lowest fee first and, among equals, the newest.
     by_fee: BTreeSet<(u64, Reverse<u64>, Key, u64)>,
     arrivals: u64,
-    /// What blocks of this batch took out, until their commit: whoever reads the committed chain still finds it here.
+    /// What this batch took out, until its commit: whoever reads the committed chain still finds it here.
     leaving: HashMap<Hash, Waiting>,
-    /// The operator's of this batch, until their commit, and whether they waited before.
-    unstored: Vec<(Hash, bool)>,
+    /// Those that waited before the operator brought them in this batch, until their commit.
+    unstored: Vec<Hash>,
+    /// The first arrival of this batch, until its commit.
+    batch: Option<u64>,
 }
 
 impl Mempool {
@@ -81,6 +83,7 @@ impl Mempool {
             arrivals: 0,
             leaving: HashMap::new(),
             unstored: Vec::new(),
+            batch: None,
         }
     }
 
@@ -102,17 +105,17 @@ impl Mempool {
         self.senders.get(sender)?.waiting.get(&sequence)
     }
 
-    /// A waiting transaction, or one whose block is not committed yet.
+    /// A waiting transaction, or one that a batch takes out which is not committed yet.
     pub(crate) fn get_or_leaving(&self, id: &Hash) -> Option<&Waiting> {
         self.get(id).or_else(|| self.leaving.get(id))
     }
 
-    /// Transactions whose block is not committed yet.
+    /// Transactions that a batch takes out which is not committed yet.
     pub(crate) fn leaving(&self) -> impl ExactSizeIterator<Item = &Hash> {
         self.leaving.keys()
     }
 
-    /// The sequences of an account's transactions that wait, or whose block is not committed yet.
+    /// The sequences of an account's transactions that wait, or leave in a batch that is not committed yet.
     pub(crate) fn sequences(&self, key: &Key) -> BTreeSet<u64> {
         let leaving = self.leaving.values().filter_map(|waiting| Transaction::read(&waiting.bytes).ok());
         let leaving = leaving.filter(|own| own.sender == *key).map(|own| own.sequence);
@@ -190,7 +193,7 @@ impl Mempool {
             }
             let later: Vec<u64> = self.sequences_from(&lowest_sender, first);
             for sequence in later {
-                self.remove(&lowest_sender, sequence);
+                self.displace(&lowest_sender, sequence);
             }
         }
         Ok(())
@@ -202,7 +205,7 @@ impl Mempool {
 
     fn insert(&mut self, offer: &Offer<'_>) {
         let Transaction { sender: key, amount, fee, sequence, .. } = offer.transaction;
-        self.remove(&key, sequence);
+        self.displace(&key, sequence);
         let arrival = self.arrivals;
         self.arrivals += 1;
         let waiting = Waiting { id: offer.id, bytes: *offer.bytes, amount, fee, arrival, operator: offer.operator };
@@ -214,6 +217,12 @@ impl Mempool {
         self.by_fee.insert((fee, Reverse(arrival), key, sequence));
         self.bytes += TRANSACTION_BYTES;
         self.leaving.remove(&offer.id);
+    }
+
+    // Lets one make way for another, which within a batch is not for good.
+    fn displace(&mut self, key: &Key, sequence: u64) {
+        let gone = self.remove(key, sequence).filter(|_| self.batch.is_some());
+        self.leaving.extend(gone.map(|waiting| (waiting.id, waiting)));
     }
 
     fn remove(&mut self, key: &Key, sequence: u64) -> Option<Waiting> {
@@ -252,20 +261,27 @@ impl Mempool {
         gone
     }
 
+    /// A batch begins that a commit will end.
+    pub(crate) fn begin(&mut self) {
+        self.batch = Some(self.arrivals);
+    }
+
     /// The batch is committed: what left is gone, and what the operator brought is stored.
     pub(crate) fn commit(&mut self) {
         self.leaving.clear();
         self.unstored.clear();
+        self.batch = None;
     }
 
-    /// The batch's commit failed: what the operator brought is not stored. Returns what left, to be offered again.
+    /// The batch's commit failed: what it brought goes, as it is answered anew. Returns what left, to be offered again.
     pub(crate) fn roll_back(&mut self) -> Vec<Waiting> {
-        for (id, waited) in std::mem::take(&mut self.unstored) {
-            if waited {
-                self.set_operator(&id, None);
-            } else {
-                self.drop_one(&id);
-            }
+        for id in std::mem::take(&mut self.unstored) {
+            self.set_operator(&id, None);
+        }
+        if let Some(first) = self.batch.take() {
+            let waiting = self.senders.values().flat_map(|sender| sender.waiting.values());
+            let arrived: Vec<Hash> = waiting.filter(|it| it.arrival >= first).map(|it| it.id).collect();
+            arrived.iter().for_each(|id| self.drop_one(id));
         }
         let mut leaving: Vec<Waiting> = std::mem::take(&mut self.leaving).into_values().collect();
         leaving.sort_unstable_by_key(|waiting| waiting.arrival);
@@ -282,7 +298,7 @@ impl Mempool {
     /// Marks a waiting transaction as the operator's, stored at this place once the batch is committed.
     pub(crate) fn store_operator(&mut self, id: &Hash, place: u64, waited: bool) {
         self.set_operator(id, Some(place));
-        self.unstored.push((*id, waited));
+        self.unstored.extend(waited.then_some(*id));
     }
 
     fn set_operator(&mut self, id: &Hash, place: Option<u64>) {

@@ -18,13 +18,13 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(500);
 /// Whether the store can be written.
 ///
 /// ```text
-/// sound ──no space──► full(until) ──until──► sound
+/// sound ──no space──► full(until) ──until──► sound, or full again
 ///   └───another error──► broken
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Health {
     Sound,
-    /// The disk is full: nothing is written before this moment.
+    /// The disk is full: nothing is written before this moment, and what needs no disk goes on.
     Full(Time),
     /// The disk refused what it had promised. Only a new start reads what it really holds.
     Broken,
@@ -41,10 +41,10 @@ impl Health {
 }
 
 impl Reference {
-    /// Shuts the store after a failure, and opens it again if it can be trusted.
+    /// Shuts the store after a failure, and opens it again to be read if it can be trusted.
     pub(crate) fn fail(&mut self, now: Now) {
-        if self.shut(now) {
-            self.reopen(now);
+        if self.shut(now) && self.reopen().is_err() {
+            self.shut(now);
         }
     }
 
@@ -59,24 +59,33 @@ impl Reference {
     /// Tries a disk again that was full.
     pub(crate) fn mend(&mut self, now: Now) {
         let Health::Full(until) = self.health else { return };
-        if now.monotonic >= until && (self.store.is_open() || self.reopen(now)) {
-            self.set_health(Health::Sound);
+        if now.monotonic < until {
+            return;
+        }
+        match self.settle() {
+            Ok(true) => self.set_health(Health::Sound),
+            Ok(false) => self.set_health(Health::Full(now.monotonic + PAUSE)),
+            Err(_) => self.fail(now),
         }
     }
 
-    /// Opens the store again and makes what is in memory what the store holds.
-    fn reopen(&mut self, now: Now) -> bool {
-        let restored = self.store.reopen().and_then(|()| self.restore());
-        if restored.is_err() {
-            self.shut(now);
-        }
-        restored.is_ok()
+    fn reopen(&mut self) -> Result<()> {
+        if self.store.reopen()? { self.follow() } else { Ok(()) }
     }
 
-    fn restore(&mut self) -> Result<()> {
+    fn settle(&mut self) -> Result<bool> {
+        let has_room = self.store.settle()?;
+        if has_room {
+            // A commit that failed at its very end may have come through. Another one makes sure of what is seen now.
+            self.load_operators(true)?;
+            self.follow()?;
+        }
+        Ok(has_room)
+    }
+
+    /// Makes what is in memory what the store holds.
+    fn follow(&mut self) -> Result<()> {
         let shared = self.shared.clone();
-        // A commit that failed at its very end may have come through. Another one makes sure of what is seen now.
-        self.load_operators(true)?;
         let reading = self.store.reading()?;
         let end = End::load(reading, reading.top()?)?;
         let mut mempool = shared.mempool.write().unwrap_or_else(PoisonError::into_inner);
@@ -130,11 +139,13 @@ impl Reference {
             }
         }
         drop(mempool);
+        let counters = tables.counters;
         if tables.finish()? || commits {
             transaction.commit()?;
         } else {
             transaction.abort()?;
         }
+        self.store.acknowledged = counters;
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Runs the ledger: takes batches, wakes when something comes due, and survives a disk that does not.
 
-use crate::batch::{Batch, Work, answer_reading, refusal};
+use crate::batch::{Batch, Work, answer_reading, refusal, refuse_transaction};
 use crate::chain::{Chain, Changes, End};
 use crate::config::{Config, OpenError};
 use crate::held::Held;
@@ -15,7 +15,7 @@ use crate::store::{Source, Store};
 use crate::tables::{Look, Result};
 use crate::validate::Examined;
 use crate::writing::Writing;
-use polypeer_engine::kit::chain::{Answer, Hash, Request, TransactionFault, TransactionOutcome};
+use polypeer_engine::kit::chain::{Answer, Hash, Request};
 use polypeer_engine::{Ledger, Now, Ticket, Time, To};
 use redb::StorageBackend;
 use std::sync::atomic::AtomicBool;
@@ -150,7 +150,8 @@ impl Reference {
         self.store.release();
         let shared = self.shared.clone();
         let transaction = self.store.begin()?;
-        let (mut ready, end, news, changed) = {
+        shared.mempool.write().unwrap_or_else(PoisonError::into_inner).begin();
+        let (mut ready, end, news, counters, changed) = {
             let chain = Chain {
                 network: &shared.network,
                 tables: Writing::open(&transaction)?,
@@ -162,13 +163,14 @@ impl Reference {
             let mut work = Work { shared: &shared, chain, held: &mut self.held, now_ms, news: Vec::new() };
             let ready = work.run(batch)?;
             let Work { chain: Chain { tables, end, .. }, news, .. } = work;
-            (ready, end, news, tables.finish()?)
+            (ready, end, news, tables.counters, tables.finish()?)
         };
         if changed {
             transaction.commit()?;
         } else {
             transaction.abort()?;
         }
+        self.store.acknowledged = counters;
         answers.append(&mut ready);
         self.conclude(end, &news, answers);
         Ok(())
@@ -215,20 +217,16 @@ impl Reference {
         let tip = self.end.tip(self.network());
         let mempool = self.shared.mempool();
         for (ticket, request, judged) in batch.entries() {
-            let answer = match judged {
-                Judged::Block(block) => {
+            let answer = match (request, judged) {
+                (_, Judged::Block(block)) => {
                     let hash = block.hash(self.network());
                     Some(Answer::BlockTaken { hash, outcome: refusal(block) })
                 }
-                Judged::Transactions(list) => {
-                    let outcome = |it: &crate::judge::Judgement| match it.verdict {
-                        Err(fault) => TransactionOutcome::NeverValid(fault),
-                        Ok(_) if mempool.contains(&it.id) => TransactionOutcome::Known,
-                        Ok(_) => TransactionOutcome::NotNow(TransactionFault::NoRoom),
-                    };
-                    Some(Answer::TransactionsTaken(list.iter().map(|it| (it.id, outcome(it))).collect()))
+                (Request::TakeTransactions { origin, .. }, Judged::Transactions(list)) => {
+                    let outcomes = list.iter().map(|it| (it.id, refuse_transaction(&mempool, *origin, it)));
+                    Some(Answer::TransactionsTaken(outcomes.collect()))
                 }
-                Judged::Plain => answer_without_store(tip, &mempool, request),
+                _ => answer_without_store(tip, &mempool, request),
             };
             answers.extend(answer.map(|answer| (To::Asker(ticket), answer)));
         }
@@ -237,7 +235,7 @@ impl Reference {
     /// Searches for the next block, and takes it when there is one.
     fn produce(&mut self, now: Now, answers: &mut Vec<(To, Answer)>) {
         let Some(production) = &mut self.production else { return };
-        if !self.store.is_open() || !production.is_due(now) {
+        if self.health != Health::Sound || !production.is_due(now) {
             return;
         }
         let found = {
@@ -291,8 +289,8 @@ impl Ledger for Reference {
     fn next_wake(&self, now: Now) -> Option<Time> {
         let held =
             self.held.next_due().map(|due| now.monotonic + Duration::from_millis(due.saturating_sub(now.unix_ms)));
-        // While the store is shut nothing can be produced, so that a block that is due wakes nobody.
-        let production = self.production.as_ref().filter(|_| self.store.is_open());
+        // While nothing can be stored nothing is produced, so that a block that is due wakes nobody.
+        let production = self.production.as_ref().filter(|_| self.health == Health::Sound);
         let production = production.and_then(|production| production.next_wake(now));
         [held, production, self.health.next_wake()].into_iter().flatten().min()
     }

@@ -5,7 +5,7 @@ use crate::parameters::Network;
 use crate::tables::*;
 use crate::validate::Accounts;
 use polypeer_engine::kit::chain::{BlockFault, Hash};
-use redb::{ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
+use redb::{ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 use std::collections::HashMap;
 
 /// The layout's version; a file of another one is refused.
@@ -38,6 +38,12 @@ pub(crate) struct Counters {
 
 impl Counters {
     const NAME: &str = "counters";
+
+    /// What the last commit left.
+    pub(crate) fn load(database: &redb::Database) -> Result<Self> {
+        let meta = database.begin_read()?.open_table(META)?;
+        Ok(meta.get(Self::NAME)?.map_or_else(Self::default, |row| Self::decode(row.value())))
+    }
 
     fn encode(self) -> [u8; 32] {
         let mut bytes = [0; 32];

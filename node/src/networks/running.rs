@@ -96,7 +96,7 @@ impl Refused {
             TransactionFault::ReplacementFeeTooLow => {
                 ("replacement_fee_too_low", "one with this sequence waits, and the fee is not at least 10 % higher")
             }
-            TransactionFault::NoRoom => ("no_room", "too many transactions with a higher fee wait"),
+            TransactionFault::NoRoom => ("no_room", "too many with a higher fee wait, or the disk is full"),
         };
         let when = if is_final { "it can never be valid" } else { "it may be sent again later" };
         Self::ByLedger { reason, text: format!("{text}; {when}") }

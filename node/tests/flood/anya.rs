@@ -1,15 +1,13 @@
 //! Floods AnYa.
 
-use super::trial::{Citizen, FLAT, Signal, connections, is_gone_in_time, window, withstand};
+use super::party::Party;
+use super::trial::{Citizen, FLAT, connections, is_gone_in_time, window};
 use crate::judge::anya::{Heard, Manner, NETWORK, Peer, address, frame, header, peers};
-use crate::judge::ledger::{self, Block, Payment};
+use crate::judge::ledger::{self, Payment};
 use crate::judge::node::Node;
 use ed25519_dalek::Signer;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
-
-/// Orphans that are made beforehand, each with its proof of work: what one peer sends as fast as the node takes them.
-const ORPHANS: usize = 2_000;
 
 /// Pings and, now and then, has a transaction relayed to a friend.
 pub(super) struct Honest {
@@ -47,114 +45,67 @@ impl Citizen for Honest {
     }
 }
 
-fn node(settings: &str, arguments: &[&str]) -> (Node, Honest) {
-    let node = Node::start(NETWORK, settings, &[arguments, &["--no-discovery"]].concat());
-    let honest = Honest::at(&node);
-    (node, honest)
-}
-
-// Says `bytes` again and again, and reads what comes; dials again when it was sent away.
-fn repeat(node: SocketAddr, signal: &Signal<'_>, mut bytes: impl FnMut() -> Vec<u8>) -> u64 {
-    let mut dialled = 0;
-    while signal.goes_on() {
+const ANYA: Party<Peer, Honest> = Party {
+    network: NETWORK,
+    honest: Honest::at,
+    dial: Peer::dial,
+    open: Peer::open,
+    intrude: |node| {
         let mut peer = Peer::dial(node);
-        dialled += 1;
         peer.say(&frame("connect", &address(SocketAddr::from(([127, 0, 0, 1], 9)))));
-        while signal.goes_on() && peer.try_say(&bytes()) {
-            loop {
-                match peer.hear(Duration::from_millis(1)) {
-                    Heard::Said(_) if signal.goes_on() => {}
-                    Heard::Silence | Heard::Said(_) => break,
-                    Heard::Closed | Heard::Broken => break,
-                }
-            }
-        }
-    }
-    dialled
-}
+        peer
+    },
+    say: Peer::try_say,
+    hears: |peer, within| matches!(peer.hear(within), Heard::Said(_)),
+    closed: Peer::closed_silently,
+};
 
 #[test]
 fn pings_cost_others_nothing() {
-    let (mut node, mut honest) = node("", &[]);
-    let (address, pings) = (node.address, frame("ping", &[]).repeat(2000));
-    let flood = |signal: &Signal<'_>| {
-        repeat(address, signal, || pings.clone());
-    };
-    withstand("pings", &mut node, &mut honest, FLAT, &flood);
+    let pings = frame("ping", &[]).repeat(2000);
+    ANYA.floods("pings", FLAT, |_| pings.clone());
 }
 
 #[test]
 fn empty_and_unknown_frames_cost_others_nothing() {
-    let (mut node, mut honest) = node("", &[]);
-    let address = node.address;
     let empty = frame("pong", &[]).repeat(5000);
     let unknown: Vec<u8> = (0..500).flat_map(|number| frame(&format!("no_such_type_{number}"), &[])).collect();
-    let flood = |signal: &Signal<'_>| {
-        let mut turn = 0;
-        repeat(address, signal, || {
-            turn += 1;
-            if turn % 2 == 0 { empty.clone() } else { unknown.clone() }
-        });
-    };
-    withstand("empty frames", &mut node, &mut honest, FLAT, &flood);
+    let mut turn = 0;
+    ANYA.floods("empty frames", FLAT, |_| {
+        turn += 1;
+        if turn % 2 == 0 { empty.clone() } else { unknown.clone() }
+    });
 }
 
 #[test]
 fn addresses_that_nobody_asked_for_cost_others_nothing() {
-    let (mut node, mut honest) = node("", &[]);
-    let address = node.address;
-    let flood = |signal: &Signal<'_>| {
-        let mut next = 0u32;
-        repeat(address, signal, || {
-            let made = (0..1000).map(|number| {
-                let [_, a, b, c] = (next.wrapping_add(number)).to_be_bytes();
-                SocketAddr::from(([10, a, b, c], 7333))
-            });
-            let said = frame("peers", &peers(&made.collect::<Vec<_>>()));
-            next = next.wrapping_add(1000);
-            said.repeat(5)
+    let mut next = 0u32;
+    let node = ANYA.floods("addresses", FLAT, |_| {
+        let made = (0..1000).map(|number| {
+            let [_, a, b, c] = (next.wrapping_add(number)).to_be_bytes();
+            SocketAddr::from(([10, a, b, c], 7333))
         });
-    };
-    withstand("addresses", &mut node, &mut honest, FLAT, &flood);
+        let said = frame("peers", &peers(&made.collect::<Vec<_>>()));
+        next = next.wrapping_add(1000);
+        said.repeat(5)
+    });
     let known = node.get(&format!("/api/v1/networks/{NETWORK}/addresses")).expect("the API lists addresses");
     assert!(known.as_array().is_none_or(Vec::is_empty), "nobody asked for them: {known}");
 }
 
 #[test]
 fn questions_for_random_blocks_cost_others_nothing() {
-    let (mut node, mut honest) = node("", &[]);
-    let address = node.address;
-    let flood = |signal: &Signal<'_>| {
-        let mut next = 0u64;
-        repeat(address, signal, || {
-            next += 500;
-            let questions =
-                (next..next + 500).map(|number| frame("get_block", &ledger::hash(&[&number.to_be_bytes()])));
-            questions.collect::<Vec<_>>().concat()
-        });
-    };
-    withstand("random inventory", &mut node, &mut honest, FLAT, &flood);
+    let mut next = 0u64;
+    ANYA.floods("random inventory", FLAT, |_| {
+        next += 500;
+        let question = |number: u64| frame("get_block", &ledger::hash(&[&number.to_be_bytes()]));
+        (next - 500..next).flat_map(question).collect()
+    });
 }
 
 #[test]
 fn orphan_blocks_cost_others_nothing() {
-    let (mut node, mut honest) = node("", &[]);
-    let address = node.address;
-    let genesis = Block::genesis(NETWORK);
-    let orphans: Vec<Vec<u8>> = (0..ORPHANS as u64)
-        .map(|number| {
-            let parent = ledger::hash(&[&number.to_be_bytes()]);
-            frame("block", &Block { parent, height: 2 + number % 50, ..genesis.draft(vec![]) }.mined().bytes())
-        })
-        .collect();
-    let flood = |signal: &Signal<'_>| {
-        let mut at = 0;
-        repeat(address, signal, || {
-            at = (at + 100) % ORPHANS;
-            orphans[at..at + 100].concat()
-        });
-    };
-    withstand("orphan blocks", &mut node, &mut honest, FLAT, &flood);
+    ANYA.orphans(|_, blocks| blocks.iter().flat_map(|block| frame("block", &block.bytes())).collect());
 }
 
 // A valid transaction that cannot be taken in this state: each costs a signature and comes to nothing.
@@ -175,15 +126,10 @@ fn untakeable(number: u64) -> Vec<u8> {
 
 #[test]
 fn transactions_that_come_to_nothing_cost_others_nothing() {
-    let (mut node, mut honest) = node("", &[]);
-    let address = node.address;
     // Each may come again: the node does not remember what it could not take.
     let made: Vec<u8> = (0..500).flat_map(|number| frame("tx", &untakeable(number))).collect();
-    let flood = |signal: &Signal<'_>| {
-        repeat(address, signal, || made.clone());
-    };
     // On a busy machine as many as may wait at the ledger do: thousands of questions, and as many answers.
-    withstand("transactions for nothing", &mut node, &mut honest, 3 * FLAT, &flood);
+    let node = ANYA.floods("transactions for nothing", 3 * FLAT, |_| made.clone());
     let metrics = node.metrics();
     let refused =
         metrics.lines().find(|line| line.contains("work_refused_total") && line.contains("transaction_check"));
@@ -193,7 +139,7 @@ fn transactions_that_come_to_nothing_cost_others_nothing() {
 
 #[test]
 fn who_sends_invalid_transactions_is_gone_in_time() {
-    let (node, mut honest) = node("", &[]);
+    let (node, mut honest) = ANYA.node("", &[]);
     let mut flooder = Peer::open(node.address);
     let local = flooder.local().to_string();
     let mut wrong = Payment::new(1, 2, 0).sign(NETWORK);
@@ -226,62 +172,22 @@ fn until_word(peer: &mut Peer) -> Heard {
 
 #[test]
 fn who_asks_and_does_not_read_is_gone_and_costs_others_nothing() {
-    let (mut node, mut honest) = node("", &[]);
-    let (address, questions) = (node.address, frame("get_blockchain_info", &[]).repeat(200));
-    let flood = |signal: &Signal<'_>| {
-        while signal.goes_on() {
-            let mut peer = Peer::open(address);
-            while signal.goes_on() && peer.try_say(&questions) {}
-        }
-    };
-    withstand("non-reading askers", &mut node, &mut honest, 2 * FLAT, &flood);
+    ANYA.asks_in_vain(&frame("get_blockchain_info", &[]).repeat(200));
 }
 
 #[test]
 fn hundreds_that_drip_are_gone_at_the_deadline() {
-    let (mut node, mut honest) = node("handshake_timeout = \"2s\"", &["--max-in-peers", "1000"]);
-    let before = node.memory();
-    let mut dripping: Vec<Peer> = (0..300).map(|_| Peer::dial(node.address)).collect();
-    let started = Instant::now();
-    let greeting = header(b"connect", 32);
-    dripping.iter_mut().for_each(|peer| assert!(peer.try_say(&greeting[..1])));
-    while started.elapsed() < Duration::from_secs(3) {
-        honest.work();
-    }
-    // Two seconds and the one in which whoever crossed the limit must be gone have passed.
-    assert_eq!(connections(&node, NETWORK), 2, "only the honest ones are left");
-    for peer in &mut dripping {
-        peer.closed_silently();
-    }
-    let grown = node.memory().saturating_sub(before);
-    println!("300 dripping connections, memory grew by {grown}");
-    assert!(grown <= FLAT && node.is_alive(), "memory grew by {grown}");
+    ANYA.drips(&header(b"connect", 32)[..1]);
 }
 
 #[test]
 fn connections_that_come_and_go_cost_others_nothing() {
-    let (mut node, mut honest) = node("", &["--max-in-peers", "1000"]);
-    let address = node.address;
-    let flood = |signal: &Signal<'_>| {
-        let mut count = 0u64;
-        while signal.goes_on() {
-            let mut peer = Peer::dial(address);
-            match count % 3 {
-                0 => {}
-                1 => drop(peer.try_say(b"garbage that is no frame of AnYa's at all")),
-                _ => drop(Peer::open(address)),
-            }
-            count += 1;
-            // Loopback has some 28,000 ports, each of which rests for a minute: so many connections and no more.
-            std::thread::sleep(Duration::from_millis(2));
-        }
-    };
-    withstand("churn", &mut node, &mut honest, FLAT, &flood);
+    ANYA.comes_and_goes(b"garbage that is no frame of AnYa's at all");
 }
 
 #[test]
 fn ten_times_the_nominal_load_disconnects_nobody() {
-    let (mut node, mut honest) = node("", &[]);
+    let (mut node, mut honest) = ANYA.node("", &[]);
     let mut busy = Peer::ready(node.address, Manner::honest(&[]));
     let mut other = Peer::ready(node.address, Manner::honest(&[]));
     // Nominal are a thousand frames a second; most of these are what a peer relays that the mempool cannot take.

@@ -15,7 +15,7 @@ const LOG_BURST_BYTES: u64 = 48 << 10;
 const MEMORY_BYTES: u64 = 256 << 20;
 
 // Slips as many as are borne, then comes back.
-fn loud(node: &Node) -> impl Fn(&Signal<'_>) + Sync + use<> {
+fn loud(node: &Node) -> impl FnOnce(&Signal<'_>) + Send + use<> {
     let address = node.address;
     let mut wrong = Payment::new(1, 2, 0).sign(NETWORK);
     wrong[100] ^= 1;
@@ -43,7 +43,7 @@ fn a_flood_does_not_fill_the_log() {
     let flood = loud(&node);
     // What is still growing are the rings of the last events: 8,192 for the API, 4,096 for whoever watches, and 4,096
     // reasons, with their texts half a KiB each.
-    withstand("slips for the log", &mut node, &mut honest, 3 * FLAT, &flood);
+    withstand("slips for the log", &mut node, &mut honest, 3 * FLAT, flood);
     let logged = node.log_bytes() - before;
     let seconds = started.elapsed().as_secs() + 1;
     let allowed = LOG_BURST_BYTES + LOG_BYTES_AN_HOUR * seconds / 3600;

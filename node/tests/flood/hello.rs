@@ -1,11 +1,11 @@
 //! Floods Hello, and its tracker.
 
-use super::trial::{Citizen, FLAT, Signal, connections, is_gone_in_time, withstand};
+use super::party::Party;
+use super::trial::{Citizen, FLAT, connections, is_gone_in_time, withstand};
 use crate::judge::hello::{Heard, Manner, NETWORK, Peer, fresh_nonce, hello, hex, line, raw};
-use crate::judge::ledger;
+use crate::judge::ledger::{self, Block};
 use crate::judge::node::Node;
 use serde_json::{Value, json};
-use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Asks for blocks that there are not.
@@ -23,19 +23,12 @@ impl Citizen for Honest {
     }
 }
 
-fn node(settings: &str, arguments: &[&str]) -> (Node, Honest) {
-    let node = Node::start(NETWORK, settings, &[arguments, &["--no-discovery"]].concat());
-    let honest = Honest::at(&node);
-    (node, honest)
-}
-
-fn named(number: u64) -> Value {
-    json!(hex(&ledger::hash(&[&number.to_be_bytes()])))
-}
-
-// Says what `bytes` gives again and again, and reads what comes; dials again when it was sent away.
-fn repeat(node: SocketAddr, signal: &Signal<'_>, mut bytes: impl FnMut() -> Vec<u8>) {
-    while signal.goes_on() {
+const HELLO: Party<Peer, Honest> = Party {
+    network: NETWORK,
+    honest: Honest::at,
+    dial: Peer::dial,
+    open: Peer::open,
+    intrude: |node| {
         let mut peer = Peer::dial(node);
         peer.say(&line("HELLO", hello(1, 0, fresh_nonce())));
         // The node's two words of the handshake come first; the third is ours.
@@ -43,75 +36,73 @@ fn repeat(node: SocketAddr, signal: &Signal<'_>, mut bytes: impl FnMut() -> Vec<
             peer.hear(Duration::from_secs(10));
         }
         peer.try_say(&line("HEY", json!({ "block_count": 1 })));
-        while signal.goes_on() && peer.try_say(&bytes()) {
-            while signal.goes_on() && matches!(peer.hear(Duration::from_millis(1)), Heard::Said(..)) {}
-        }
-    }
+        peer
+    },
+    say: Peer::try_say,
+    hears: |peer, within| {
+        let asked = peer.asked.len();
+        // What it answered by itself was said too.
+        matches!(peer.hear(within), Heard::Said(..)) || peer.asked.len() > asked
+    },
+    closed: Peer::closed_silently,
+};
+
+fn named(number: u64) -> Value {
+    json!(hex(&ledger::hash(&[&number.to_be_bytes()])))
 }
 
 #[test]
 fn announcements_of_random_things_cost_others_nothing() {
-    let (mut node, mut honest) = node("", &[]);
-    let address = node.address;
-    let flood = |signal: &Signal<'_>| {
-        let mut next = 0;
-        repeat(address, signal, || {
-            next += 200;
-            let of = |number| match number % 2 {
-                0 => line("BROADCASTTRANSACTION", json!({ "id": named(number) })),
-                _ => line("BROADCASTBLOCK", json!({ "number": number, "hash": named(number) })),
-            };
-            (next - 200..next).flat_map(of).collect()
-        });
-    };
-    withstand("random inventory", &mut node, &mut honest, FLAT, &flood);
+    let mut next = 0;
+    HELLO.floods("random inventory", FLAT, |_| {
+        next += 200;
+        let of = |number| match number % 2 {
+            0 => line("BROADCASTTRANSACTION", json!({ "id": named(number) })),
+            _ => line("BROADCASTBLOCK", json!({ "number": number, "hash": named(number) })),
+        };
+        (next - 200..next).flat_map(of).collect()
+    });
 }
 
 #[test]
 fn addresses_cost_others_nothing() {
-    let (mut node, mut honest) = node("", &[]);
-    let address = node.address;
-    let flood = |signal: &Signal<'_>| {
-        let mut next = 0u32;
-        repeat(address, signal, || {
-            let made = (0..500u32).map(|number| {
-                let [_, a, b, c] = next.wrapping_add(number).to_be_bytes();
-                format!("10.{a}.{b}.{c}:7444")
-            });
-            let said = line("ADDR", json!(made.collect::<Vec<_>>()));
-            next = next.wrapping_add(500);
-            said
+    let mut next = 0u32;
+    HELLO.floods("addresses", FLAT, |_| {
+        let made = (0..500u32).map(|number| {
+            let [_, a, b, c] = next.wrapping_add(number).to_be_bytes();
+            format!("10.{a}.{b}.{c}:7444")
         });
-    };
-    withstand("addresses", &mut node, &mut honest, FLAT, &flood);
+        let said = line("ADDR", json!(made.collect::<Vec<_>>()));
+        next = next.wrapping_add(500);
+        said
+    });
 }
 
 #[test]
 fn questions_without_end_cost_others_nothing() {
-    let (mut node, mut honest) = node("", &[]);
-    let address = node.address;
-    let flood = |signal: &Signal<'_>| {
-        let mut next = 0;
-        repeat(address, signal, || {
-            next += 100;
-            (next - 100..next).flat_map(|number| line("GETBLOCK", json!({ "hash": named(number) }))).collect()
-        });
-    };
-    withstand("questions", &mut node, &mut honest, FLAT, &flood);
+    let mut next = 0;
+    HELLO.floods("questions", FLAT, |_| {
+        next += 100;
+        (next - 100..next).flat_map(|number| line("GETBLOCK", json!({ "hash": named(number) }))).collect()
+    });
+}
+
+#[test]
+fn orphan_blocks_cost_others_nothing() {
+    HELLO.orphans(|peer, blocks| {
+        let announced =
+            |block: &Block| line("BROADCASTBLOCK", json!({ "number": block.height, "hash": hex(&block.hash()) }));
+        let said = blocks.iter().flat_map(announced).collect();
+        // The node asks for each, and is given it.
+        peer.asked.clear();
+        peer.manner = Manner { blocks, gives: true, ..Manner::mute() };
+        said
+    });
 }
 
 #[test]
 fn who_asks_and_does_not_read_is_gone_and_costs_others_nothing() {
-    let (mut node, mut honest) = node("", &[]);
-    let address = node.address;
-    let questions = line("GETBLOCK", json!({ "number": 0 })).repeat(100);
-    let flood = |signal: &Signal<'_>| {
-        while signal.goes_on() {
-            let mut peer = Peer::open(address);
-            while signal.goes_on() && peer.try_say(&questions) {}
-        }
-    };
-    withstand("non-reading askers", &mut node, &mut honest, 2 * FLAT, &flood);
+    HELLO.asks_in_vain(&line("GETBLOCK", json!({ "number": 0 })).repeat(100));
 }
 
 // Repeats a line until the node lets go; it must be convicted of `fault`, in time.
@@ -137,7 +128,7 @@ fn is_sent_away(node: &Node, network: &str, mut flooder: Peer, said: &[u8], faul
 
 #[test]
 fn greetings_and_empty_lines_without_end_are_sent_away_in_time() {
-    let (node, mut honest) = node("", &[]);
+    let (node, mut honest) = HELLO.node("", &[]);
     for (said, fault) in [
         (line("HELLO", hello(1, 0, fresh_nonce())), "hello_too_often"),
         (line("GETADDR", json!(null)), "getaddr_too_often"),
@@ -152,49 +143,17 @@ fn greetings_and_empty_lines_without_end_are_sent_away_in_time() {
 
 #[test]
 fn floods_of_garbage_lines_cost_others_nothing() {
-    let (mut node, mut honest) = node("", &[]);
-    let address = node.address;
-    let flood = |signal: &Signal<'_>| repeat(address, signal, || b"\n".repeat(20));
-    withstand("empty lines", &mut node, &mut honest, FLAT, &flood);
+    HELLO.floods("empty lines", FLAT, |_| b"\n".repeat(20));
 }
 
 #[test]
 fn hundreds_that_drip_are_gone_at_the_deadline() {
-    let (mut node, mut honest) = node("handshake_timeout = \"2s\"", &["--max-in-peers", "1000"]);
-    let before = node.memory();
-    let mut dripping: Vec<Peer> = (0..300).map(|_| Peer::dial(node.address)).collect();
-    let started = Instant::now();
-    dripping.iter_mut().for_each(|peer| assert!(peer.try_say(b"{")));
-    while started.elapsed() < Duration::from_secs(3) {
-        honest.work();
-    }
-    assert_eq!(connections(&node, NETWORK), 1, "only the honest one is left");
-    dripping.iter_mut().for_each(Peer::closed_silently);
-    let grown = node.memory().saturating_sub(before);
-    println!("300 dripping connections, memory grew by {grown}");
-    assert!(grown <= FLAT && node.is_alive(), "memory grew by {grown}");
+    HELLO.drips(b"{");
 }
 
 #[test]
 fn connections_that_come_and_go_cost_others_nothing() {
-    let (mut node, mut honest) = node("", &["--max-in-peers", "1000"]);
-    let address = node.address;
-    let flood = |signal: &Signal<'_>| {
-        for count in 0u64.. {
-            if !signal.goes_on() {
-                return;
-            }
-            let mut peer = Peer::dial(address);
-            match count % 3 {
-                0 => {}
-                1 => drop(peer.try_say(b"garbage\n")),
-                _ => drop(Peer::open(address)),
-            }
-            // Loopback has some 28,000 ports, each of which rests for a minute.
-            std::thread::sleep(Duration::from_millis(2));
-        }
-    };
-    withstand("churn", &mut node, &mut honest, FLAT, &flood);
+    HELLO.comes_and_goes(b"garbage\n");
 }
 
 /// A member that asks a tracker whether it is there, as often as it may.
@@ -226,6 +185,7 @@ fn a_storm_of_greetings_at_the_tracker_is_sent_away_and_costs_members_nothing() 
     let storm = line("HELLO", hello(1, 0, fresh_nonce()));
     is_sent_away(&tracker, NETWORK, Peer::open(tracker.address), &storm, "hello_too_often");
     let address = tracker.address;
-    let flood = |signal: &Signal<'_>| repeat(address, signal, || storm.repeat(20));
-    withstand("greetings at the tracker", &mut tracker, &mut member, FLAT, &flood);
+    withstand("greetings at the tracker", &mut tracker, &mut member, FLAT, |signal| {
+        HELLO.repeat(address, signal, |_| storm.repeat(20));
+    });
 }

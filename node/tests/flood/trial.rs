@@ -49,14 +49,14 @@ fn goodput(citizen: &mut impl Citizen, window: Duration) -> usize {
     done as usize
 }
 
-/// Runs `flood`, one whole core of it, on a thread of its own beside the citizen's work. Memory may grow by `allowance` bytes once the flood
-/// has gone on for a window, which fills what is bounded.
+/// Runs `flood`, one whole core of it, on a thread of its own beside the citizen's work. Memory may grow by `allowance`
+/// bytes once the flood has gone on for a window, which fills what is bounded.
 pub(crate) fn withstand(
     name: &str,
     node: &mut Node,
     citizen: &mut impl Citizen,
     allowance: u64,
-    flood: &(dyn Fn(&Signal<'_>) + Sync),
+    flood: impl FnOnce(&Signal<'_>) + Send,
 ) {
     let calm = goodput(citizen, window());
     let stop = AtomicBool::new(false);

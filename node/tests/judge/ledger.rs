@@ -7,6 +7,8 @@ pub(crate) const GENESIS_TIME: u64 = 1_767_225_600_000;
 /// Their target, and what it stands for as a big-endian integer.
 const TARGET: [u8; 4] = [0x20, 0x00, 0xff, 0xff];
 const TARGET_NUMBER: [u8; 3] = [0x00, 0xff, 0xff];
+/// Where the nonce stands in a header.
+const NONCE_AT: usize = 117;
 /// What each of the 16 public accounts holds.
 const BALANCE: u64 = 1_000_000_000;
 
@@ -163,8 +165,10 @@ impl Block {
     /// The same with the smallest nonce that makes a proof of work.
     pub(crate) fn mined(mut self) -> Self {
         self.nonce = 0;
-        while !self.is_proven() {
+        let mut header = self.header();
+        while !is_low(&hash(&[&header])) {
             self.nonce += 1;
+            header[NONCE_AT..NONCE_AT + 8].copy_from_slice(&self.nonce.to_be_bytes());
         }
         self
     }
@@ -178,9 +182,7 @@ impl Block {
     }
 
     fn is_proven(&self) -> bool {
-        let mut target = [0; 32];
-        target[..3].copy_from_slice(&TARGET_NUMBER);
-        self.hash() <= target
+        is_low(&self.hash())
     }
 
     /// The 129 bytes of the header.
@@ -209,6 +211,13 @@ impl Block {
         self.transactions.iter().for_each(|transaction| bytes.extend(transaction));
         bytes
     }
+}
+
+// Whether the hash of a block proves its work.
+fn is_low(hash: &Hash) -> bool {
+    let mut target = [0; 32];
+    target[..3].copy_from_slice(&TARGET_NUMBER);
+    *hash <= target
 }
 
 /// A valid chain of empty blocks above `from`, which is not in it.

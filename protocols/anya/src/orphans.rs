@@ -71,6 +71,8 @@ pub(crate) struct Orphans {
     gap_blocks: usize,
     per_peer_max: usize,
     bytes_max: usize,
+    // Parents of orphans that left for others, until they are taken.
+    left: Vec<Hash>,
 }
 
 impl Orphans {
@@ -83,6 +85,7 @@ impl Orphans {
             gap_blocks: 0,
             per_peer_max,
             bytes_max,
+            left: Vec::new(),
         }
     }
 
@@ -230,8 +233,14 @@ impl Orphans {
 
     fn drop_oldest(&mut self, of: ConnectionId) {
         if let Some(oldest) = self.loads.get(&of).and_then(|load| load.orphans.front().copied()) {
-            self.remove(&oldest);
+            let held = self.remove(&oldest);
+            self.left.extend(held.map(|held| held.parent));
         }
+    }
+
+    /// The parents of orphans that had to leave for others since this was asked last.
+    pub(crate) fn take_left(&mut self) -> Vec<Hash> {
+        core::mem::take(&mut self.left)
     }
 }
 

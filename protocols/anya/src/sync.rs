@@ -346,6 +346,9 @@ impl<F: ChainFormat> Anya<F> {
             }
         } else {
             self.sync.orphans.insert(head, Some(body), from, Account::Orphan);
+            for parent in self.sync.orphans.take_left() {
+                self.orphan_left(parent);
+            }
         }
         let height = self.sync.height();
         // Below height 1 there is only genesis.

@@ -139,6 +139,22 @@ impl<F: ChainFormat> Anya<F> {
         self.assign(cx, hash, Some(from));
     }
 
+    /// An orphan had to leave: its parent is wanted no more, else as many would be wanted as ever came. What was asked
+    /// for already is bounded.
+    pub(crate) fn orphan_left(&mut self, parent: Hash) {
+        let Some(want) = self.sync.wants.get(&parent) else { return };
+        let is_needed = want.asked.is_some() || want.is_again || !want.gaps.is_empty();
+        if is_needed || !self.sync.orphans.children(parent).is_empty() {
+            return;
+        }
+        for peer in &want.peers {
+            if let Some(source) = self.sync.sources.get_mut(peer) {
+                source.todo.remove(&(want.height, parent));
+            }
+        }
+        self.sync.wants.remove(&parent);
+    }
+
     /// A block's bytes are wanted whose hash and place are known.
     pub(crate) fn want_bytes(&mut self, cx: &mut Cx<'_, F>, hash: Hash, height: u64) {
         let want = self.sync.wants.entry(hash).or_insert_with(|| Want::new(height));

@@ -170,6 +170,19 @@ fn orphans_of_a_peer_are_few_and_the_oldest_leaves() {
 }
 
 #[test]
+fn parents_are_wanted_of_orphans_that_are_held_and_of_no_others() {
+    story(|story| {
+        let [a, ..] = friends(story);
+        for nonce in 0..1_000 {
+            story.says(a, Kind::Block, &ledger::chain(2, 10 + nonce)[1]);
+        }
+        let stock = story.engine.stock();
+        let wanted = stock.iter().find(|stock| stock.name == "wanted blocks").unwrap();
+        assert!((1..=64 + 128).contains(&wanted.count), "{}", wanted.count);
+    });
+}
+
+#[test]
 fn the_host_can_send_to_every_ready_peer() {
     story(|story| {
         let all = friends(story);
