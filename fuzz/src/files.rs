@@ -4,46 +4,9 @@ use bytes::Bytes;
 use polypeer_engine::kit::chain::{Origin, Request};
 use polypeer_engine::{Ledger, Now, Record, Table, Ticket};
 use polypeer_ledger_reference::{Config, NetworkParameters, Payment, Reference, Wallet};
-use polypeer_store::{StorageBackend, Store};
-use std::io::{ErrorKind, Result};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
-
-/// A disk in memory.
-#[derive(Clone, Debug, Default)]
-struct Disk(Arc<Mutex<Vec<u8>>>);
-
-impl Disk {
-    fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.0.lock().expect("nothing panics under the lock")
-    }
-}
-
-impl StorageBackend for Disk {
-    fn len(&self) -> Result<u64> {
-        Ok(self.bytes().len() as u64)
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> Result<()> {
-        let (bytes, at) = (self.bytes(), offset as usize);
-        out.copy_from_slice(bytes.get(at..at + out.len()).ok_or(ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-
-    fn set_len(&self, len: u64) -> Result<()> {
-        self.bytes().resize(len as usize, 0);
-        Ok(())
-    }
-
-    fn sync_data(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
-        let at = offset as usize;
-        self.bytes().get_mut(at..at + data.len()).ok_or(ErrorKind::UnexpectedEof)?.copy_from_slice(data);
-        Ok(())
-    }
-}
+use polypeer_sim::Tape;
+use polypeer_store::Store;
+use std::sync::LazyLock;
 
 /// What an input makes of a file: the input itself; or the file with bytes changed, each as a place (three bytes, a
 /// fraction of the length) and what is added to it, and cut off when the last place is followed by nothing.
@@ -76,7 +39,7 @@ fn damaged(whole: &[u8], input: &[u8]) -> (bool, Vec<u8>) {
 
 /// The file of a store, and every state that it had.
 static PEERS: LazyLock<(Vec<u8>, Vec<Vec<Record>>)> = LazyLock::new(|| {
-    let disk = Disk::default();
+    let disk = Tape::default();
     let store = Store::open_with_backend(disk.clone()).expect("memory");
     let mut states = vec![Vec::new()];
     for batch in 0..6_u8 {
@@ -89,16 +52,16 @@ static PEERS: LazyLock<(Vec<u8>, Vec<Vec<Record>>)> = LazyLock::new(|| {
         states.push(store.load().expect("memory"));
     }
     // As a crash leaves it.
-    let image = disk.bytes().clone();
+    let image = disk.bytes();
     (image, states)
 });
 
 /// A damaged store is refused and left as it is, or holds what it held at some time, and takes more.
 pub fn peer_store(input: &[u8]) {
     let (is_foreign, bytes) = damaged(&PEERS.0, input);
-    let disk = Disk(Arc::new(Mutex::new(bytes.clone())));
+    let disk = Tape::holding(bytes.clone());
     let Ok(store) = Store::open_with_backend(disk.clone()) else {
-        assert_eq!(*disk.bytes(), bytes, "what is refused is left as it is");
+        assert_eq!(disk.bytes(), bytes, "what is refused is left as it is");
         return;
     };
     let loaded = store.load().expect("what opens is whole");
@@ -117,7 +80,7 @@ fn config() -> Config {
 /// The file of a ledger, and how many transactions waited at its end.
 static CHAIN: LazyLock<(Vec<u8>, usize)> = LazyLock::new(|| {
     const PAYMENTS: u64 = 4;
-    let disk = Disk::default();
+    let disk = Tape::default();
     let (mut ledger, reader) = Reference::open_with_backend(disk.clone(), config()).expect("memory");
     let wallet = Wallet::public_account(1).expect("there are 16");
     let recipient = Wallet::public_account(2).expect("there are 16").public_key();
@@ -127,7 +90,7 @@ static CHAIN: LazyLock<(Vec<u8>, usize)> = LazyLock::new(|| {
         let request = Request::TakeTransactions { transactions, origin: Origin::Operator };
         ledger.answer(Now::default(), vec![(Ticket(sequence), request)], &mut Vec::new());
     }
-    let image = disk.bytes().clone();
+    let image = disk.bytes();
     (image, reader.waiting(0).0)
 });
 
@@ -135,9 +98,9 @@ static CHAIN: LazyLock<(Vec<u8>, usize)> = LazyLock::new(|| {
 pub fn ledger_file(input: &[u8]) {
     let (_, bytes) = damaged(&CHAIN.0, input);
     let is_new = bytes.is_empty();
-    let disk = Disk(Arc::new(Mutex::new(bytes.clone())));
+    let disk = Tape::holding(bytes.clone());
     let Ok((_ledger, reader)) = Reference::open_with_backend(disk.clone(), config()) else {
-        assert_eq!(*disk.bytes(), bytes, "what is refused is left as it is");
+        assert_eq!(disk.bytes(), bytes, "what is refused is left as it is");
         return;
     };
     let genesis = NetworkParameters::anya_devnet().build().expect("the preset builds").genesis_hash();

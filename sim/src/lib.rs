@@ -45,6 +45,7 @@ mod run;
 mod scenarios;
 mod shrink;
 mod switch;
+mod tape;
 mod trace;
 mod world;
 
@@ -67,5 +68,6 @@ pub use run::{Progress, run};
 pub use scenarios::{Request, SCENARIOS, Scenario};
 pub use shrink::{Shrunk, shrink};
 pub use switch::{Scene, Switch};
+pub use tape::Tape;
 pub use trace::TraceHash;
 pub use world::{Connected, NodeId, Setting, World};

@@ -1,10 +1,8 @@
 //! Tells what a store keeps: over a restart, over a crash at any write, and what it refuses.
 
-mod disk;
-
 use bytes::Bytes;
-use disk::Disk;
 use polypeer_engine::{Record, Table};
+use polypeer_sim::Tape;
 use polypeer_store::{KEY_BYTES_MAX, OpenError, Store, VALUE_BYTES_MAX};
 use std::io::ErrorKind;
 
@@ -80,7 +78,7 @@ fn what_is_no_store_is_not_overwritten() {
 #[test]
 fn a_batch_cut_off_at_any_operation_is_whole_or_absent() {
     for operations in 0..200 {
-        let disk = Disk::default();
+        let disk = Tape::default();
         let store = Store::open_with_backend(disk.clone()).unwrap();
         let first = [record(Table::Addresses, "a", Some("1")), record(Table::Bans, "b", Some("1"))];
         let second = [record(Table::Addresses, "a", Some("2")), record(Table::Bans, "b", Some("2"))];
@@ -101,21 +99,19 @@ fn a_batch_cut_off_at_any_operation_is_whole_or_absent() {
 
 #[test]
 fn a_flipped_bit_is_told_and_never_loaded() {
-    let disk = Disk::default();
+    let disk = Tape::default();
     let value = "a value that can be found in the image";
     let store = Store::open_with_backend(disk.clone()).unwrap();
     store.save(&[record(Table::Protocol, "key", Some(value))]).unwrap();
     drop(store);
-    {
-        let bytes = &mut disk.state().bytes;
-        let needle = value.as_bytes();
-        let places: Vec<_> =
-            (0..bytes.len() - needle.len()).filter(|at| &bytes[*at..at + needle.len()] == needle).collect();
-        assert!(!places.is_empty());
-        for at in places {
-            bytes[at] ^= 1;
-        }
+    let (mut bytes, needle) = (disk.bytes(), value.as_bytes());
+    let places: Vec<_> =
+        (0..bytes.len() - needle.len()).filter(|at| &bytes[*at..at + needle.len()] == needle).collect();
+    assert!(!places.is_empty());
+    for at in places {
+        bytes[at] ^= 1;
     }
+    let disk = Tape::holding(bytes);
     assert!(matches!(Store::open_with_backend(disk), Err(OpenError::Damaged { offset, .. }) if offset > 0));
 }
 

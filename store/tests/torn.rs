@@ -2,18 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 
-mod disk;
-
 use bytes::Bytes;
-use disk::{Disk, Done, State};
 use polypeer_engine::{Random, Record, Table};
+use polypeer_sim::Tape;
 use polypeer_store::{LoadError, OpenError, SaveError, Store};
 use std::io::ErrorKind;
 
 /// Writes at the end of the history that are torn.
 const LAST_WRITES: usize = 64;
-/// Pieces that a disk writes whole.
-const SECTOR: usize = 512;
 /// redb's header, and what its page holds beside it.
 const HEADER_BYTES: usize = 512;
 
@@ -38,22 +34,21 @@ fn batch(number: u64) -> Vec<Record> {
 
 /// A disk on which batches were kept: how many changes had been made when what was there.
 struct History {
-    disk: Disk,
+    disk: Tape,
     kept: Vec<(usize, Vec<Record>)>,
 }
 
 impl History {
     fn lived(batches: u64) -> Self {
-        let disk = Disk::default();
+        let disk = Tape::default();
         let store = Store::open_with_backend(disk.clone()).unwrap();
-        let mut history = Self { disk: disk.clone(), kept: vec![(disk.state().done.len(), Vec::new())] };
+        let mut history = Self { disk: disk.clone(), kept: vec![(disk.changes(), Vec::new())] };
         for number in 0..batches {
             store.save(&batch(number)).unwrap();
-            history.kept.push((disk.state().done.len(), store.load().unwrap()));
+            history.kept.push((disk.changes(), store.load().unwrap()));
         }
         // As a crash leaves it: closing changes the file.
-        let (bytes, done) = disk.history();
-        history.disk = Disk::with(bytes, done);
+        history.disk = disk.copy();
         history
     }
 
@@ -67,24 +62,12 @@ impl History {
 #[test]
 fn every_torn_write_of_the_last_64_leaves_what_was_kept() {
     let history = History::lived(24);
-    let done = history.disk.state().done.clone();
-    let writes: Vec<usize> = (0..done.len()).filter(|at| matches!(done[*at], Done::Write(..))).collect();
-    let first = writes[writes.len() - LAST_WRITES];
-    let mut before = State::default();
-    done[..first].iter().for_each(|change| before.apply(change));
     let mut tried = 0;
-    for (place, change) in done.iter().enumerate().skip(first) {
-        if let Done::Write(at, data) = change {
-            for cut in (0..=data.len()).step_by(SECTOR) {
-                let mut torn = State { bytes: before.bytes.clone(), ..State::default() };
-                torn.apply(&Done::Write(*at, data[..cut].to_vec()));
-                let found = Store::open_with_backend(Disk::with(torn.bytes, Vec::new())).unwrap().load().unwrap();
-                assert!(history.at(place).iter().any(|(_, it)| *it == found), "change {place} cut at {cut}");
-                tried += 1;
-            }
-        }
-        before.apply(change);
-    }
+    history.disk.each_torn(LAST_WRITES, |moment, torn| {
+        let found = Store::open_with_backend(torn).unwrap().load().unwrap();
+        assert!(history.at(moment).iter().any(|(_, it)| *it == found), "change {moment}");
+        tried += 1;
+    });
     println!("{tried} images of torn writes");
     assert!(tried > LAST_WRITES);
 }
@@ -92,26 +75,11 @@ fn every_torn_write_of_the_last_64_leaves_what_was_kept() {
 #[test]
 fn whatever_a_crash_leaves_has_every_kept_batch() {
     let history = History::lived(24);
-    let done = history.disk.state().done.clone();
-    let made = history.kept[0].0;
+    let (made, changes) = (history.kept[0].0, history.disk.changes());
     let mut random = Random::new([4; 32]);
     for round in 0..images(1_000) {
-        let at = made + random.below(done.len() - made + 1);
-        let synced = done[..at].iter().rposition(|done| matches!(done, Done::Sync)).unwrap_or(0);
-        let mut state = State::default();
-        let all = random.below(3) == 0;
-        for (place, change) in done[..at].iter().enumerate() {
-            match change {
-                Done::Write(at, data) if place >= synced && !all => {
-                    for (sector, data) in data.chunks(SECTOR).enumerate().filter(|_| random.below(2) == 0) {
-                        state.apply(&Done::Write(at + (SECTOR * sector) as u64, data.to_vec()));
-                    }
-                }
-                _ if place < synced || all || random.below(2) == 0 => state.apply(change),
-                _ => {}
-            }
-        }
-        let store = Store::open_with_backend(Disk::with(state.bytes, Vec::new())).unwrap();
+        let at = made + random.below(changes - made + 1);
+        let store = Store::open_with_backend(history.disk.crashed(at, &mut random)).unwrap();
         let found = store.load().unwrap();
         assert!(history.at(at).iter().any(|(_, it)| *it == found), "round {round}, change {at}");
     }
@@ -120,7 +88,7 @@ fn whatever_a_crash_leaves_has_every_kept_batch() {
 #[test]
 fn a_turned_bit_is_told_or_harmless() {
     let history = History::lived(24);
-    let image = history.disk.state().bytes.clone();
+    let image = history.disk.bytes();
     let mut random = Random::new([5; 32]);
     let (mut whole, mut earlier, mut told) = (0, 0, 0);
     let header: Vec<_> = (0..HEADER_BYTES).map(|byte| (byte, 1_u8 << random.below(8))).collect();
@@ -128,7 +96,7 @@ fn a_turned_bit_is_told_or_harmless() {
     for (byte, bit) in header.into_iter().chain(pages) {
         let mut bytes = image.clone();
         bytes[byte] ^= bit;
-        let disk = Disk::with(bytes.clone(), Vec::new());
+        let disk = Tape::holding(bytes.clone());
         match Store::open_with_backend(disk.clone()) {
             Ok(store) => {
                 let found = store.load().unwrap();
@@ -142,7 +110,7 @@ fn a_turned_bit_is_told_or_harmless() {
             Err(error) => {
                 told += 1;
                 assert!(matches!(error, OpenError::Damaged { .. } | OpenError::Storage(_) | OpenError::Version { .. }));
-                assert_eq!(disk.state().bytes, bytes, "a damaged file is left as it is: {error}");
+                assert_eq!(disk.bytes(), bytes, "a damaged file is left as it is: {error}");
             }
         }
     }
@@ -152,17 +120,17 @@ fn a_turned_bit_is_told_or_harmless() {
 
 #[test]
 fn a_file_of_any_bytes_is_told_and_left_as_it_is() {
-    let whole = History::lived(4).disk.state().bytes.clone();
+    let whole = History::lived(4).disk.bytes();
     let mut random = Random::new([6; 32]);
     let mut tried = 0;
     for length in (1..400).chain((400..whole.len()).step_by(whole.len() / 60)) {
         let noise: Vec<u8> = (0..length).map(|_| random.number() as u8).collect();
         // Cut off, and nothing like it.
         for bytes in [whole[..length].to_vec(), noise] {
-            let disk = Disk::with(bytes.clone(), Vec::new());
+            let disk = Tape::holding(bytes.clone());
             let opened = Store::open_with_backend(disk.clone());
             assert!(matches!(opened, Err(OpenError::Damaged { .. })), "{length}: {opened:?}");
-            assert_eq!(disk.state().bytes, bytes);
+            assert_eq!(disk.bytes(), bytes);
             tried += 1;
         }
     }
@@ -173,7 +141,7 @@ fn a_file_of_any_bytes_is_told_and_left_as_it_is() {
 fn a_full_disk_at_any_call_loses_nothing_and_is_used_again_at_once() {
     let (mut refused, batches) = (0, 40);
     for left in 0..200 {
-        let disk = Disk::default();
+        let disk = Tape::default();
         let store = Store::open_with_backend(disk.clone()).unwrap();
         let mut expected = Vec::new();
         disk.fail_after(left, ErrorKind::StorageFull);
@@ -201,7 +169,7 @@ fn a_full_disk_at_any_call_loses_nothing_and_is_used_again_at_once() {
 #[test]
 fn a_disk_that_breaks_its_word_is_not_trusted_again() {
     for left in 0..100 {
-        let disk = Disk::default();
+        let disk = Tape::default();
         let store = Store::open_with_backend(disk.clone()).unwrap();
         disk.fail_after(left, ErrorKind::Other);
         let mut kept = 0;
@@ -227,7 +195,7 @@ fn a_disk_that_breaks_its_word_is_not_trusted_again() {
 #[test]
 fn a_damaged_record_is_left_out_and_told() {
     // A check that is wrong although the page's sum is right: written by a broken program, or made so on purpose.
-    let disk = Disk::default();
+    let disk = Tape::default();
     let store = Store::open_with_backend(disk.clone()).unwrap();
     store.save(&batch(1)).unwrap();
     drop(store);

@@ -20,7 +20,7 @@ const ROOMS: [Room; 10] = [
     Room { folder: "protocols", may: &["protocols/"], tests_may: &[], never: &RUNTIMES },
     Room { folder: "protocols/", may: &["engine"], tests_may: &["ledger/", "sim"], never: &RUNTIMES },
     Room { folder: "ledger/", may: &["engine", "store"], tests_may: &["sim"], never: &RUNTIMES },
-    Room { folder: "store", may: &["engine"], tests_may: &[], never: &RUNTIMES },
+    Room { folder: "store", may: &["engine"], tests_may: &["sim"], never: &RUNTIMES },
     Room {
         folder: "driver",
         may: &["engine", "store"],

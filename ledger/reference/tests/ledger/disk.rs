@@ -7,106 +7,24 @@ use polypeer_engine::kit::chain::{
 };
 use polypeer_engine::{Ledger, Now, Random};
 use polypeer_ledger_reference::{Config, NetworkParameters, OpenError, Producer, Reader, Reference, transaction_id};
-use redb::StorageBackend;
-use std::io::{Error, ErrorKind, Result};
-use std::sync::{Arc, Mutex};
+use polypeer_sim::Tape as Disk;
+use std::io::ErrorKind;
 use std::time::Duration;
 
-/// What was done to a disk.
-#[derive(Clone, Debug)]
-pub(crate) enum Done {
-    Length(u64),
-    Write(u64, Vec<u8>),
-    Sync,
-}
+/// Opens a ledger on a disk.
+pub(crate) trait Opens {
+    /// The reference ledger of the devnet.
+    fn open(&self) -> Result<(Reference, Reader), OpenError>;
 
-#[derive(Debug, Default)]
-pub(crate) struct State {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) done: Vec<Done>,
-    /// How many more changes succeed, and how the next one fails.
-    pub(crate) fails: Option<(usize, ErrorKind)>,
-}
-
-impl State {
-    fn change(&mut self, done: Done) -> Result<()> {
-        if let Some((left, kind)) = &mut self.fails {
-            *left = left.checked_sub(1).ok_or_else(|| Error::from(*kind))?;
-        }
-        self.apply(&done);
-        self.done.push(done);
-        Ok(())
-    }
-
-    pub(crate) fn apply(&mut self, done: &Done) {
-        match done {
-            Done::Length(length) => self.bytes.resize(*length as usize, 0),
-            Done::Write(at, data) => {
-                let at = *at as usize;
-                // What a lost change would have made room for.
-                let length = self.bytes.len().max(at + data.len());
-                self.bytes.resize(length, 0);
-                self.bytes[at..at + data.len()].copy_from_slice(data);
-            }
-            Done::Sync => {}
-        }
-    }
-}
-
-/// A disk in memory that does as it is told.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Disk(Arc<Mutex<State>>);
-
-impl Disk {
-    /// A disk that holds this.
-    pub(crate) fn holding(bytes: Vec<u8>) -> Self {
-        Self(Arc::new(Mutex::new(State { bytes, ..State::default() })))
-    }
-
-    pub(crate) fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().expect("nobody panics with it")
-    }
-
-    /// Lets `left` changes succeed from now on.
-    fn fail_after(&self, left: usize, kind: ErrorKind) {
-        self.state().fails = Some((left, kind));
-    }
-
-    fn heal(&self) {
-        self.state().fails = None;
-    }
-
-    pub(crate) fn world(&self) -> World {
+    /// The same, with what asks it.
+    fn world(&self) -> World {
         World::over(self.open().expect("opens"))
     }
-
-    pub(crate) fn open(&self) -> std::result::Result<(Reference, Reader), OpenError> {
-        Reference::open_with_backend(self.clone(), Config::in_memory(NetworkParameters::anya_devnet()))
-    }
 }
 
-impl StorageBackend for Disk {
-    fn len(&self) -> Result<u64> {
-        Ok(self.state().bytes.len() as u64)
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> Result<()> {
-        let state = self.state();
-        let at = offset as usize;
-        out.copy_from_slice(state.bytes.get(at..at + out.len()).ok_or(ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-
-    fn set_len(&self, len: u64) -> Result<()> {
-        self.state().change(Done::Length(len))
-    }
-
-    fn sync_data(&self) -> Result<()> {
-        self.state().change(Done::Sync)
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
-        self.state().change(Done::Write(offset, data.to_vec()))
+impl Opens for Disk {
+    fn open(&self) -> Result<(Reference, Reader), OpenError> {
+        Reference::open_with_backend(self.clone(), Config::in_memory(NetworkParameters::anya_devnet()))
     }
 }
 
@@ -356,44 +274,24 @@ fn a_producer_whose_disk_fails_sleeps_until_it_can_do_something() {
     }
 }
 
-/// What a disk may hold after a crash: everything before the last sync that came before `at`; of the changes between
-/// it and `at` any, and of each of them any of its sectors.
-fn crash(done: &[Done], at: usize, random: &mut Random) -> Disk {
-    let synced = done[..at].iter().rposition(|done| matches!(done, Done::Sync)).unwrap_or(0);
-    let mut state = State::default();
-    let all = random.below(3) == 0;
-    for (place, done) in done[..at].iter().enumerate() {
-        match done {
-            Done::Write(at, data) if place >= synced && !all => {
-                for (sector, data) in data.chunks(512).enumerate().filter(|_| random.below(2) == 0) {
-                    state.apply(&Done::Write(at + 512 * sector as u64, data.to_vec()));
-                }
-            }
-            _ if place < synced || all || random.below(2) == 0 => state.apply(done),
-            _ => {}
-        }
-    }
-    Disk(Arc::new(Mutex::new(state)))
-}
-
 #[test]
 fn whatever_a_crash_leaves_has_every_acknowledged_block() {
     let disk = Disk::default();
     let mut world = disk.world();
-    let founded = disk.state().done.len();
+    let founded = disk.changes();
     let (ours, theirs) = (line(&genesis(), 6, 1), line(&genesis(), 9, 2));
     // How many changes had been made when which tip was acknowledged.
     let mut acknowledged = vec![(founded, world.tip())];
     for block in ours.iter().chain(&theirs) {
         world.take_all([block]);
-        acknowledged.push((disk.state().done.len(), world.tip()));
+        acknowledged.push((disk.changes(), world.tip()));
     }
-    let done = disk.state().done.clone();
+    let (disk, changes) = (disk.copy(), disk.changes());
     let mut random = Random::new([3; 32]);
     let rounds = std::env::var("LEDGER_CRASHES").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(400);
     for round in 0..rounds {
-        let at = founded + random.below(done.len() - founded + 1);
-        let mut after = crash(&done, at, &mut random).world();
+        let at = founded + random.below(changes - founded + 1);
+        let mut after = disk.crashed(at, &mut random).world();
         let last = acknowledged.iter().rposition(|(when, _)| *when <= at).expect("founded");
         let tip = after.tip();
         // The crash may have come between a commit and its acknowledgement.

@@ -1,16 +1,15 @@
 //! Writes that a crash cut in two, and bits that turned: a prefix of what was acknowledged comes back, or an error.
 
-use crate::disk::{Disk, Done, State};
+use crate::disk::Opens;
 use crate::world::{Draft, World, genesis, hash, line, pay};
 use bytes::Bytes;
 use polypeer_engine::Random;
 use polypeer_engine::kit::chain::{BlockKey, Hash, Origin, TransactionOutcome};
 use polypeer_ledger_reference::OpenError;
+use polypeer_sim::Tape;
 
 /// Writes at the end of the history that are torn.
 const LAST_WRITES: usize = 64;
-/// Pieces that a disk writes whole.
-const SECTOR: usize = 512;
 /// redb's header, and what its page holds beside it.
 const HEADER_BYTES: usize = 512;
 
@@ -19,14 +18,14 @@ type Promised = (Vec<Hash>, Vec<Hash>);
 
 /// A disk's history: how many changes had been made when what was acknowledged.
 struct History {
-    disk: Disk,
+    disk: Tape,
     promised: Vec<(usize, Promised)>,
 }
 
 impl History {
     /// Blocks, a reorganisation, and transactions of the operator's that wait, are mined and come back.
     fn lived() -> Self {
-        let disk = Disk::default();
+        let disk = Tape::default();
         let mut world = disk.world();
         let mut history = Self { disk: disk.clone(), promised: Vec::new() };
         history.acknowledge(&mut world);
@@ -51,7 +50,7 @@ impl History {
     }
 
     fn acknowledge(&mut self, world: &mut World) {
-        let count = self.disk.state().done.len();
+        let count = self.disk.changes();
         self.promised.push((count, promised(world)));
     }
 
@@ -89,26 +88,12 @@ fn images(few: usize) -> usize {
 #[test]
 fn every_torn_write_of_the_last_64_leaves_what_was_acknowledged() {
     let history = History::lived();
-    let done = history.disk.state().done.clone();
-    let is_write = |change: &usize| matches!(done[*change], Done::Write(..));
-    let writes: Vec<usize> = (0..done.len()).filter(is_write).collect();
-    let first = writes[writes.len() - LAST_WRITES];
-    let mut before = State::default();
-    done[..first].iter().for_each(|change| before.apply(change));
     let mut tried = 0;
-    for (place, change) in done.iter().enumerate().skip(first) {
-        if let Done::Write(at, data) = change {
-            for cut in (0..=data.len()).step_by(SECTOR) {
-                let mut torn = State { bytes: before.bytes.clone(), ..State::default() };
-                torn.apply(&Done::Write(*at, data[..cut].to_vec()));
-                let found = promised(&mut Disk::holding(torn.bytes).world());
-                let expected = history.at(place);
-                assert!(expected.iter().any(|(_, it)| *it == found), "change {place} cut at {cut}");
-                tried += 1;
-            }
-        }
-        before.apply(change);
-    }
+    history.disk.each_torn(LAST_WRITES, |moment, torn| {
+        let found = promised(&mut torn.world());
+        assert!(history.at(moment).iter().any(|(_, it)| *it == found), "change {moment}");
+        tried += 1;
+    });
     println!("{tried} images of torn writes");
     assert!(tried > LAST_WRITES);
 }
@@ -116,11 +101,11 @@ fn every_torn_write_of_the_last_64_leaves_what_was_acknowledged() {
 #[test]
 fn a_turned_bit_is_told_or_harmless() {
     let history = History::lived();
-    let open = history.disk.state().bytes.clone();
+    let open = history.disk.bytes();
     // One as a crash leaves it, one that was closed in order.
-    let closed = Disk::holding(open.clone());
+    let closed = Tape::holding(open.clone());
     drop(closed.world());
-    let closed = closed.state().bytes.clone();
+    let closed = closed.bytes();
     let mut random = Random::new([9; 32]);
     let (mut whole, mut earlier, mut told) = (0, 0, 0);
     for image in [&open, &closed] {
@@ -130,7 +115,7 @@ fn a_turned_bit_is_told_or_harmless() {
         for (byte, bit) in header.into_iter().chain(pages) {
             let mut bytes = image.clone();
             bytes[byte] ^= bit;
-            let disk = Disk::holding(bytes.clone());
+            let disk = Tape::holding(bytes.clone());
             match disk.open() {
                 Ok(opened) => {
                     let found = promised(&mut World::over(opened));
@@ -144,7 +129,7 @@ fn a_turned_bit_is_told_or_harmless() {
                 Err(OpenError::Damaged { offset, .. }) => {
                     told += 1;
                     assert!(offset <= image.len() as u64);
-                    assert_eq!(disk.state().bytes, bytes, "a damaged file is left as it is");
+                    assert_eq!(disk.bytes(), bytes, "a damaged file is left as it is");
                 }
                 Err(OpenError::Layout { .. } | OpenError::OtherNetwork | OpenError::Store(_)) => told += 1,
                 Err(other) => panic!("byte {byte}, bit {bit}: {other}"),
