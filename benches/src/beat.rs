@@ -1,6 +1,9 @@
 //! Says what every simulator of H6 has to do: a ring of nodes, each sending a message a second to its neighbours.
 
-use crate::payload::{self, Arrivals, Tally};
+#[cfg(feature = "commonware")]
+use crate::payload::Arrivals;
+use crate::payload::{self, Tally};
+#[cfg(feature = "commonware")]
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,11 +90,6 @@ pub(crate) fn insist(tally: &Tally, elapsed: Duration) {
         eprintln!("after {elapsed:?} {delivered} messages of {expected} came, {wrong} of them wrong or again");
         std::process::exit(1);
     }
-}
-
-/// The arrivals of one connection.
-pub(crate) fn arrivals(tally: &Arc<Tally>) -> Box<Arrivals> {
-    Box::new(Arrivals::new(Arc::clone(tally)))
 }
 
 #[cfg(test)]

@@ -10,9 +10,12 @@ use polypeer_engine::{
     BadFrame, ChannelId, Close, ConnectionId, Context, Direction, DisconnectCause, Frame, Ledger, Misbehavior, Now,
     Parting, Phase, Profile, Protocol, Ticket, Time, To, Weight,
 };
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The counters of this process's only network: a protocol's configuration is plain data.
+/// The counters of this process's only network or world: a protocol's configuration is plain data.
 static TALLY: Mutex<Option<Arc<Tally>>> = Mutex::new(None);
 
 /// AnYa's defaults.
@@ -20,14 +23,46 @@ pub(super) const LIMITS: Limits =
     Limits { tx_bytes_max: 1 << 20, block_bytes_max: 4 << 20, mempool_bytes_max: 32 << 20 };
 
 pub(super) fn run() -> Result<()> {
-    let tally = Arc::new(Tally::default());
-    *TALLY.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&tally));
-    host::run::<Heard, Silent>("engine", (), Silent, tally)
+    host::run::<Counting<Mute>, Silent>("engine", (), Silent, tally())
 }
 
-/// A protocol that counts frames.
-struct Heard {
+/// Makes this process's counters.
+pub(super) fn tally() -> Arc<Tally> {
+    let tally = Arc::new(Tally::default());
+    *TALLY.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&tally));
+    tally
+}
+
+/// A protocol that counts frames, and says what `S` says.
+pub(super) struct Counting<S> {
     tally: Arc<Tally>,
+    speech: S,
+}
+
+/// What a counting protocol says of its own accord.
+pub(super) trait Speech: Sized + Send + 'static {
+    const NAME: &'static str;
+    type Config: Clone + Debug + Send + Serialize + DeserializeOwned + 'static;
+
+    /// Begins, and sets the first alarm if there is something to say.
+    fn new(config: Self::Config, cx: &mut Context<'_, Counting<Self>>) -> Self;
+
+    /// Says it, at an alarm.
+    fn speak(&mut self, cx: &mut Context<'_, Counting<Self>>);
+}
+
+/// Says nothing.
+struct Mute;
+
+impl Speech for Mute {
+    const NAME: &'static str = "heard";
+    type Config = ();
+
+    fn new((): (), _: &mut Context<'_, Counting<Self>>) -> Self {
+        Self
+    }
+
+    fn speak(&mut self, _: &mut Context<'_, Counting<Self>>) {}
 }
 
 /// Nothing is wrong but bytes that are no frame.
@@ -48,9 +83,9 @@ impl Misbehavior for Unreadable {
     }
 }
 
-impl Protocol for Heard {
-    const NAME: &'static str = "heard";
-    type Config = ();
+impl<S: Speech> Protocol for Counting<S> {
+    const NAME: &'static str = S::NAME;
+    type Config = S::Config;
     // Boxed, as a real protocol's open peers are: it goes in and comes back with every frame.
     type Peer = Box<Arrivals>;
     type Misbehavior = Unreadable;
@@ -59,17 +94,18 @@ impl Protocol for Heard {
     type Answer = ();
     type Framer = Framer;
 
-    fn profile((): &()) -> Profile {
+    fn profile(_: &S::Config) -> Profile {
         Profile { last_phase: PHASE_OPEN, ..Profile::default() }
     }
 
-    fn framer((): &(), _: u16, opener: Direction) -> Framer {
+    fn framer(_: &S::Config, _: u16, opener: Direction) -> Framer {
         Framer::new(LIMITS, opener)
     }
 
-    fn new((): (), _: &mut Context<'_, Self>) -> Self {
+    fn new(config: S::Config, cx: &mut Context<'_, Self>) -> Self {
+        let speech = S::new(config, cx);
         let tally = TALLY.lock().unwrap_or_else(PoisonError::into_inner);
-        Self { tally: tally.as_ref().map(Arc::clone).unwrap_or_default() }
+        Self { tally: tally.as_ref().map(Arc::clone).unwrap_or_default(), speech }
     }
 
     fn on_connected(
@@ -78,7 +114,7 @@ impl Protocol for Heard {
         connection: ConnectionId,
     ) -> Result<Box<Arrivals>, Unreadable> {
         cx.set_phase(connection, Phase(PHASE_OPEN.0));
-        cx.ready(connection, "load");
+        cx.ready(connection, S::NAME);
         Ok(Box::new(Arrivals::new(Arc::clone(&self.tally))))
     }
 
@@ -127,7 +163,9 @@ impl Protocol for Heard {
 
     fn on_answer(&mut self, _: &mut Context<'_, Self>, _: Option<Ticket>, (): ()) {}
 
-    fn on_alarm(&mut self, _: &mut Context<'_, Self>, (): ()) {}
+    fn on_alarm(&mut self, cx: &mut Context<'_, Self>, (): ()) {
+        self.speech.speak(cx);
+    }
 
     fn on_peer_alarm(
         &mut self,
