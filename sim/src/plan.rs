@@ -11,6 +11,10 @@ const NODES_MAX: usize = 10_000;
 const LASTS_MAX: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 /// Faults of one plan: a partition is two for each pair that it parts.
 const FAULTS_MAX: usize = 500_000;
+/// How often a producer makes a block at the most: ten times as often as any network whose blocks have one parent.
+const BLOCK_INTERVAL_MS_MIN: u64 = 100;
+/// What all authors together publish at the most: the thousand a second that one peer may send.
+const TRANSACTIONS_PER_MINUTE_MAX: u32 = 60_000;
 
 /// Everything that decides a run but the code.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,8 +133,15 @@ impl Plan {
         if crate::Map::named(&self.map).is_none() {
             return Err(Unfit(format!("there is no map {}", self.map)));
         }
-        if self.in_time_permille > 1_000 || self.work.block_interval_ms == 0 {
-            return unfit("a share is at most 1000, and blocks take time");
+        if self.in_time_permille > 1_000 {
+            return unfit("a share is at most 1000");
+        }
+        let Work { block_interval_ms, transactions_per_minute, .. } = self.work;
+        if block_interval_ms < BLOCK_INTERVAL_MS_MIN || transactions_per_minute > TRANSACTIONS_PER_MINUTE_MAX {
+            return Err(Unfit(format!(
+                "a producer makes a block every {BLOCK_INTERVAL_MS_MIN} ms at the most, and all authors together at most \
+                 {TRANSACTIONS_PER_MINUTE_MAX} transactions a minute"
+            )));
         }
         Ok(())
     }

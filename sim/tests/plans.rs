@@ -145,6 +145,8 @@ fn a_plan_that_cannot_be_run_is_refused() {
         ),
         (|plan| plan.map = "flat".to_owned(), "no map"),
         (|plan| plan.joins_ms = vec![9, 3], "order"),
+        (|plan| plan.work.block_interval_ms = 1, "every 100 ms"),
+        (|plan| plan.work.transactions_per_minute = u32::MAX, "60000 transactions"),
     ] {
         let mut plan = good.clone();
         change(&mut plan);
