@@ -159,7 +159,9 @@ fn make(path: &Path) -> Result<(), Refusal> {
     drop(made.map_err(|error| Refusal::Storage(error.into()))?);
     guard.tentative().changes.retain(|change| !matches!(change, Change::Sync));
     let synced = guard.confirm().and_then(|()| guard.storage.sync_data());
-    synced.and_then(|()| std::fs::rename(&beside, path)).map_err(io)
+    // Its lock goes now: a process that is forked meanwhile would hold on to it.
+    let closed = guard.storage.close();
+    synced.and(closed).and_then(|()| std::fs::rename(&beside, path)).map_err(io)
 }
 
 thread_local! {
@@ -302,6 +304,13 @@ impl Tentative {
         Ok(())
     }
 
+    // One right after another would find nothing to do. The first may: what a killed process wrote.
+    fn sync(&mut self) {
+        if !matches!(self.changes.last(), Some(Change::Sync)) {
+            self.changes.push(Change::Sync);
+        }
+    }
+
     fn set_len(&mut self, length: u64) {
         self.length = length;
         self.kept = self.kept.min(length);
@@ -344,7 +353,7 @@ impl StorageBackend for Guarded {
     fn sync_data(&self) -> io::Result<()> {
         match self.0.doubt() {
             Some(mut tentative) => {
-                tentative.changes.push(Change::Sync);
+                tentative.sync();
                 Ok(())
             }
             None => self.0.failure.note(self.0.storage.sync_data()),
