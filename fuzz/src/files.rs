@@ -5,8 +5,9 @@ use polypeer_engine::kit::chain::{Origin, Request};
 use polypeer_engine::{Ledger, Now, Record, Table, Ticket};
 use polypeer_ledger_reference::{Config, NetworkParameters, Payment, Reference, Wallet};
 use polypeer_sim::Tape;
-use polypeer_store::Store;
-use std::sync::LazyLock;
+use polypeer_store::{Store, disk};
+use std::panic::{set_hook, take_hook};
+use std::sync::{LazyLock, Once};
 
 /// What an input makes of a file: the input itself; or the file with bytes changed, each as a place (three bytes, a
 /// fraction of the length) and what is added to it, and cut off when the last place is followed by nothing.
@@ -37,6 +38,20 @@ fn damaged(whole: &[u8], input: &[u8]) -> (bool, Vec<u8>) {
     (false, bytes)
 }
 
+/// A panic of redb's over a file in doubt is its word for damage, which the store catches; a fuzzer's hook would end the
+/// process before that.
+fn let_redb_panic() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let hook = take_hook();
+        set_hook(Box::new(move |panic| {
+            if !disk::is_in_doubt() {
+                hook(panic);
+            }
+        }));
+    });
+}
+
 /// The file of a store, and every state that it had.
 static PEERS: LazyLock<(Vec<u8>, Vec<Vec<Record>>)> = LazyLock::new(|| {
     let disk = Tape::default();
@@ -58,6 +73,7 @@ static PEERS: LazyLock<(Vec<u8>, Vec<Vec<Record>>)> = LazyLock::new(|| {
 
 /// A damaged store is refused and left as it is, or holds what it held at some time, and takes more.
 pub fn peer_store(input: &[u8]) {
+    let_redb_panic();
     let (is_foreign, bytes) = damaged(&PEERS.0, input);
     let disk = Tape::holding(bytes.clone());
     let Ok(store) = Store::open_with_backend(disk.clone()) else {
@@ -96,6 +112,7 @@ static CHAIN: LazyLock<(Vec<u8>, usize)> = LazyLock::new(|| {
 
 /// A damaged ledger is refused and left as it is, or is where it was at some time.
 pub fn ledger_file(input: &[u8]) {
+    let_redb_panic();
     let (_, bytes) = damaged(&CHAIN.0, input);
     let is_new = bytes.is_empty();
     let disk = Tape::holding(bytes.clone());
