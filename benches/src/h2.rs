@@ -8,21 +8,15 @@ use anyhow::Result;
 /// A small message, and a large one for the bytes a second.
 const PAYLOADS: [usize; 2] = [256, 64 << 10];
 
-/// What ours must be of tokio's `Framed` where frames are small. Large ones cost what copying and checking their bytes
-/// costs, whoever cuts them.
-const FRAMED_FLOORS: [Option<f64>; 2] = [Some(1.2), None];
-
 /// From the socket through the engine's step to the protocol's handler, and nothing behind it; ours with all of AnYa
 /// and a ledger behind it stands among the others.
-const fn sides(framed_floor: Option<f64>) -> [Side; 5] {
-    [
-        Side { name: "engine", device: "engine", wire: Wire::Bare, floor: None },
-        Side { name: "tokio Framed", device: "framed", wire: Wire::Bare, floor: framed_floor },
-        Side { name: "pea2pea", device: "pea", wire: Wire::Bare, floor: None },
-        Side { name: "raw loopback", device: "raw", wire: Wire::Bare, floor: None },
-        Side { name: "AnYa and ledger", device: "anya", wire: Wire::Anya, floor: None },
-    ]
-}
+const SIDES: [Side; 5] = [
+    Side { name: "engine", device: "engine", wire: Wire::Bare, floor: None },
+    Side { name: "tokio Framed", device: "framed", wire: Wire::Bare, floor: Some(1.2) },
+    Side { name: "pea2pea", device: "pea", wire: Wire::Bare, floor: None },
+    Side { name: "raw loopback", device: "raw", wire: Wire::Bare, floor: None },
+    Side { name: "AnYa and ledger", device: "anya", wire: Wire::Anya, floor: None },
+];
 
 const FRAMERS: [Side; 2] = [
     Side { name: "AnYa framer", device: "anya-framer", wire: Wire::Bare, floor: None },
@@ -30,9 +24,9 @@ const FRAMERS: [Side; 2] = [
 ];
 
 pub(crate) fn run(session: &mut Session) -> Result<()> {
-    for (payload, floor) in PAYLOADS.into_iter().zip(FRAMED_FLOORS) {
+    for payload in PAYLOADS {
         let name = format!("h2 payload_bytes={payload}");
-        session.contest(&Case { name, load: Load::Stream, payload }, &sides(floor))?;
+        session.contest(&Case { name, load: Load::Stream, payload }, &SIDES)?;
     }
     let name = "h2 framer alone payload_bytes=256".to_owned();
     session.contest(&Case { name, load: Load::None, payload: 256 }, &FRAMERS)
