@@ -65,7 +65,8 @@ fn greeted() -> (Node, Vec<Bytes>) {
     let config = P2pConfig { private_addresses: true, discovery: false, outbound_target: 0, ..P2pConfig::default() };
     let mut node = Node::new(Now::default(), config, Config::default(), [7; 32], &[], &mut effects);
     let (local, remote) = (Address::new([127, 0, 0, 1].into(), 7333), Address::new([127, 0, 0, 1].into(), 40_000));
-    let ends = Ends { direction: Direction::Inbound, local, remote, dialled: None, identity: None };
+    let ends =
+        Ends { direction: Direction::Inbound, local, remote, dialled: None, identity: None, takes_compressed: false };
     node.step(Now::default(), P2pAction::Connected { connection: CONNECTION, ends }, &mut effects);
     let greeting = wire::connect(None, remote);
     let mut greeting = Some(Frame::from(&greeting));

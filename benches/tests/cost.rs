@@ -46,7 +46,14 @@ impl<P: Protocol<Request = Request, Answer = Answer>> Bed<P> {
         let mut bed = Self { engine, framer, phase: Phase(0), now, buffer: BytesMut::new(), sent: 0 };
         bed.carry_out(effects);
         let at = |port| Address::new([10, 0, 0, 1].into(), port);
-        let ends = Ends { direction: Direction::Inbound, local: at(1), remote: at(2), dialled: None, identity: None };
+        let ends = Ends {
+            direction: Direction::Inbound,
+            local: at(1),
+            remote: at(2),
+            dialled: None,
+            identity: None,
+            takes_compressed: false,
+        };
         bed.step(P2pAction::Connected { connection: PEER, ends });
         bed
     }

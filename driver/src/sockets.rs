@@ -101,7 +101,7 @@ async fn connect(address: Address) -> Result<(TcpStream, Ends), DialFailure> {
 fn ends(stream: &TcpStream, direction: Direction, dialled: Option<Address>) -> io::Result<Ends> {
     stream.set_nodelay(true)?;
     let (local, remote) = (stream.local_addr()?.into(), stream.peer_addr()?.into());
-    Ok(Ends { direction, local, remote, dialled, identity: None })
+    Ok(Ends { direction, local, remote, dialled, identity: None, takes_compressed: false })
 }
 
 fn why(error: &io::Error) -> DialFailure {

@@ -120,7 +120,7 @@ async fn another_format_and_another_kind_of_recording_are_told_apart() {
     // What the format before this one began with.
     write(&|bytes| journal::put(&(1u16, "echo", "echo-test", 7u8), bytes).unwrap());
     match replay::<Echo>(&path) {
-        Err(error @ ReplayError::Version { version: 1, .. }) => assert!(error.to_string().contains("reads format 2")),
+        Err(error @ ReplayError::Version { version: 1, .. }) => assert!(error.to_string().contains("reads format 3")),
         other => panic!("{other:?}"),
     }
     write(&|bytes| journal::put(&Head::new("parrot", Holds::Node), bytes).unwrap());

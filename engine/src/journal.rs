@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub const MAGIC: [u8; 8] = *b"polypeer";
 /// The format's version, in [`Head`]. It changes with this file only: what an older build recorded of a protocol's or
 /// the shell's own data reads as damage.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 /// An entry's payload, in bytes: the largest frame (32 MiB) and what comes with it; a start with a full book.
 pub const ENTRY_BYTES_MAX: usize = 64 << 20;
 

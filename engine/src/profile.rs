@@ -32,6 +32,32 @@ pub struct Profile {
     /// Bytes of frames in the making, all connections together; nothing when only the process's own budget counts.
     /// When it is spent the host hands in a [`crate::BadFrame::OVER_BUDGET`] for the connection with the longest one.
     pub partial_bytes_budget: Option<usize>,
+    /// What carries the network's bytes.
+    pub transport: Transport,
+}
+
+/// What carries a network's bytes from peer to peer: which one it is decides nothing but whether bytes arrive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// A TCP connection, and nothing else.
+    #[default]
+    Tcp,
+    /// One streaming call of gRPC, which whoever dialled makes, over HTTP/2 without TLS. Frames come and go with
+    /// gRPC's prefix (a flag that says whether gzip compressed the message, and its length): the framer cuts it. What
+    /// the peer agreed to is in [`crate::Ends::takes_compressed`].
+    Grpc {
+        /// The method's path: `/package.Service/Method`.
+        path: &'static str,
+        /// How long the other side may take to open the call: a peer that dialled until its request, one that was
+        /// dialled until its response headers.
+        open_time_max: Duration,
+        /// A call that someone else opened is pending until its channel reaches this phase.
+        pending_below: Phase,
+        /// Pending calls. More are refused with gRPC's status 8 before the engine hears of them.
+        pending_max: usize,
+        /// Pending calls from one IP address; loopback is spared with [`P2pConfig::spare_loopback`].
+        pending_per_ip_max: usize,
+    },
 }
 
 /// Someone the operator names: an address, or a name that the host resolves.
@@ -116,6 +142,7 @@ impl Default for Profile {
             linger: Duration::from_secs(3),
             frame_time_max: None,
             partial_bytes_budget: None,
+            transport: Transport::Tcp,
         }
     }
 }

@@ -22,6 +22,9 @@ pub struct Ends {
     pub dialled: Option<Address>,
     /// The peer's key, when the transport proved it.
     pub identity: Option<Bytes>,
+    /// Whether the peer also takes frames that are compressed with gzip. Only a transport that agrees on compression
+    /// with the peer sets it: see [`crate::Transport::Grpc`].
+    pub takes_compressed: bool,
 }
 
 impl Ends {

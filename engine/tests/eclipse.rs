@@ -122,8 +122,14 @@ impl Victim {
             return self.step(P2pAction::ConnectionFailed { connection, cause: DialFailure::TimedOut });
         }
         let local = honest(0);
-        let ends =
-            Ends { direction: Direction::Outbound, local, remote: address, dialled: Some(address), identity: None };
+        let ends = Ends {
+            direction: Direction::Outbound,
+            local,
+            remote: address,
+            dialled: Some(address),
+            identity: None,
+            takes_compressed: false,
+        };
         self.step(P2pAction::Connected { connection, ends });
         self.told(connection, address, 50);
     }
@@ -155,7 +161,14 @@ impl Victim {
         let connection = ConnectionId::nth(Direction::Inbound, self.accepted);
         self.accepted += 1;
         let remote = Address::new(ip, 50_000);
-        let ends = Ends { direction: Direction::Inbound, local: honest(0), remote, dialled: None, identity: None };
+        let ends = Ends {
+            direction: Direction::Inbound,
+            local: honest(0),
+            remote,
+            dialled: None,
+            identity: None,
+            takes_compressed: false,
+        };
         self.step(P2pAction::Connected { connection, ends });
         self.say(connection, named);
         self.step(P2pAction::Disconnected { connection, cause: DisconnectCause::Theirs });

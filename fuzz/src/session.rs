@@ -223,7 +223,7 @@ impl<P: Spoken> Host<P> {
         let dialled = (direction == Direction::Outbound).then_some(remote);
         self.step(P2pAction::Connected {
             connection,
-            ends: Ends { direction, local, remote, dialled, identity: None },
+            ends: Ends { direction, local, remote, dialled, identity: None, takes_compressed: false },
         });
     }
 

@@ -239,8 +239,14 @@ impl Story {
         let connection = ConnectionId::nth(Direction::Inbound, self.inbound);
         self.inbound += 1;
         let remote = Address::new(ip.parse().expect("an IP address"), 50_000 + self.inbound as u16);
-        let ends =
-            Ends { direction: Direction::Inbound, local: at("10.0.0.1:1"), remote, dialled: None, identity: None };
+        let ends = Ends {
+            direction: Direction::Inbound,
+            local: at("10.0.0.1:1"),
+            remote,
+            dialled: None,
+            identity: None,
+            takes_compressed: false,
+        };
         (connection, self.act(P2pAction::Connected { connection, ends }))
     }
 
@@ -251,7 +257,8 @@ impl Story {
 
     pub(crate) fn stand(&mut self, connection: ConnectionId, address: Address) -> Vec<Effect<u8>> {
         let (direction, local) = (Direction::Outbound, at("10.0.0.1:40000"));
-        let ends = Ends { direction, local, remote: address, dialled: Some(address), identity: None };
+        let ends =
+            Ends { direction, local, remote: address, dialled: Some(address), identity: None, takes_compressed: false };
         self.act(P2pAction::Connected { connection, ends })
     }
 }

@@ -4,7 +4,7 @@ use crate::wire::{HEADER_BYTES, Limits, NetworkId};
 use alloc::vec::Vec;
 use core::time::Duration;
 use polypeer_engine::kit::chain::Hash;
-use polypeer_engine::{Profile, Target};
+use polypeer_engine::{Profile, Target, Transport};
 use serde::{Deserialize, Serialize};
 
 /// The port that AnYa nodes listen on when nothing else is said.
@@ -124,6 +124,7 @@ impl Config {
             // A frame that drips in ends with the liveness check.
             frame_time_max: None,
             partial_bytes_budget: None,
+            transport: Transport::Tcp,
         }
     }
 }

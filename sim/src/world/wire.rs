@@ -73,9 +73,22 @@ where
         self.nodes[from].connections.insert(connection, (id, 0));
         self.nodes[other].connections.insert(theirs, (id, 1));
         self.plan_break(id);
-        let inbound = Ends { direction: Direction::Inbound, local: to, remote: here, dialled: None, identity: None };
-        let outbound =
-            Ends { direction: Direction::Outbound, local: here, remote: to, dialled: Some(to), identity: None };
+        let inbound = Ends {
+            direction: Direction::Inbound,
+            local: to,
+            remote: here,
+            dialled: None,
+            identity: None,
+            takes_compressed: false,
+        };
+        let outbound = Ends {
+            direction: Direction::Outbound,
+            local: here,
+            remote: to,
+            dialled: Some(to),
+            identity: None,
+            takes_compressed: false,
+        };
         self.step(other, P2pAction::Connected { connection: theirs, ends: inbound });
         self.follow_up(other);
         self.step(from, P2pAction::Connected { connection, ends: outbound });

@@ -228,7 +228,14 @@ fn nothing_visits_twice_though_ten_times_as_much_came_meanwhile() {
     let peers = [0, 1].map(|number| ConnectionId::nth(Direction::Inbound, number));
     for peer in peers {
         let at = |port| polypeer_engine::Address::new([10, 0, 0, 2].into(), port);
-        let ends = Ends { direction: Direction::Inbound, local: at(1), remote: at(2), dialled: None, identity: None };
+        let ends = Ends {
+            direction: Direction::Inbound,
+            local: at(1),
+            remote: at(2),
+            dialled: None,
+            identity: None,
+            takes_compressed: false,
+        };
         node.step(Now::default(), P2pAction::Connected { connection: peer, ends }, &mut effects);
         for frame in [wire::connect(None, at(2)), info(&[])] {
             let action = P2pAction::MessageReceived { connection: peer, channel: ChannelId::ONLY, frame };

@@ -80,6 +80,7 @@ impl Network {
                     remote: to_address,
                     dialled: Some(to_address),
                     identity: None,
+                    takes_compressed: false,
                 };
                 let theirs = Ends {
                     direction: Direction::Inbound,
@@ -87,6 +88,7 @@ impl Network {
                     remote: local,
                     dialled: None,
                     identity: None,
+                    takes_compressed: false,
                 };
                 self.nodes[from].add_line(connection, ours);
                 let accepted = ConnectionId::nth(Direction::Inbound, self.nodes[to].accepted);

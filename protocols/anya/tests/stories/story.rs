@@ -224,7 +224,17 @@ impl Story {
         let connection = ConnectionId::nth(Direction::Inbound, self.accepted);
         self.accepted += 1;
         let (local, remote) = (address("10.0.0.1:7333"), address(remote));
-        self.add_line(connection, Ends { direction: Direction::Inbound, local, remote, dialled: None, identity: None });
+        self.add_line(
+            connection,
+            Ends {
+                direction: Direction::Inbound,
+                local,
+                remote,
+                dialled: None,
+                identity: None,
+                takes_compressed: false,
+            },
+        );
         connection
     }
 
@@ -245,7 +255,14 @@ impl Story {
     /// A dial comes to stand.
     pub(crate) fn stands(&mut self, connection: ConnectionId, remote: Address) -> ConnectionId {
         let local = Address::new(address("10.0.0.1:1").ip(), 40_000 + connection.as_u64() as u16);
-        let ends = Ends { direction: Direction::Outbound, local, remote, dialled: Some(remote), identity: None };
+        let ends = Ends {
+            direction: Direction::Outbound,
+            local,
+            remote,
+            dialled: Some(remote),
+            identity: None,
+            takes_compressed: false,
+        };
         self.add_line(connection, ends);
         connection
     }

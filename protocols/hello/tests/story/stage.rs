@@ -215,7 +215,7 @@ where
         let direction = connection.direction();
         let framer = (P::framer(&self.config, 0, direction), Phase(0), BytesMut::new());
         self.framers.insert(connection, framer);
-        let ends = Ends { direction, local, remote, dialled, identity: None };
+        let ends = Ends { direction, local, remote, dialled, identity: None, takes_compressed: false };
         self.act(P2pAction::Connected { connection, ends });
     }
 
