@@ -4,3 +4,4 @@
 
 pub use polypeer_anya as anya;
 pub use polypeer_hello as hello;
+pub use polypeer_kaspa as kaspa;

@@ -15,10 +15,16 @@ struct Room {
 const RUNTIMES: [&str; 4] = ["tokio", "async-std", "smol", "mio"];
 
 /// Folders ending in `/` stand for all below them. The first that fits counts.
-const ROOMS: [Room; 10] = [
+const ROOMS: [Room; 12] = [
     Room { folder: "engine", may: &[], tests_may: &[], never: &RUNTIMES },
     Room { folder: "protocols", may: &["protocols/"], tests_may: &[], never: &RUNTIMES },
     Room { folder: "protocols/", may: &["engine"], tests_may: &["ledger/", "sim"], never: &RUNTIMES },
+    Room {
+        folder: "ledger/kaspa",
+        may: &["engine", "store", "protocols/kaspa"],
+        tests_may: &["sim"],
+        never: &RUNTIMES,
+    },
     Room { folder: "ledger/", may: &["engine", "store"], tests_may: &["sim"], never: &RUNTIMES },
     Room { folder: "store", may: &["engine"], tests_may: &["sim"], never: &RUNTIMES },
     Room {
@@ -34,6 +40,7 @@ const ROOMS: [Room; 10] = [
         never: &RUNTIMES,
     },
     Room { folder: "node", may: &["/"], tests_may: &["/"], never: &[] },
+    Room { folder: "interop/", may: &[], tests_may: &[], never: &[] },
     Room { folder: "benches", may: &["/"], tests_may: &["/"], never: &[] },
     Room { folder: "fuzz", may: &["/"], tests_may: &["/"], never: &[] },
 ];

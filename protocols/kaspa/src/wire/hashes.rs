@@ -1,7 +1,7 @@
 //! The messages that carry nothing but hashes: one, two, or a list of them (Kaspa spec, sections 2.7 and 2.8).
 
-use super::WireError;
-use super::proto::{Fields, Writer};
+use super::proto::{Fields, Writer, hash};
+use super::{Kind, WireError};
 use bytes::Bytes;
 use polypeer_engine::kit::chain::Hash;
 
@@ -31,8 +31,19 @@ pub struct Hashes {
 }
 
 impl Hashes {
-    /// Reads one of at most `count_max` hashes; one more is [`WireError::TooMany`], which a flow may put in the words
-    /// of its message.
+    /// Reads one of a kind that is such a list, with the limit and the error of that kind.
+    pub fn read(kind: Kind, body: &Bytes) -> Result<Self, WireError> {
+        let (count_max, error) = match kind {
+            Kind::InvTransactions => (TRANSACTION_IDS_MAX, WireError::TooManyInvs),
+            Kind::RequestTransactions => (TRANSACTION_IDS_MAX, WireError::TooManyRequested),
+            Kind::BlockLocator => (BLOCK_LOCATOR_MAX, WireError::TooMany),
+            Kind::IbdChainBlockLocator => (CHAIN_LOCATOR_MAX, WireError::TooMany),
+            _ => (BLOCKS_ASKED_MAX, WireError::TooMany),
+        };
+        Self::decode(body, count_max).map_err(|wrong| if wrong == WireError::TooMany { error } else { wrong })
+    }
+
+    /// Reads one of at most `count_max` hashes; one more is [`WireError::TooMany`].
     pub fn decode(body: &Bytes, count_max: usize) -> Result<Self, WireError> {
         let (entries, rest) = body.as_chunks::<ENTRY_BYTES>();
         if rest.is_empty() && entries.iter().all(|entry| entry.starts_with(&ENTRY_HEAD)) {
@@ -51,7 +62,7 @@ impl Hashes {
                 if count > count_max {
                     return Err(WireError::TooMany);
                 }
-                entries.hash(1, &super::proto::hash(value.bytes()?)?);
+                entries.hash(1, &hash(value.bytes()?)?);
             }
         }
         Ok(Self { entries: entries.finish().into() })
@@ -229,7 +240,7 @@ impl IbdBlockLocator {
                 2 if count == count_max => return Err(WireError::TooMany),
                 2 => {
                     count += 1;
-                    known.hash(1, &super::proto::hash(value.bytes()?)?);
+                    known.hash(1, &hash(value.bytes()?)?);
                 }
                 _ => {}
             }

@@ -1,11 +1,11 @@
 //! Headers: what a block's hash is of (Kaspa spec, section 2.6).
 
 use super::WireError;
+use super::kind::HEADER_BYTES_MAX;
 use super::parents::Parents;
 use super::proto::{Fields, Value, Writer};
 use crate::hash;
 use crate::ledger::BlueWork;
-use alloc::vec::Vec;
 use bytes::Bytes;
 use polypeer_engine::kit::chain::Hash;
 
@@ -41,6 +41,9 @@ pub struct Header {
 impl Header {
     /// Reads one.
     pub fn decode(message: &[u8]) -> Result<Self, WireError> {
+        if message.len() > HEADER_BYTES_MAX {
+            return Err(WireError::TooLarge);
+        }
         let mut header = Self::default();
         let (mut version, mut timestamp) = (0, 0_u64);
         let mut hashes = [None; 4];
@@ -77,10 +80,6 @@ impl Header {
 
     /// The message's bytes, parents fully compressed.
     pub fn encode(&self) -> Bytes {
-        self.encode_to_vec().into()
-    }
-
-    fn encode_to_vec(&self) -> Vec<u8> {
         let mut writer = Writer::with_capacity(256 + self.parents.encoded_bytes());
         writer.number(1, self.version);
         writer.hash(3, &self.hash_merkle_root);
@@ -94,7 +93,7 @@ impl Header {
         self.parents.write(12, &mut writer);
         writer.number(13, self.blue_score);
         writer.hash(14, &self.pruning_point);
-        writer.finish()
+        writer.finish().into()
     }
 
     /// The block's hash (section 5.2).

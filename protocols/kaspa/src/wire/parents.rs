@@ -77,6 +77,11 @@ impl Parents {
         })
     }
 
+    /// How many hashes the levels have together: what hashing the header costs. A few bytes can stand for many.
+    pub fn expanded_count(&self) -> usize {
+        self.expanded
+    }
+
     /// Every hash of every run, each run's once.
     pub fn hashes(&self) -> &[Hash] {
         &self.hashes

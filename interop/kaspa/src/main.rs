@@ -1,0 +1,2 @@
+//! Judges our Kaspa by real kaspads, and the spec too.
+fn main() {}

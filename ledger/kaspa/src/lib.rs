@@ -1,0 +1,1 @@
+//! Holds a Kaspa DAG of headers and bodies, without its outputs.

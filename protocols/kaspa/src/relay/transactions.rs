@@ -1,0 +1,298 @@
+//! Relays transactions: the flow Transaction Inv Receive (Kaspa spec, section 4.5).
+
+use crate::handshake::ready_mut;
+use crate::ledger::{Hash, Origin, Request, TransactionOutcome};
+use crate::misbehavior::Banned;
+use crate::questions::Asked;
+use crate::wire::{self, Hashes, Kind, OneHash, TRANSACTION_IDS_MAX, TransactionView, WireError};
+use crate::{Alarm, Cx, Kaspa, Misbehavior, Ready};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::time::Duration;
+use polypeer_engine::kit::cost::{Charged, Class};
+use polypeer_engine::kit::seen::Seen;
+use polypeer_engine::{ConnectionId, Overflow, Stock, Stocks, Time, Useful};
+
+/// Identifiers about which the ledger is asked at once.
+const CHECKED_MAX: usize = 8_192;
+/// Transactions asked of one peer that have not come; what it announces above is dropped. Thirty seconds of today's
+/// 3,000 a second would be more than can wait here anyway.
+const OPEN_OF_PEER_MAX: usize = 16_384;
+/// Transactions asked of all peers; 36 bytes each, and as much again for who else has it.
+const OPEN_MAX: usize = 65_536;
+/// Transactions that are handed to the ledger together, if they come that fast, and bytes of them.
+const JUDGED_MAX: usize = 128;
+const JUDGED_BYTES_MAX: usize = 256 << 10;
+/// Bytes of one peer's transactions that the ledger has not judged; what comes above is dropped.
+const IN_JUDGEMENT_BYTES_MAX: usize = 4 << 20;
+/// Identifiers that are remembered: some minutes of today's busiest hours.
+const KNOWN_MAX: usize = 131_072;
+/// Announcements are gathered for so long after the last (Kaspa spec, section 4.5).
+const GATHER: Duration = Duration::from_millis(500);
+/// Other peers remembered to have a transaction that one was asked for.
+const OTHERS_MAX: usize = 2;
+
+/// Transactions on their way.
+#[derive(Debug)]
+pub(crate) struct Transactions {
+    open: BTreeMap<Hash, Open>,
+    known: Seen<Hash>,
+    outbox: Vec<Hash>,
+    told: Option<Time>,
+}
+
+#[derive(Debug)]
+struct Open {
+    asked: ConnectionId,
+    others: Vec<ConnectionId>,
+}
+
+/// What one peer owes of transactions.
+#[derive(Debug, Default)]
+pub(crate) struct Fetching {
+    // In the order of our requests, which is that of its answers.
+    expected: VecDeque<Hash>,
+    since: Option<Time>,
+    timeout: Duration,
+    arrived: Vec<Bytes>,
+    arrived_bytes: usize,
+    in_judgement_bytes: usize,
+}
+
+impl Fetching {
+    /// Until when the next answer is due.
+    pub(crate) fn due(&self) -> Option<Time> {
+        self.since.map(|since| since + self.timeout)
+    }
+}
+
+impl Transactions {
+    pub(crate) fn new(secret: u64) -> Self {
+        Self { open: BTreeMap::new(), known: Seen::new(KNOWN_MAX, secret), outbox: Vec::new(), told: None }
+    }
+
+    pub(crate) fn stock(&self, stocks: &mut Stocks) {
+        stocks.push(Stock::of_peers("transactions asked for", self.open.len(), OPEN_MAX));
+        stocks.push(Stock::kept("known transactions", self.known.len(), KNOWN_MAX));
+        stocks.push(Stock::kept("transactions to announce", self.outbox.len(), TRANSACTION_IDS_MAX));
+    }
+}
+
+impl Kaspa {
+    /// InvTransactions.
+    pub(crate) fn on_inv_transactions(
+        &mut self,
+        cx: &mut Cx<'_>,
+        connection: ConnectionId,
+        body: &Bytes,
+    ) -> Result<(), Misbehavior> {
+        let ids = Hashes::decode(body, TRANSACTION_IDS_MAX).map_err(|error| match error {
+            WireError::TooMany => WireError::TooManyInvs,
+            other => other,
+        })?;
+        // A node that is catching up cannot judge them.
+        if ids.len() == 0 || !self.is_nearly_synced(cx) {
+            return Ok(());
+        }
+        let price = Class::Announcement.price(0).times(ids.len());
+        if cx.charge(connection, Class::Announcement, price) != Charged::Paid {
+            return Ok(());
+        }
+        let mut unknown = Vec::new();
+        for id in ids.iter() {
+            if let Some(open) = self.transactions.open.get_mut(&id) {
+                if open.others.len() < OTHERS_MAX && open.asked != connection && !open.others.contains(&connection) {
+                    open.others.push(connection);
+                }
+            } else if !self.transactions.known.contains(&id) {
+                unknown.push(id);
+            }
+        }
+        for ids in unknown.chunks(CHECKED_MAX) {
+            let request = Request::MissingTransactions(ids.to_vec());
+            self.ask_ledger(cx, request, Asked::Offered(connection));
+        }
+        Ok(())
+    }
+
+    /// The ledger says which announced transactions it lacks.
+    pub(crate) fn on_offered(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, missing: Vec<Hash>) {
+        let timeout = self.config.answer_timeout;
+        let now = cx.time();
+        let Some(ready) = ready_mut(cx, connection) else { return };
+        let room = OPEN_OF_PEER_MAX.saturating_sub(ready.fetching.expected.len());
+        let room = room.min(OPEN_MAX.saturating_sub(self.transactions.open.len()));
+        let mut wanted = Vec::new();
+        for id in missing {
+            if wanted.len() < room && !self.transactions.open.contains_key(&id) {
+                self.transactions.open.insert(id, Open { asked: connection, others: Vec::new() });
+                wanted.push(id);
+            }
+        }
+        if wanted.is_empty() {
+            return;
+        }
+        ready.fetching.timeout = timeout;
+        ready.fetching.since.get_or_insert(now);
+        ready.fetching.expected.extend(&wanted);
+        cx.send(
+            connection,
+            wire::pack(Kind::RequestTransactions, &Hashes::from_iter(wanted).encode(), 0, 0),
+            Overflow::Close,
+        );
+        self.watch_dues_of(cx, connection);
+    }
+
+    /// Transaction: the next one that was asked for.
+    pub(crate) fn on_transaction(
+        &mut self,
+        cx: &mut Cx<'_>,
+        connection: ConnectionId,
+        ready: &mut Ready,
+        body: Bytes,
+    ) -> Result<(), Misbehavior> {
+        let got = TransactionView::decode(&body)?.id();
+        if !self.is_expected(cx, connection, ready, got, Kind::Transaction)? {
+            return Ok(());
+        }
+        let fetching = &mut ready.fetching;
+        if fetching.in_judgement_bytes + fetching.arrived_bytes + body.len() <= IN_JUDGEMENT_BYTES_MAX {
+            fetching.arrived_bytes += body.len();
+            fetching.arrived.push(body);
+        } else {
+            self.transactions.open.remove(&got);
+        }
+        self.hand_over(cx, connection, ready);
+        Ok(())
+    }
+
+    /// TransactionNotFound: the peer has it no more.
+    pub(crate) fn on_transaction_not_found(
+        &mut self,
+        cx: &mut Cx<'_>,
+        connection: ConnectionId,
+        ready: &mut Ready,
+        body: &Bytes,
+    ) -> Result<(), Misbehavior> {
+        let id = OneHash::decode(body)?.0;
+        if self.is_expected(cx, connection, ready, id, Kind::TransactionNotFound)? {
+            self.ask_other_for(cx, id);
+            self.hand_over(cx, connection, ready);
+        }
+        Ok(())
+    }
+
+    // Whether the answer is one; takes it off what is owed.
+    fn is_expected(
+        &mut self,
+        cx: &mut Cx<'_>,
+        connection: ConnectionId,
+        ready: &mut Ready,
+        got: Hash,
+        kind: Kind,
+    ) -> Result<bool, Misbehavior> {
+        let Some(wanted) = ready.fetching.expected.pop_front() else {
+            cx.slip(connection, Misbehavior::Unasked(kind));
+            return Ok(false);
+        };
+        if got != wanted {
+            ready.fetching.expected.push_front(wanted);
+            return Err(Misbehavior::OtherTransaction { wanted, got });
+        }
+        ready.fetching.since = if ready.fetching.expected.is_empty() { None } else { Some(cx.time()) };
+        Ok(true)
+    }
+
+    // What has come goes to the ledger when it is enough, or all.
+    fn hand_over(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, ready: &mut Ready) {
+        let fetching = &mut ready.fetching;
+        let is_enough = fetching.arrived.len() >= JUDGED_MAX || fetching.arrived_bytes >= JUDGED_BYTES_MAX;
+        if fetching.arrived.is_empty() || !is_enough && !fetching.expected.is_empty() {
+            return;
+        }
+        let bytes = core::mem::take(&mut fetching.arrived_bytes);
+        fetching.in_judgement_bytes += bytes;
+        let transactions = core::mem::take(&mut fetching.arrived);
+        cx.owe(connection, Class::Announcement.price(0).times(transactions.len()));
+        let request = Request::TakeTransactions { transactions, origin: Origin::Peer };
+        self.ask_ledger(cx, request, Asked::Transactions { connection, bytes });
+    }
+
+    /// The ledger has judged a peer's transactions.
+    pub(crate) fn on_transactions_judged(
+        &mut self,
+        cx: &mut Cx<'_>,
+        connection: ConnectionId,
+        bytes: usize,
+        outcomes: &[(Hash, TransactionOutcome)],
+    ) {
+        if let Some(ready) = ready_mut(cx, connection) {
+            ready.fetching.in_judgement_bytes = ready.fetching.in_judgement_bytes.saturating_sub(bytes);
+        }
+        for (id, outcome) in outcomes {
+            self.transactions.open.remove(id);
+            self.transactions.known.insert(*id, ());
+            match outcome {
+                TransactionOutcome::Accepted => {
+                    cx.refund(connection, Class::Announcement.price(0).times(2));
+                    cx.useful(connection, Useful::Transaction);
+                    self.announce_transaction(cx, *id);
+                }
+                TransactionOutcome::Malformed if self.config.bans.invalid_transaction => {
+                    cx.convict(connection, Misbehavior::Banned(Banned::InvalidTransaction(*id)));
+                }
+                // Today's network lets every other rejection pass (Kaspa spec, section 4.5).
+                TransactionOutcome::Malformed
+                | TransactionOutcome::Known
+                | TransactionOutcome::TooLarge
+                | TransactionOutcome::NoRoom => {}
+            }
+        }
+    }
+
+    /// A transaction waits here now: it is announced at once after a quiet time, else with the next ones.
+    pub(crate) fn announce_transaction(&mut self, cx: &mut Cx<'_>, id: Hash) {
+        self.transactions.known.insert(id, ());
+        self.transactions.outbox.push(id);
+        let next = self.transactions.told.map_or(cx.time(), |told| told + GATHER);
+        if cx.time() >= next || self.transactions.outbox.len() >= TRANSACTION_IDS_MAX {
+            self.tell_transactions(cx);
+        } else {
+            cx.alarm(Alarm::Announce, next);
+        }
+    }
+
+    /// Announces what was gathered, to everyone.
+    pub(crate) fn tell_transactions(&mut self, cx: &mut Cx<'_>) {
+        if self.transactions.outbox.is_empty() {
+            return;
+        }
+        self.transactions.told = Some(cx.time());
+        let ids = core::mem::take(&mut self.transactions.outbox);
+        let frame = wire::pack(Kind::InvTransactions, &Hashes::from_iter(ids).encode(), 0, 0);
+        for connection in cx.connections() {
+            if ready_mut(cx, connection).is_some() {
+                cx.send(connection, frame.clone(), Overflow::Drop);
+            }
+        }
+    }
+
+    // A peer does not bring it: the next one that has it is asked.
+    fn ask_other_for(&mut self, cx: &mut Cx<'_>, id: Hash) {
+        let Some(open) = self.transactions.open.remove(&id) else { return };
+        let next = open.others.into_iter().find(|other| ready_mut(cx, *other).is_some());
+        if let Some(next) = next {
+            self.on_offered(cx, next, alloc::vec![id]);
+        }
+    }
+
+    /// A peer is gone: what it owed is asked of others.
+    pub(crate) fn forget_transactions(&mut self, cx: &mut Cx<'_>, connection: ConnectionId) {
+        let owed = self.transactions.open.iter().filter(|(_, open)| open.asked == connection);
+        let owed: Vec<Hash> = owed.map(|(id, _)| *id).collect();
+        for id in owed {
+            self.ask_other_for(cx, id);
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Catches up: the flow IBD, one peer at a time (Kaspa spec, section 4.6).
+//!
+//! ```text
+//!   a relayed block is far ahead
+//!     │
+//!     ▼  RequestIBDChainBlockLocator, zooming in until the highest block of the peer's chain that is held is known
+//!   Negotiating ── nothing shared ──► refused
+//!     │  RequestHeaders from there to the peer's sink, a word after each message
+//!     ▼
+//!   Headers
+//!     │  RequestAntipast, unless the block that began it is there by now
+//!     ▼
+//!   Antipast
+//!     │  RequestBlockBodies for what the ledger lacks, oldest first
+//!     ▼
+//!   Bodies ──► done: orphans and what was announced meanwhile have their turn
+//! ```
+//!
+//! Headers and bodies are durable as they come, so that another peer, or the same after a restart, goes on where this
+//! one stopped.
+
+mod bodies;
+mod headers;
+mod negotiation;
+
+use crate::handshake::ready_mut;
+use crate::ledger::{BlockOutcome, Fault, Hash, Request};
+use crate::questions::Asked;
+use crate::wire::{self, Envelope, Kind};
+use crate::{Alarm, Cx, Kaspa, Misbehavior};
+use bodies::Bodies;
+use headers::HeadersStage;
+use negotiation::Negotiation;
+use polypeer_engine::{ConnectionId, Overflow, Stock, Stocks};
+
+/// The sync that runs, if one does.
+#[derive(Debug, Default)]
+pub(crate) struct Sync {
+    pub(crate) run: Option<Run>,
+    // Counted, so that late answers of the ledger are told from those of the run.
+    pub(crate) number: u64,
+}
+
+/// A sync with one peer.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) peer: ConnectionId,
+    /// The block that began it.
+    pub(crate) relay_block: Hash,
+    pub(crate) stage: Stage,
+}
+
+/// How far it is.
+#[derive(Debug)]
+pub(crate) enum Stage {
+    /// What do we share? Becomes [`Stage::Headers`].
+    Negotiating(Negotiation),
+    /// Headers up to the peer's sink. Becomes [`Stage::Antipast`] or [`Stage::Bodies`].
+    Headers(HeadersStage),
+    /// Headers between the peer's sink and the block that began it. Becomes [`Stage::Bodies`].
+    Antipast(HeadersStage),
+    /// Bodies. Becomes nothing: it is done.
+    Bodies(Bodies),
+}
+
+impl Stage {
+    // Whether the peer has the next word; else the ledger has it.
+    fn is_owed(&self) -> bool {
+        match self {
+            Self::Negotiating(negotiation) => negotiation.is_open(),
+            Self::Headers(stage) | Self::Antipast(stage) => stage.is_owed(),
+            Self::Bodies(bodies) => bodies.is_owed(),
+        }
+    }
+}
+
+impl Sync {
+    pub(crate) fn is_running(&self) -> bool {
+        self.run.is_some()
+    }
+
+    pub(crate) fn is_with(&self, connection: ConnectionId) -> bool {
+        self.run.as_ref().is_some_and(|run| run.peer == connection)
+    }
+
+    pub(crate) fn stock(&self, stocks: &mut Stocks) {
+        let (wanted, max) = match self.run.as_ref().map(|run| &run.stage) {
+            Some(Stage::Bodies(bodies)) => (bodies.len(), bodies::LISTED_MAX as usize),
+            _ => (0, 0),
+        };
+        stocks.push(Stock::of_peers("bodies on their way", wanted, max));
+    }
+}
+
+impl Kaspa {
+    /// A block came whose parents are not held, and that is not near: its peer is ahead.
+    pub(crate) fn begin_sync(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, relay_block: Hash) {
+        if self.sync.is_running() {
+            if let Some(ready) = ready_mut(cx, connection) {
+                ready.announced.missed = Some(relay_block);
+            }
+            return;
+        }
+        if ready_mut(cx, connection).is_none() {
+            return;
+        }
+        self.sync.number += 1;
+        let stage = Stage::Negotiating(Negotiation::default());
+        self.sync.run = Some(Run { peer: connection, relay_block, stage });
+        cx.ask(Request::CatchingUp(true));
+        cx.set_phase(connection, wire::SYNCING);
+        cx.note(alloc::format!("catching up with connection {connection}"));
+        self.ask_chain_locator(cx, connection, None, self.config.answer_timeout);
+    }
+
+    /// The sync is over, done or not.
+    pub(crate) fn end_sync(&mut self, cx: &mut Cx<'_>, is_done: bool) {
+        let Some(run) = self.sync.run.take() else { return };
+        cx.cancel_alarm(Alarm::Sync);
+        cx.set_phase(run.peer, wire::OPEN);
+        cx.ask(Request::CatchingUp(false));
+        if is_done {
+            cx.note(alloc::format!("caught up with connection {}", run.peer));
+            if let Some(sink) = self.state.map(|state| state.sink.hash) {
+                self.announce_block(cx, sink);
+            }
+            self.look_at_orphans(cx);
+        }
+        self.look_at_missed(cx);
+    }
+
+    // What was announced while the sync ran has its turn now, and may begin the next.
+    fn look_at_missed(&mut self, cx: &mut Cx<'_>) {
+        for connection in cx.connections() {
+            let missed = ready_mut(cx, connection).and_then(|ready| ready.announced.missed.take());
+            if let Some(hash) = missed {
+                self.with_announced(cx, connection, |announced| announced.again(hash));
+            }
+        }
+    }
+
+    /// A message of the sync's: the table.
+    pub(crate) fn on_sync_message(
+        &mut self,
+        cx: &mut Cx<'_>,
+        connection: ConnectionId,
+        envelope: Envelope,
+    ) -> Result<(), Misbehavior> {
+        let kind = envelope.kind;
+        let stage = self.sync.run.as_ref().filter(|run| run.peer == connection).map(|run| &run.stage);
+        match (stage, kind) {
+            (Some(Stage::Negotiating(negotiation)), Kind::IbdChainBlockLocator) if negotiation.is_open() => {
+                self.on_chain_locator(cx, connection, &envelope.body)
+            }
+            (Some(Stage::Headers(stage) | Stage::Antipast(stage)), Kind::BlockHeaders) if stage.is_open() => {
+                self.on_headers(cx, connection, &envelope.body)
+            }
+            (Some(Stage::Headers(stage) | Stage::Antipast(stage)), Kind::DoneHeaders) if stage.is_open() => {
+                self.on_done_headers(cx, connection)
+            }
+            _ => {
+                // Today's nodes keep it, and it spoils the next exchange of its kind.
+                cx.slip(connection, Misbehavior::Unasked(kind));
+                Ok(())
+            }
+        }
+    }
+
+    /// An answer of the ledger's to the run that it was asked for.
+    pub(crate) fn is_of_run(&self, number: u64) -> bool {
+        self.sync.run.is_some() && self.sync.number == number
+    }
+
+    /// Puts a question of the run's to the ledger.
+    pub(crate) fn ask_for_sync(&mut self, cx: &mut Cx<'_>, request: Request) {
+        let number = self.sync.number;
+        self.ask_ledger(cx, request, Asked::Sync(number));
+    }
+
+    /// The peer of the sync has so long for its next word.
+    pub(crate) fn sync_due(&self, cx: &mut Cx<'_>, wait: core::time::Duration) {
+        cx.alarm(Alarm::Sync, cx.time() + wait);
+    }
+
+    /// The peer of the sync owes a word.
+    pub(crate) fn on_sync_late(&mut self, cx: &mut Cx<'_>) {
+        let Some(run) = &self.sync.run else { return };
+        let (peer, limit) = (run.peer, self.config.answer_timeout);
+        if !run.stage.is_owed() {
+            return self.sync_due(cx, limit);
+        }
+        cx.convict(peer, Misbehavior::TimedOut(limit.as_secs()));
+    }
+
+    /// What a header or body that the sync brought came to, when it was not taken.
+    pub(crate) fn on_sync_fault(&mut self, cx: &mut Cx<'_>, fault: BlockOutcome) {
+        let Some(peer) = self.sync.run.as_ref().map(|run| run.peer) else { return };
+        match fault {
+            BlockOutcome::Invalid(fault) => cx.convict(peer, Misbehavior::InvalidBlock(fault)),
+            BlockOutcome::ParentsUnknown(_) => cx.convict(peer, Misbehavior::InvalidBlock(Fault::Parents)),
+            BlockOutcome::NoRoom | BlockOutcome::TooOld | BlockOutcome::Accepted | BlockOutcome::Known => {
+                self.end_sync(cx, false);
+            }
+        }
+    }
+
+    /// A peer is gone: a sync with it goes on with another.
+    pub(crate) fn forget_sync(&mut self, cx: &mut Cx<'_>, connection: ConnectionId) {
+        if self.sync.is_with(connection) {
+            cx.note(alloc::format!("connection {connection} is gone before we caught up with it"));
+            self.end_sync(cx, false);
+        }
+    }
+
+    pub(crate) fn send_to_sync(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, kind: Kind, body: &[u8], id: u32) {
+        cx.send(connection, wire::pack(kind, body, id, 0), Overflow::Close);
+    }
+}

@@ -1,0 +1,123 @@
+//! Finds the highest block of the peer's selected chain that is held here (Kaspa spec, section 4.6.2).
+
+use super::Stage;
+use crate::ledger::{Hash, Request, Status};
+use crate::wire::{CHAIN_LOCATOR_MAX, Hashes, Kind, OptionalHashes};
+use crate::{Cx, Kaspa, Misbehavior};
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::time::Duration;
+use polypeer_engine::ConnectionId;
+
+/// How often the peer's chain may change under way (Kaspa spec, section 4.6.2).
+const RESTARTS_MAX: usize = 32;
+/// A locator between two blocks has to come within this (Kaspa spec, section 4.6.2).
+const ZOOM_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// What is known of the peer's chain so far.
+#[derive(Debug, Default)]
+pub(crate) struct Negotiation {
+    // Whether the peer owes a locator, and between which blocks when it is not of the whole chain.
+    is_open: bool,
+    between: Option<(Hash, Hash)>,
+    sink: Hash,
+    // The locator that is with the ledger.
+    locator: Vec<Hash>,
+    zooms_left: usize,
+    restarts: usize,
+}
+
+impl Negotiation {
+    pub(super) fn is_open(&self) -> bool {
+        self.is_open
+    }
+}
+
+impl Kaspa {
+    /// Asks the peer for a locator of its chain, the whole of it or between two blocks.
+    pub(super) fn ask_chain_locator(
+        &mut self,
+        cx: &mut Cx<'_>,
+        connection: ConnectionId,
+        between: Option<(Hash, Hash)>,
+        wait: Duration,
+    ) {
+        let Some(negotiation) = self.negotiation() else { return };
+        (negotiation.is_open, negotiation.between) = (true, between);
+        let (low, high) = between.unzip();
+        let body = OptionalHashes { low, high }.encode();
+        self.send_to_sync(cx, connection, Kind::RequestIbdChainBlockLocator, &body, 0);
+        self.sync_due(cx, wait);
+    }
+
+    fn negotiation(&mut self) -> Option<&mut Negotiation> {
+        match &mut self.sync.run.as_mut()?.stage {
+            Stage::Negotiating(negotiation) => Some(negotiation),
+            _ => None,
+        }
+    }
+
+    /// IbdChainBlockLocator.
+    pub(crate) fn on_chain_locator(
+        &mut self,
+        cx: &mut Cx<'_>,
+        connection: ConnectionId,
+        body: &Bytes,
+    ) -> Result<(), Misbehavior> {
+        let locator: Vec<Hash> = Hashes::decode(body, CHAIN_LOCATOR_MAX)?.iter().collect();
+        let Some(negotiation) = self.negotiation() else { return Ok(()) };
+        negotiation.is_open = false;
+        let (Some(first), Some(last)) = (locator.first().copied(), locator.last().copied()) else {
+            return self.restart(cx, connection);
+        };
+        match negotiation.between {
+            None => {
+                negotiation.sink = first;
+                negotiation.zooms_left = 2 * locator.len();
+            }
+            Some((low, high)) if (first, last) != (high, low) => return Err(Misbehavior::BadLocator),
+            Some((low, _)) if locator.len() == 2 => {
+                let sink = negotiation.sink;
+                self.begin_headers(cx, connection, low, sink);
+                return Ok(());
+            }
+            Some(_) => {}
+        }
+        negotiation.locator.clone_from(&locator);
+        self.ask_for_sync(cx, Request::Statuses(locator));
+        Ok(())
+    }
+
+    // The peer's chain changed between two questions.
+    fn restart(&mut self, cx: &mut Cx<'_>, connection: ConnectionId) -> Result<(), Misbehavior> {
+        let Some(negotiation) = self.negotiation() else { return Ok(()) };
+        negotiation.restarts += 1;
+        if negotiation.between.is_none() || negotiation.restarts > RESTARTS_MAX {
+            return Err(Misbehavior::BadLocator);
+        }
+        self.ask_chain_locator(cx, connection, None, ZOOM_TIME_MAX);
+        Ok(())
+    }
+
+    /// The ledger says which blocks of the locator are held.
+    pub(crate) fn on_locator_checked(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, statuses: &[Status]) {
+        let Some(negotiation) = self.negotiation() else { return };
+        let locator = core::mem::take(&mut negotiation.locator);
+        let sink = negotiation.sink;
+        let Some(at) = statuses.iter().position(|status| *status != Status::Unknown) else {
+            return cx.convict(connection, Misbehavior::NothingShared);
+        };
+        let Some(known) = locator.get(at).copied() else { return };
+        if statuses.get(at) == Some(&Status::Invalid) {
+            return cx.convict(connection, Misbehavior::InvalidInv(known));
+        }
+        let Some(unknown) = at.checked_sub(1).and_then(|above| locator.get(above)).copied() else {
+            return self.begin_headers(cx, connection, known, sink);
+        };
+        if negotiation.zooms_left == 0 {
+            return cx.convict(connection, Misbehavior::BadLocator);
+        }
+        negotiation.zooms_left -= 1;
+        self.ask_chain_locator(cx, connection, Some((known, unknown)), ZOOM_TIME_MAX);
+    }
+}
