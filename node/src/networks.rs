@@ -8,6 +8,7 @@ mod hello;
 mod holdings;
 mod hosted;
 mod running;
+mod settings;
 mod shown;
 mod till;
 mod tracker;
@@ -47,8 +48,9 @@ pub struct Entry {
     pub tracker: Option<Start>,
     /// Run a recording through a new engine: one for each protocol that it has, the tracker's is another.
     pub replay: &'static [Replay],
-    /// Simulates it. Scenarios and checks are the simulator's own, the same for every network.
-    pub simulate: Simulate,
+    /// Simulates it, where the simulator has its ledger. Scenarios and checks are the simulator's own, the same for every
+    /// network.
+    pub simulate: Option<Simulate>,
 }
 
 /// Starts a network.

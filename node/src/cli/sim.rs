@@ -4,7 +4,7 @@ use super::args::{Sim as Args, SimAct};
 use super::exit::{Code, Failure};
 use super::{put_json, put_line};
 use crate::config::nearest;
-use crate::networks::{ENTRIES, Entry};
+use crate::networks::{ENTRIES, Simulate};
 use polypeer_sim::{CHECKS, Mark, Outcome, Plan, Progress, Request, SCENARIOS, Scenario, Simulation, shrink};
 use serde_json::{Value as Json, json};
 use std::io::{self, IsTerminal, Write};
@@ -27,7 +27,7 @@ pub(super) fn sim(args: &Args, json: bool) -> Result<(), Failure> {
         Some(seed) => seed,
         None => draw()?,
     };
-    let wanted = |entry: &'static Entry, seed| {
+    let wanted = |entry: Simulated, seed| {
         let nodes = usize::from(args.nodes);
         scenario.plan(&Request { protocol: entry.protocol, seed, nodes, lasts: args.time })
     };
@@ -49,16 +49,30 @@ fn scenario(name: &str) -> Result<&'static Scenario, Failure> {
     })
 }
 
-fn entries(name: Option<&str>) -> Result<Vec<&'static Entry>, Failure> {
-    let Some(name) = name else { return Ok(ENTRIES.iter().collect()) };
-    let found = ENTRIES.iter().find(|entry| entry.protocol == name || entry.devnet == name);
+/// A network that can be simulated.
+#[derive(Clone, Copy)]
+struct Simulated {
+    protocol: &'static str,
+    devnet: &'static str,
+    run: Simulate,
+}
+
+fn simulated() -> impl Iterator<Item = Simulated> {
+    ENTRIES.iter().filter_map(|entry| {
+        Some(Simulated { protocol: entry.protocol, devnet: entry.devnet, run: entry.simulate? })
+    })
+}
+
+fn entries(name: Option<&str>) -> Result<Vec<Simulated>, Failure> {
+    let Some(name) = name else { return Ok(simulated().collect()) };
+    let found = simulated().find(|entry| entry.protocol == name || entry.devnet == name);
     found.map(|entry| vec![entry]).ok_or_else(|| unknown(name))
 }
 
 fn unknown(name: &str) -> Failure {
-    let known: Vec<_> = ENTRIES.iter().map(|entry| entry.protocol).collect();
+    let known: Vec<_> = simulated().map(|entry| entry.protocol).collect();
     let hint = nearest(name, known.iter().copied());
-    Failure::usage(format!("unknown network `{name}`{hint}; there are {}", known.join(", ")))
+    Failure::usage(format!("no network `{name}` can be simulated{hint}; there are {}", known.join(", ")))
 }
 
 // Small enough to be typed.
@@ -80,7 +94,7 @@ fn list(json: bool) -> Result<(), Failure> {
     put_line(&format!("checked in all of them: {}", CHECKS.join(", ")))
 }
 
-fn one(entry: &Entry, plan: &Plan, out: Option<&Path>, json: bool) -> Result<(), Failure> {
+fn one(entry: Simulated, plan: &Plan, out: Option<&Path>, json: bool) -> Result<(), Failure> {
     let started = Instant::now();
     if !json {
         let Plan { scenario, seed, nodes, lasts_ms, .. } = plan;
@@ -88,7 +102,7 @@ fn one(entry: &Entry, plan: &Plan, out: Option<&Path>, json: bool) -> Result<(),
         put_line(&format!("{}: {scenario}, seed {seed}, {nodes} nodes, {lasts}", entry.protocol))?;
     }
     let mut screen = Screen::new(json);
-    let outcome = (entry.simulate)(plan, &mut |progress| screen.show(progress))?;
+    let outcome = (entry.run)(plan, &mut |progress| screen.show(progress))?;
     screen.clear();
     summarise(plan, &outcome, started.elapsed(), json)?;
     let has_failed = outcome.violation.is_some();
@@ -123,14 +137,14 @@ struct Tally {
 }
 
 impl Tally {
-    fn work(&self, entry: &Entry, seeds: u64, first: u64, wanted: &(dyn Fn(u64) -> Plan + Sync)) {
+    fn work(&self, entry: Simulated, seeds: u64, first: u64, wanted: &(dyn Fn(u64) -> Plan + Sync)) {
         while !self.is_over.load(Ordering::Relaxed) {
             let nth = self.next.fetch_add(1, Ordering::Relaxed);
             if nth >= seeds {
                 return;
             }
             let plan = wanted(first.wrapping_add(nth));
-            match (entry.simulate)(&plan, &mut |_| !self.is_over.load(Ordering::Relaxed)) {
+            match (entry.run)(&plan, &mut |_| !self.is_over.load(Ordering::Relaxed)) {
                 Ok(outcome) => self.add(plan, outcome),
                 Err(error) => {
                     self.is_over.store(true, Ordering::Relaxed);
@@ -156,7 +170,7 @@ impl Tally {
 }
 
 fn many(
-    entry: &Entry,
+    entry: Simulated,
     args: &Args,
     first: u64,
     wanted: &(dyn Fn(u64) -> Plan + Sync),
@@ -260,13 +274,13 @@ fn summarise(plan: &Plan, outcome: &Outcome, took: Duration, json: bool) -> Resu
 fn make_smaller(file: &Path, out: Option<&Path>, tries: u32, json: bool) -> Result<(), Failure> {
     let Simulation { plan, .. } = read(file)?;
     let entry = entry_of(&plan, file)?;
-    let first = (entry.simulate)(&plan, &mut |_| true)?;
+    let first = (entry.run)(&plan, &mut |_| true)?;
     if first.violation.is_none() {
         return Err(Failure::new(format!("{}: nothing fails in it, so nothing can be smaller", file.display())));
     }
     let mut broken = None;
     let mut run = |plan: &Plan| {
-        (entry.simulate)(plan, &mut |_| true).unwrap_or_else(|error| {
+        (entry.run)(plan, &mut |_| true).unwrap_or_else(|error| {
             broken = Some(error);
             Outcome::default()
         })
@@ -302,9 +316,9 @@ fn read(file: &Path) -> Result<Simulation, Failure> {
     Simulation::read(file).map_err(|error| Failure::new(format!("{}: {error}", file.display())))
 }
 
-fn entry_of(plan: &Plan, file: &Path) -> Result<&'static Entry, Failure> {
-    ENTRIES.iter().find(|entry| entry.protocol == plan.protocol).ok_or_else(|| {
-        Failure::new(format!("{}: this is a simulation of {}, which is not built in", file.display(), plan.protocol))
+fn entry_of(plan: &Plan, file: &Path) -> Result<Simulated, Failure> {
+    simulated().find(|entry| entry.protocol == plan.protocol).ok_or_else(|| {
+        Failure::new(format!("{}: this is a simulation of {}, which cannot be simulated here", file.display(), plan.protocol))
     })
 }
 
@@ -313,7 +327,7 @@ pub(super) fn replay(file: &Path, json: bool) -> Result<(), Failure> {
     let Simulation { plan, outcome: then } = read(file)?;
     let entry = entry_of(&plan, file)?;
     let mut screen = Screen::new(json);
-    let now = (entry.simulate)(&plan, &mut |progress| screen.show(progress))?;
+    let now = (entry.run)(&plan, &mut |progress| screen.show(progress))?;
     screen.clear();
     let difference = difference(&then, &now);
     let Outcome { end, violation, .. } = &now;

@@ -18,7 +18,7 @@ pub(super) const ENTRY: Entry = Entry {
     start: |launch| chain::start::<Protocol>(launch, config),
     tracker: None,
     replay: &[polypeer_driver::replay::<Protocol>],
-    simulate: |plan, look| chain::simulate::<Protocol>(plan, look, simulated),
+    simulate: Some(|plan, look| chain::simulate::<Protocol>(plan, look, simulated)),
 };
 
 /// Section 7 of the AnYa spec.

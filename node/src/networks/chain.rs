@@ -4,19 +4,18 @@ use super::holdings::Holdings;
 use super::hosted::{self, Hosted};
 use super::running::{Later, Refused, RunningNetwork, Which};
 use super::till::Till;
-use super::watched::{Watch, Watched};
-use super::{Launch, Look, Preset};
-use crate::config::{Key, Kind, NetworkSection, Section, target};
-use crate::{as_map, view};
+use super::watched::{Arrival, Telling, Watch, Watched};
+use super::{Launch, Look, Preset, settings};
+use crate::config::{Key, Kind, NetworkSection, Section};
+use crate::view;
 use anyhow::Context as _;
 use polypeer_driver::{Handle, Network};
-use polypeer_engine::kit::chain::{Answer, BlockKey, Hash, Request};
-use polypeer_engine::{P2pConfig, Protocol, Target};
+use polypeer_engine::kit::chain::{Answer, BlockKey, BlockOutcome, Hash, Request, TransactionOutcome};
+use polypeer_engine::Protocol;
 use polypeer_ledger_reference::{
     self as reference, BlockView, NetworkParameters, ParametersError, Producer, Reader, Reference, Wallet,
 };
 use polypeer_sim::{Outcome, Plan};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 /// What the reference ledger can be told.
@@ -82,13 +81,14 @@ where
     let parameters = parameters(launch.base_name, launch.network)?;
     let config = protocol(section, &parameters)?;
     let network_id = parameters.network_id.clone();
-    let watch = Watch::new(launch.name, launch.events.clone(), launch.arrivals.clone());
+    let watch = Watch::new::<Answer>(launch.name, launch.events.clone(), launch.arrivals.clone());
     let (ledger, reader) = open_ledger(launch, parameters)?;
     let ledger = Watched { ledger, watch: watch.clone(), is_paused: false };
     let network = Network::<P> {
         name: launch.name.to_owned(),
-        p2p: p2p_config(launch)?,
-        listen: listen::<P>(section, &config)?,
+        // Every network of the reference ledger is a private one.
+        p2p: settings::p2p(launch, true)?,
+        listen: settings::listen::<P>(section, &config)?,
         protocol: config,
         seed: None,
         record: section.text("record").map(Into::into),
@@ -168,35 +168,59 @@ fn open_ledger(launch: &Launch<'_>, network: NetworkParameters) -> anyhow::Resul
     Ok(opened)
 }
 
-fn listen<P: Protocol>(section: &Section, config: &P::Config) -> anyhow::Result<Option<SocketAddr>> {
-    match section.text("listen") {
-        Some("none") => Ok(None),
-        Some(address) => Ok(Some(address.parse()?)),
-        None => Ok(Some(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), P::profile(config).default_port))),
-    }
-}
+impl Telling for Answer {
+    type Request = Request;
+    const WORDS: [&'static [&'static str]; 2] = [
+        &["accepted", "known", "parent_unknown", "held", "invalid", "no_room", "tip"],
+        &["accepted", "known", "never_valid", "not_now"],
+    ];
 
-fn p2p_config(launch: &Launch<'_>) -> anyhow::Result<P2pConfig> {
-    let section = &launch.network.section;
-    let targets = |key| section.list(key).iter().filter_map(|text| target(text)).collect::<Vec<Target>>();
-    let as_map = launch.config.limits.text("asmap").map(|path| as_map::read(path.as_ref())).transpose()?;
-    Ok(P2pConfig {
-        listen: None,
-        external: section.text("external").and_then(|text| text.parse().ok()),
-        add_peers: targets("add_peer"),
-        connect_only: targets("connect"),
-        outbound_target: section.count_u32("out_peers"),
-        inbound_max: section.count_u32("max_in_peers"),
-        inbound_per_ip_max: launch.config.limits.count_u32("in_peers_per_ip_max"),
-        discovery: !section.flag("no_discovery"),
-        // Every network of the reference ledger is a private one.
-        private_addresses: true,
-        spare_loopback: launch.config.limits.flag("spare_loopback"),
-        book_max: launch.config.limits.count_u32("addresses_max"),
-        inbound_per_group_max: launch.config.limits.count_u32("in_peers_per_group_max"),
-        as_map: as_map.unwrap_or_default(),
-        upload_rate: launch.config.limits.count("upload_rate"),
-    })
+    fn catching_up(is_syncing: bool) -> Request {
+        Request::CatchingUp(is_syncing)
+    }
+
+    fn is_catching_up(request: &Request) -> Option<bool> {
+        match request {
+            Request::CatchingUp(is_syncing) => Some(*is_syncing),
+            _ => None,
+        }
+    }
+
+    fn note(&self, watch: &Watch) {
+        match self {
+            Answer::BlockTaken { hash, outcome } => {
+                watch.block(match outcome {
+                    BlockOutcome::Accepted => 0,
+                    BlockOutcome::Known => 1,
+                    BlockOutcome::ParentUnknown => 2,
+                    BlockOutcome::Held => 3,
+                    BlockOutcome::Invalid(_) => 4,
+                    BlockOutcome::NoRoom => 5,
+                });
+                if *outcome == BlockOutcome::Accepted {
+                    watch.arrived(Arrival::Block(hash.0));
+                }
+            }
+            Answer::NewTip { tip, .. } => {
+                watch.block(6);
+                watch.arrived(Arrival::Block(tip.hash.0));
+                watch.tip(tip.hash.to_string(), tip.height);
+            }
+            Answer::TransactionsTaken(taken) => taken.iter().for_each(|(id, outcome)| {
+                watch.transaction(match outcome {
+                    TransactionOutcome::Accepted => 0,
+                    TransactionOutcome::Known => 1,
+                    TransactionOutcome::NeverValid(_) => 2,
+                    TransactionOutcome::NotNow(_) => 3,
+                });
+                if *outcome == TransactionOutcome::Accepted {
+                    watch.arrived(Arrival::Transaction(id.0));
+                }
+            }),
+            Answer::NewTransaction { id, .. } => watch.arrived(Arrival::Transaction(id.0)),
+            _ => {}
+        }
+    }
 }
 
 struct Chain<P: Protocol> {

@@ -18,7 +18,7 @@ pub(super) const ENTRY: Entry = Entry {
     start: |launch| chain::start::<Protocol>(launch, config),
     tracker: Some(tracker::start),
     replay: &[polypeer_driver::replay::<Protocol>, polypeer_driver::replay::<Tracker>],
-    simulate: |plan, look| chain::simulate::<Protocol>(plan, look, simulated),
+    simulate: Some(|plan, look| chain::simulate::<Protocol>(plan, look, simulated)),
 };
 
 /// Section 8 of the Hello spec.

@@ -2,7 +2,6 @@
 
 use crate::event_log::EventLog;
 use crate::view::What;
-use polypeer_engine::kit::chain::{Answer, BlockOutcome, Hash, Request, TransactionOutcome};
 use polypeer_engine::{Ledger, Now, Ticket, Time, To};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,6 +21,23 @@ pub trait Arrivals: Send + Sync {
     fn arrived(&self, arrival: Arrival);
 }
 
+/// What is to be seen in the answers of a ledger.
+pub(super) trait Telling {
+    /// What is asked of it.
+    type Request;
+    /// What may become of a block, and of a transaction, in words.
+    const WORDS: [&'static [&'static str]; 2];
+
+    /// The word that the network layer is catching up, or no longer.
+    fn catching_up(is_syncing: bool) -> Self::Request;
+
+    /// Whether a request is that word.
+    fn is_catching_up(request: &Self::Request) -> Option<bool>;
+
+    /// Counts what an answer tells, and passes on what has arrived.
+    fn note(&self, watch: &Watch);
+}
+
 /// What is known of a ledger without asking it.
 pub(super) struct Watch {
     name: String,
@@ -29,23 +45,24 @@ pub(super) struct Watch {
     arrivals: Option<Arc<dyn Arrivals>>,
     is_syncing: AtomicBool,
     is_halted: AtomicBool,
-    blocks: [AtomicU64; BLOCK_WORDS.len()],
-    transactions: [AtomicU64; TRANSACTION_WORDS.len()],
+    words: [&'static [&'static str]; 2],
+    counts: [Vec<AtomicU64>; 2],
 }
 
-const BLOCK_WORDS: [&str; 7] = ["accepted", "known", "parent_unknown", "held", "invalid", "no_room", "tip"];
-const TRANSACTION_WORDS: [&str; 4] = ["accepted", "known", "never_valid", "not_now"];
-
 impl Watch {
-    pub(super) fn new(name: &str, events: Arc<EventLog>, arrivals: Option<Arc<dyn Arrivals>>) -> Arc<Self> {
+    pub(super) fn new<A: Telling>(
+        name: &str,
+        events: Arc<EventLog>,
+        arrivals: Option<Arc<dyn Arrivals>>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             name: name.to_owned(),
             events,
             arrivals,
             is_syncing: AtomicBool::new(false),
             is_halted: AtomicBool::new(false),
-            blocks: Default::default(),
-            transactions: Default::default(),
+            words: A::WORDS,
+            counts: A::WORDS.map(|words| words.iter().map(|_| AtomicU64::new(0)).collect()),
         })
     }
 
@@ -61,59 +78,34 @@ impl Watch {
 
     /// What was judged: kind, outcome, count.
     pub(super) fn judged(&self) -> Vec<(&'static str, &'static str, u64)> {
-        let rows = |kind: &'static str, words: &[&'static str], counts: &[AtomicU64]| {
-            let row = |(word, count): (&&'static str, &AtomicU64)| (kind, *word, count.load(Ordering::Relaxed));
-            words.iter().zip(counts).map(row).collect::<Vec<_>>()
-        };
-        let mut all = rows("block", &BLOCK_WORDS, &self.blocks);
-        all.extend(rows("transaction", &TRANSACTION_WORDS, &self.transactions));
-        all
+        let kinds = ["block", "transaction"].into_iter().zip(self.words).zip(&self.counts);
+        kinds
+            .flat_map(|((kind, words), counts)| {
+                words.iter().zip(counts).map(move |(word, count)| (kind, *word, count.load(Ordering::Relaxed)))
+            })
+            .collect()
     }
 
-    fn note(&self, answer: &Answer) {
-        match answer {
-            Answer::BlockTaken { hash, outcome } => {
-                let index = match outcome {
-                    BlockOutcome::Accepted => 0,
-                    BlockOutcome::Known => 1,
-                    BlockOutcome::ParentUnknown => 2,
-                    BlockOutcome::Held => 3,
-                    BlockOutcome::Invalid(_) => 4,
-                    BlockOutcome::NoRoom => 5,
-                };
-                self.blocks[index].fetch_add(1, Ordering::Relaxed);
-                if *outcome == BlockOutcome::Accepted {
-                    self.arrived(Arrival::Block(hash.0));
-                }
-            }
-            Answer::NewTip { tip, .. } => {
-                self.blocks[6].fetch_add(1, Ordering::Relaxed);
-                self.arrived(Arrival::Block(tip.hash.0));
-                self.events.push(&self.name, What::Tip { hash: tip.hash.to_string(), height: tip.height });
-            }
-            Answer::TransactionsTaken(taken) => taken.iter().for_each(|(id, outcome)| self.taken(id, outcome)),
-            Answer::NewTransaction { id, .. } => self.arrived(Arrival::Transaction(id.0)),
-            _ => {}
-        }
+    /// One more block of this word's.
+    pub(super) fn block(&self, word: usize) {
+        self.counts[0][word].fetch_add(1, Ordering::Relaxed);
     }
 
-    fn taken(&self, id: &Hash, outcome: &TransactionOutcome) {
-        let index = match outcome {
-            TransactionOutcome::Accepted => 0,
-            TransactionOutcome::Known => 1,
-            TransactionOutcome::NeverValid(_) => 2,
-            TransactionOutcome::NotNow(_) => 3,
-        };
-        self.transactions[index].fetch_add(1, Ordering::Relaxed);
-        if *outcome == TransactionOutcome::Accepted {
-            self.arrived(Arrival::Transaction(id.0));
-        }
+    /// One more transaction of this word's.
+    pub(super) fn transaction(&self, word: usize) {
+        self.counts[1][word].fetch_add(1, Ordering::Relaxed);
     }
 
-    fn arrived(&self, arrival: Arrival) {
+    /// Something is held now.
+    pub(super) fn arrived(&self, arrival: Arrival) {
         if let Some(arrivals) = &self.arrivals {
             arrivals.arrived(arrival);
         }
+    }
+
+    /// The ledger's newest block is another.
+    pub(super) fn tip(&self, hash: String, height: u64) {
+        self.events.push(&self.name, What::Tip { hash, height });
     }
 }
 
@@ -124,44 +116,44 @@ pub(super) struct Watched<L> {
     pub(super) is_paused: bool,
 }
 
-impl<L: Ledger<Request = Request, Answer = Answer>> Watched<L> {
+impl<L: Ledger<Answer: Telling<Request = L::Request>>> Watched<L> {
     // A producer pauses while the network layer is catching up; one that is halted catches up for ever.
-    fn pause(&mut self, now: Now, answers: &mut Vec<(To, Answer)>) {
+    fn pause(&mut self, now: Now, answers: &mut Vec<(To, L::Answer)>) {
         if self.watch.is_halted.load(Ordering::Relaxed) && !self.is_paused {
             self.is_paused = true;
             // Not answered, so the ticket is nobody's.
-            self.ledger.answer(now, vec![(Ticket(u64::MAX), Request::CatchingUp(true))], answers);
+            self.ledger.answer(now, vec![(Ticket(u64::MAX), L::Answer::catching_up(true))], answers);
         }
     }
 }
 
-impl<L: Ledger<Request = Request, Answer = Answer>> Ledger for Watched<L> {
-    type Request = Request;
-    type Answer = Answer;
+impl<L: Ledger<Answer: Telling<Request = L::Request>>> Ledger for Watched<L> {
+    type Request = L::Request;
+    type Answer = L::Answer;
 
-    fn answer(&mut self, now: Now, mut requests: Vec<(Ticket, Request)>, answers: &mut Vec<(To, Answer)>) {
+    fn answer(&mut self, now: Now, mut requests: Vec<(Ticket, L::Request)>, answers: &mut Vec<(To, L::Answer)>) {
         let start = answers.len();
         self.pause(now, answers);
         let (watch, is_paused) = (&self.watch, self.is_paused);
-        requests.retain(|(_, request)| match request {
-            Request::CatchingUp(is_syncing) => {
-                watch.is_syncing.store(*is_syncing, Ordering::Relaxed);
+        requests.retain(|(_, request)| match L::Answer::is_catching_up(request) {
+            Some(is_syncing) => {
+                watch.is_syncing.store(is_syncing, Ordering::Relaxed);
                 !is_paused
             }
-            _ => true,
+            None => true,
         });
         self.ledger.answer(now, requests, answers);
-        answers[start..].iter().for_each(|(_, answer)| self.watch.note(answer));
+        answers[start..].iter().for_each(|(_, answer)| answer.note(&self.watch));
     }
 
     fn next_wake(&self, now: Now) -> Option<Time> {
         self.ledger.next_wake(now)
     }
 
-    fn wake(&mut self, now: Now, answers: &mut Vec<(To, Answer)>) {
+    fn wake(&mut self, now: Now, answers: &mut Vec<(To, L::Answer)>) {
         let start = answers.len();
         self.pause(now, answers);
         self.ledger.wake(now, answers);
-        answers[start..].iter().for_each(|(_, answer)| self.watch.note(answer));
+        answers[start..].iter().for_each(|(_, answer)| answer.note(&self.watch));
     }
 }
