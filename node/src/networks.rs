@@ -20,6 +20,7 @@ pub use watched::{Arrival, Arrivals};
 
 use crate::config::{Config, Key, NetworkSection};
 use crate::event_log::EventLog;
+use crate::purses::Payer;
 use polypeer_driver::Budget;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,6 +47,8 @@ pub struct Entry {
     pub start: Start,
     /// Starts its tracker, where the protocol has one.
     pub tracker: Option<Start>,
+    /// Who pays in a private network of so many nodes: one for each, or fewer.
+    pub(crate) payers: Payers,
     /// Run a recording through a new engine: one for each protocol that it has, the tracker's is another.
     pub replay: &'static [Replay],
     /// Simulates it, where the simulator has its ledger. Scenarios and checks are the simulator's own, the same for every
@@ -55,6 +58,9 @@ pub struct Entry {
 
 /// Starts a network.
 pub type Start = fn(&Launch<'_>) -> anyhow::Result<Arc<dyn RunningNetwork>>;
+
+/// Makes those who pay, each at a node of its own.
+pub(crate) type Payers = fn(usize) -> anyhow::Result<Vec<Box<dyn Payer>>>;
 
 /// Runs a recording through a new engine.
 pub type Replay = fn(&Path) -> Result<polypeer_driver::Replayed, polypeer_driver::ReplayError>;

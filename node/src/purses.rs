@@ -8,6 +8,25 @@ const UNDER_WAY_MAX: u64 = 32;
 /// The fee of every transaction: the least that nodes take. One fee for all never replaces what waits.
 const FEE: u64 = 1;
 
+/// Makes the transactions of a private network, one after another.
+pub(crate) trait Payer: Send {
+    /// The next one; nothing when all accounts wait for blocks.
+    fn draft(&mut self) -> Option<Draft>;
+
+    /// A draft of this account was taken.
+    fn taken(&mut self, purse: usize);
+
+    /// What this account wanted to use is someone else's; the next may be free.
+    fn collided(&mut self, purse: usize);
+
+    /// The accounts' keys, by which the ledger is asked how many of their transactions are in the chain; none when it
+    /// does not count them.
+    fn keys(&self) -> Vec<[u8; 32]>;
+
+    /// So many of this account's transactions are in the chain now.
+    fn confirmed(&mut self, purse: usize, count: u64);
+}
+
 /// Accounts that pay in turn, each to one that is not its own.
 pub(crate) struct Purses {
     network_id: [u8; 16],
@@ -46,13 +65,19 @@ impl Purses {
         Self { network_id, purses, turn: 0 }
     }
 
-    /// The accounts' keys.
-    pub(crate) fn keys(&self) -> Vec<[u8; 32]> {
+    /// Starts over: so many are in the chain, and `next` is the first sequence that is free.
+    pub(crate) fn restart(&mut self, purse: usize, count: u64, next: u64) {
+        let purse = &mut self.purses[purse];
+        (purse.confirmed, purse.next) = (count, next.max(count));
+    }
+}
+
+impl Payer for Purses {
+    fn keys(&self) -> Vec<[u8; 32]> {
         self.purses.iter().map(|purse| purse.key).collect()
     }
 
-    /// The next transaction of the next account that has room; nothing when all wait for blocks.
-    pub(crate) fn draft(&mut self) -> Option<Draft> {
+    fn draft(&mut self) -> Option<Draft> {
         let count = self.purses.len();
         let order = (self.turn..self.turn + count).map(|turn| turn % count);
         let purse = { order }.find(|index| {
@@ -65,28 +90,19 @@ impl Purses {
         Some(Draft { purse, bytes: sender.wallet.sign(&self.network_id, &payment).to_vec() })
     }
 
-    /// A draft of this account was taken.
-    pub(crate) fn taken(&mut self, purse: usize) {
+    fn taken(&mut self, purse: usize) {
         self.purses[purse].next += 1;
     }
 
-    /// The sequence that this account wanted is someone else's; the next one may be free.
-    pub(crate) fn collided(&mut self, purse: usize) {
+    fn collided(&mut self, purse: usize) {
         self.purses[purse].next += 1;
     }
 
-    /// So many of this account's transactions are in the chain now. A reorganisation can take some out again; what
-    /// was sent waits then, and its sequences stay used.
-    pub(crate) fn confirmed(&mut self, purse: usize, count: u64) {
+    fn confirmed(&mut self, purse: usize, count: u64) {
+        // A reorganisation can take some out again; what was sent waits then, and its sequences stay used.
         let purse = &mut self.purses[purse];
         purse.confirmed = count;
         purse.next = purse.next.max(count);
-    }
-
-    /// Starts over: so many are in the chain, and `next` is the first sequence that is free.
-    pub(crate) fn restart(&mut self, purse: usize, count: u64, next: u64) {
-        let purse = &mut self.purses[purse];
-        (purse.confirmed, purse.next) = (count, next.max(count));
     }
 }
 

@@ -6,7 +6,7 @@ use super::exit::Failure;
 use super::tx::Ledger;
 use super::{put_json, put_line};
 use crate::client::AskError;
-use crate::purses::Purses;
+use crate::purses::{Payer, Purses};
 use serde_json::json;
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

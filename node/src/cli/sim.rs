@@ -58,9 +58,9 @@ struct Simulated {
 }
 
 fn simulated() -> impl Iterator<Item = Simulated> {
-    ENTRIES.iter().filter_map(|entry| {
-        Some(Simulated { protocol: entry.protocol, devnet: entry.devnet, run: entry.simulate? })
-    })
+    ENTRIES
+        .iter()
+        .filter_map(|entry| Some(Simulated { protocol: entry.protocol, devnet: entry.devnet, run: entry.simulate? }))
 }
 
 fn entries(name: Option<&str>) -> Result<Vec<Simulated>, Failure> {
@@ -318,7 +318,11 @@ fn read(file: &Path) -> Result<Simulation, Failure> {
 
 fn entry_of(plan: &Plan, file: &Path) -> Result<Simulated, Failure> {
     simulated().find(|entry| entry.protocol == plan.protocol).ok_or_else(|| {
-        Failure::new(format!("{}: this is a simulation of {}, which cannot be simulated here", file.display(), plan.protocol))
+        Failure::new(format!(
+            "{}: this is a simulation of {}, which cannot be simulated here",
+            file.display(),
+            plan.protocol
+        ))
     })
 }
 

@@ -8,11 +8,9 @@ use crate::config::{Config, Given};
 use crate::data::DataFolder;
 use crate::event_log::EventLog;
 use crate::networks::{Entry, Launch, RunningNetwork, Which};
-use crate::purses::{Purses, network_id};
 use anyhow::Context as _;
 use futures_util::future::join_all;
 use polypeer_driver::Budget;
-use polypeer_ledger_reference::PUBLIC_ACCOUNTS;
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,7 +19,7 @@ use tokio::sync::{Mutex, watch};
 
 /// The nodes of one network.
 pub(super) struct Group {
-    name: &'static str,
+    entry: &'static Entry,
     pub(super) nodes: Vec<Arc<dyn RunningNetwork>>,
     stopwatch: Arc<Stopwatch>,
     sent: AtomicU64,
@@ -37,7 +35,7 @@ impl Group {
         events: &Arc<EventLog>,
     ) -> anyhow::Result<Self> {
         let stopwatch = Arc::new(Stopwatch::default());
-        let mut group = Self { name: entry.devnet, nodes: Vec::new(), stopwatch, sent: AtomicU64::new(0) };
+        let mut group = Self { entry, nodes: Vec::new(), stopwatch, sent: AtomicU64::new(0) };
         for index in 0..plan.nodes {
             let before = group.nodes.last().and_then(|node| node.listening());
             let config = Config::load(None, [], &givens(entry.devnet, before, plan))?;
@@ -76,11 +74,11 @@ impl Group {
 
     /// Lets the wallets pay until they are stopped.
     pub(super) async fn pay(&self, rate: f64, stopped: watch::Receiver<bool>) -> anyhow::Result<HashSet<[u8; 32]>> {
-        let id = network_id(self.name).context("a network's name is at most 16 bytes")?;
-        let shares = self.nodes.len().min(usize::from(PUBLIC_ACCOUNTS));
-        let hands = self.nodes.iter().take(shares).enumerate().map(|(index, node)| {
-            let purses = Purses::public(id, PUBLIC_ACCOUNTS, shares, index);
-            Wallets { node, purses, sent: &self.sent }.pay(rate / shares as f64, stopped.clone())
+        let purses = (self.entry.payers)(self.nodes.len())?;
+        let share = rate / purses.len() as f64;
+        let hands = self.nodes.iter().zip(purses).map(|(node, purses)| {
+            let wallets = Wallets { node, purses, sent: &self.sent };
+            wallets.pay(share, stopped.clone())
         });
         let mut all = HashSet::new();
         for ids in join_all(hands).await {
@@ -97,7 +95,7 @@ impl Group {
         let tips: HashSet<_> = statuses.iter().map(|status| status.tip.clone()).collect();
         let [blocks, transactions] = self.stopwatch.quantiles().map(Propagation::from);
         Row {
-            network: self.name.to_owned(),
+            network: self.entry.devnet.to_owned(),
             nodes: statuses.len(),
             connections: statuses.iter().map(|status| status.peers.outbound).sum(),
             heights: (heights.clone().min().unwrap_or(0), heights.max().unwrap_or(0)),
@@ -158,7 +156,7 @@ impl Group {
         }
         let [blocks, transactions] = self.stopwatch.quantiles().map(Propagation::from);
         Ended {
-            network: self.name.to_owned(),
+            network: self.entry.devnet.to_owned(),
             nodes: self.nodes.len(),
             height: tip.as_ref().map_or(0, |tip| tip.height),
             tip: tip.map(|tip| tip.hash).unwrap_or_default(),

@@ -1,7 +1,7 @@
 //! Pays from account to account at a steady rate: the accounts are shared out, each node has its own hand.
 
 use crate::networks::{Refused, RunningNetwork};
-use crate::purses::{Draft, Purses};
+use crate::purses::{Draft, Payer};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +19,7 @@ const BURST_MAX: Duration = Duration::from_millis(250);
 /// The wallets at one node: their transactions arrive there in order.
 pub(super) struct Wallets<'a> {
     pub(super) node: &'a Arc<dyn RunningNetwork>,
-    pub(super) purses: Purses,
+    pub(super) purses: Box<dyn Payer>,
     pub(super) sent: &'a AtomicU64,
 }
 

@@ -50,11 +50,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new<A: Telling>(
-        name: &str,
-        events: Arc<EventLog>,
-        arrivals: Option<Arc<dyn Arrivals>>,
-    ) -> Arc<Self> {
+    pub(super) fn new<A: Telling>(name: &str, events: Arc<EventLog>, arrivals: Option<Arc<dyn Arrivals>>) -> Arc<Self> {
         Arc::new(Self {
             name: name.to_owned(),
             events,
