@@ -1,0 +1,125 @@
+//! Runs our node as a process, and asks it with its own commands.
+
+use crate::client::wire::Hash32;
+use crate::kaspad::POLL;
+use crate::mining::wire_hash;
+use crate::process::{Program, free_address};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::process::Command;
+use tokio::time::{Instant, sleep};
+
+/// As for a kaspad.
+const START: Duration = Duration::from_secs(60);
+/// The network that rows run on.
+const NETWORK: &str = "kaspa-simnet";
+
+/// A running node of ours.
+pub(crate) struct Polypeer {
+    /// Where it takes peers.
+    pub(crate) address: SocketAddr,
+    api: SocketAddr,
+    program: Program,
+    executable: PathBuf,
+    folder: PathBuf,
+}
+
+impl Polypeer {
+    /// Starts one with its data in a folder, and waits until it answers.
+    pub(crate) async fn start(executable: &Path, folder: &Path, add_peers: &[SocketAddr]) -> Result<Self> {
+        Self::start_at(executable, folder, add_peers, free_address()?).await
+    }
+
+    async fn start_at(executable: &Path, folder: &Path, add_peers: &[SocketAddr], address: SocketAddr) -> Result<Self> {
+        let api = free_address()?;
+        let mut command = Command::new(executable);
+        command.args(["run", "--network", NETWORK, "--no-dns-seed", "--out-peers", "0"]);
+        command.arg("--listen").arg(address.to_string()).arg("--api").arg(api.to_string());
+        command.arg("--data-dir").arg(folder.join("data"));
+        for peer in add_peers {
+            command.arg("--add-peer").arg(peer.to_string());
+        }
+        command.env("RUST_LOG", "info,polypeer=debug");
+        let program = Program::start(&mut command, folder)?;
+        let mut node = Self { address, api, program, executable: executable.to_owned(), folder: folder.to_owned() };
+        let until = Instant::now() + START;
+        loop {
+            node.program.running()?;
+            if node.network().await.is_ok() {
+                return Ok(node);
+            }
+            ensure!(Instant::now() < until, "polypeer does not answer within {START:?}");
+            sleep(POLL).await;
+        }
+    }
+
+    /// Kills it without notice and starts it again with the same data, at the same address.
+    pub(crate) async fn kill_and_restart(&mut self, add_peers: &[SocketAddr]) -> Result<()> {
+        self.program.kill().await?;
+        *self = Self::start_at(&self.executable, &self.folder, add_peers, self.address).await?;
+        Ok(())
+    }
+
+    /// Whether it printed this.
+    pub(crate) fn printed(&self, text: &str) -> bool {
+        self.program.printed(text)
+    }
+
+    /// Tells it to dial.
+    pub(crate) async fn dial(&self, address: SocketAddr) -> Result<()> {
+        self.command(&["peers", "add", &address.to_string()]).await.map(drop)
+    }
+
+    /// Refuses an IP address.
+    pub(crate) async fn ban(&self, ip: &str) -> Result<()> {
+        self.command(&["peers", "ban", ip]).await.map(drop)
+    }
+
+    /// Takes that back.
+    pub(crate) async fn unban(&self, ip: &str) -> Result<()> {
+        self.command(&["peers", "unban", ip]).await.map(drop)
+    }
+
+    /// What its peers call their software.
+    pub(crate) async fn agents(&self) -> Result<Vec<String>> {
+        let peers = self.command(&["peers", "list"]).await?;
+        let peers = peers.as_array().context("the peers are no list")?;
+        let ready = peers.iter().filter(|peer| peer["ready"].as_bool() == Some(true));
+        Ok(ready.filter_map(|peer| peer["subver"].as_str().map(str::to_owned)).collect())
+    }
+
+    /// The tip of its selected chain.
+    pub(crate) async fn sink(&self) -> Result<Hash32> {
+        wire_hash(&self.network().await?["tip"])
+    }
+
+    /// Waits until it has this tip.
+    pub(crate) async fn reaches(&self, sink: &Hash32, limit: Duration) -> Result<()> {
+        let until = Instant::now() + limit;
+        while self.sink().await.ok() != Some(*sink) {
+            ensure!(Instant::now() < until, "polypeer does not reach {} within {limit:?}", const_hex::encode(sink));
+            sleep(POLL).await;
+        }
+        Ok(())
+    }
+
+    /// How the network is.
+    pub(crate) async fn network(&self) -> Result<Value> {
+        let mut status = self.command(&["status"]).await?;
+        status["networks"].get_mut(0).map(Value::take).context("the status has no network")
+    }
+
+    async fn command(&self, arguments: &[&str]) -> Result<Value> {
+        let mut command = Command::new(&self.executable);
+        command.arg("--json").args(arguments);
+        command.arg("--api").arg(self.api.to_string()).arg("--data-dir").arg(self.folder.join("data"));
+        let output = command.kill_on_drop(true).output().await?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "polypeer {}: {errors}", arguments.join(" "));
+        // What only acts may print nothing.
+        Ok(serde_json::from_slice(&output.stdout).unwrap_or_default())
+    }
+}

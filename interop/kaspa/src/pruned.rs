@@ -1,0 +1,57 @@
+//! Describes the small networks on which pruning takes seconds (Kaspa spec, section 7.3).
+
+use crate::kaspad::{Kaspad, Options};
+use crate::mining::{self, Mined, Pace};
+use anyhow::{Result, ensure};
+use serde_json::json;
+use std::path::Path;
+
+/// Parameters that replace simnet's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Depths {
+    /// Blue scores below the sink that are final.
+    finality: u64,
+    /// Blue scores below the sink that are kept.
+    pruning: u64,
+    /// A single-file chain of so many blocks has a pruning point that can be served.
+    blocks: usize,
+}
+
+/// Deep enough for more than 99 trusted entries and more than 1,000 outputs.
+pub(crate) const DEEP: Depths = Depths { finality: 300, pruning: 700, blocks: 2_600 };
+impl Depths {
+    /// What a kaspad of this network is started with; the file goes into the folder.
+    pub(crate) fn options(&self, folder: &Path) -> Result<Options> {
+        let text = json!({
+            "timestamp_deviation_tolerance": 16,
+            "difficulty_window_size": 32,
+            "min_difficulty_window_size": 16,
+            "pruning_proof_m": 16,
+            "blockrate": {
+                "target_time_per_block": 100,
+                "ghostdag_k": 10,
+                "past_median_time_sample_rate": 1,
+                "difficulty_sample_rate": 1,
+                "max_block_parents": 10,
+                "mergeset_size_limit": 32,
+                "merge_depth": 64,
+                "finality_depth": self.finality,
+                "pruning_depth": self.pruning,
+                "coinbase_maturity": 10,
+            },
+        });
+        std::fs::create_dir_all(folder)?;
+        let file = folder.join("overrides.json");
+        std::fs::write(&file, text.to_string())?;
+        Ok(Options { overrides: Some(file), ..Options::default() })
+    }
+
+    /// Mines until the node's pruning point has left genesis and is deep enough.
+    pub(crate) async fn prune(&self, node: &Kaspad) -> Result<Vec<Mined>> {
+        let genesis = node.pruning_point().await?;
+        let pace = Pace::until(self.blocks as u64);
+        let mined = mining::mine(&node.rpc, self.blocks, 1, Some(pace)).await?;
+        ensure!(node.pruning_point().await? != genesis, "the pruning point stays at genesis");
+        Ok(mined)
+    }
+}

@@ -1,0 +1,102 @@
+//! Says what nobody listens to, compresses or not, rejects, and is banned (Kaspa spec, sections 1.2, 2.1 and 4.8).
+
+use super::{Row, Scene, row};
+use crate::client::wire::{Block, BlockBody, BlockHeaders, Empty, InvRelayBlock, Payload, Reject, Transaction, hash};
+use crate::client::{Gzip, Hello, Listener, Peer, SHORTLY};
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+pub(super) const ROWS: [Row; 4] = [
+    row!(9, "nobody-listens", Both, false, nobody_listens),
+    row!(10, "compression", Both, false, compression),
+    row!(33, "reject", Both, false, reject),
+    row!(34, "ban", Listening, false, ban),
+];
+
+/// Field 200 of the envelope, an empty message: two bytes of tag and a length of zero.
+const UNKNOWN_PAYLOAD: [u8; 3] = [0xc2, 0x0c, 0x00];
+
+async fn nobody_listens(scene: &Scene) -> Result<()> {
+    let deadly = [
+        ("Version", Payload::Version(Hello::fresh().version())),
+        ("Verack", Payload::Verack(Empty {})),
+        ("Ready", Payload::Ready(Empty {})),
+        ("IbdBlock", Payload::IbdBlock(Block::default())),
+    ];
+    for (name, payload) in deadly {
+        let mut peer = scene.peer().await?;
+        peer.send(payload);
+        peer.closed().await.with_context(|| name.to_owned())?;
+    }
+    for bytes in [UNKNOWN_PAYLOAD.as_slice(), &[]] {
+        let mut peer = scene.peer().await?;
+        peer.line.send_raw(Bytes::copy_from_slice(bytes));
+        peer.closed().await.with_context(|| format!("envelope {bytes:02x?}"))?;
+    }
+    let queued = [
+        Payload::BlockHeaders(BlockHeaders::default()),
+        Payload::DoneHeaders(Empty {}),
+        Payload::BlockBody(BlockBody::default()),
+        Payload::Transaction(Transaction::default()),
+        Payload::IbdBlockLocatorHighestHash(InvRelayBlock { hash: hash(&[1; 32]) }),
+        Payload::IbdBlockLocatorHighestHashNotFound(Empty {}),
+    ];
+    for payload in queued {
+        let mut peer = scene.peer().await?;
+        peer.send(payload.clone());
+        peer.open().await.with_context(|| format!("unasked {payload:?}"))?;
+    }
+    Ok(())
+}
+
+async fn compression(scene: &Scene) -> Result<()> {
+    let ways = [Gzip::NONE, Gzip::BOTH, Gzip { send: true, accept: false }, Gzip { send: false, accept: true }];
+    for gzip in ways {
+        if scene.target_dials() && !gzip.accept {
+            no_gzip_server(scene, gzip).await?;
+            continue;
+        }
+        let line = scene.line_with(gzip).await.with_context(|| format!("{gzip:?}"))?;
+        let mut peer = Peer::greet(line, &Hello::fresh(), scene.target_dials()).await?;
+        peer.open().await.with_context(|| format!("{gzip:?}"))?;
+    }
+    Ok(())
+}
+
+// A server that says no to gzip, as an implementation does that never heard of it.
+async fn no_gzip_server(scene: &Scene, gzip: Gzip) -> Result<()> {
+    let mut listener = Listener::open(gzip).await?;
+    scene.target.dial(listener.address).await?;
+    if scene.ours_differs("our node sends without gzip to a server that does not take it") {
+        let line = listener.accept(SHORTLY).await?;
+        return Peer::greet(line, &Hello::fresh(), true).await?.open().await;
+    }
+    // The request is refused before a line comes of it, or the first compressed message ends it.
+    let Ok(line) = listener.accept(Duration::from_secs(3)).await else { return Ok(()) };
+    ensure!(Peer::greet(line, &Hello::fresh(), true).await.is_err(), "taken without gzip");
+    Ok(())
+}
+
+async fn reject(scene: &Scene) -> Result<()> {
+    let mut peer = scene.peer().await?;
+    let reason = format!("interop row 33 {}", u8::from(scene.target_dials()));
+    peer.send(Payload::Reject(Reject { reason: reason.clone() }));
+    peer.closed().await?;
+    let until = Instant::now() + SHORTLY;
+    while !scene.target.printed(&reason) {
+        ensure!(Instant::now() < until, "the log does not have the reason");
+        sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+async fn ban(scene: &Scene) -> Result<()> {
+    let mut peer = scene.peer().await?;
+    scene.target.ban().await?;
+    peer.closed().await?;
+    scene.refused_outright(&Hello::fresh(), "peer is banned").await?;
+    scene.target.unban().await?;
+    scene.peer().await?.open().await
+}
