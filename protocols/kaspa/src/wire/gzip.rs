@@ -137,3 +137,47 @@ impl<'a> Inflation<'a> {
         Ok(self.out.into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Kind, PREFIX_BYTES, WireError, pack};
+    use super::{Inflation, deflate, header_end};
+    use alloc::vec::Vec;
+
+    // How many bytes were inflated and allocated before the end.
+    fn spent(payload: &[u8]) -> (WireError, usize, usize) {
+        let mut member = Vec::new();
+        deflate(payload, &mut member);
+        let mut inflation = Inflation::new(&member[header_end(&member).expect("ours")..]);
+        loop {
+            match inflation.step() {
+                Ok(end) => assert!(end.is_continue(), "a bomb inflates to its end"),
+                Err(wrong) => return (wrong, inflation.done, inflation.out.capacity()),
+            }
+        }
+    }
+
+    #[test]
+    fn a_bomb_is_inflated_to_its_limit_and_one_byte() {
+        for (kind, bytes) in [(Kind::Ping, 40 << 20), (Kind::Block, 40 << 20), (Kind::PruningPointProof, 40 << 20)] {
+            let payload = pack(kind, &alloc::vec![0; bytes], 0, 0).slice(PREFIX_BYTES..);
+            let (wrong, inflated, allocated) = spent(&payload);
+            // Deflate makes a thousand bytes of one: the ratio stops what the kind does not.
+            let max = kind.envelope_bytes_max().min(bytes / 1000 * 110);
+            assert_eq!(wrong, WireError::GzipBomb);
+            assert!(inflated <= max + 1 && allocated <= 2 * max, "{kind:?}: {inflated}, {allocated}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_allocated_ahead_of_what_is_inflated() {
+        let mut member = Vec::new();
+        deflate(&[0x9a, 1, 0], &mut member);
+        let length = member.len();
+        member[length - 4..].copy_from_slice(&u32::MAX.to_le_bytes());
+        let mut inflation = Inflation::new(&member[header_end(&member).expect("ours")..]);
+        assert!(inflation.step().is_ok_and(|end| end.is_break()));
+        assert_eq!(inflation.out.capacity(), super::FIRST_BYTES);
+        assert_eq!(inflation.finish(), Err(WireError::GzipChecksum));
+    }
+}
