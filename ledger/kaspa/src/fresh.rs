@@ -1,0 +1,94 @@
+//! Holds what a batch has taken, until its commit.
+
+use crate::mempool::Waiting;
+use crate::node::Number;
+use crate::store::Write;
+use bytes::Bytes;
+use polypeer_engine::kit::chain::Hash;
+use std::collections::{HashMap, HashSet, VecDeque};
+
+/// Hashes of invalid blocks that are remembered, in about 6 MiB. Each cost its maker the work of a block where the
+/// network asks for work; when the oldest is forgotten, it can be tried and refused once more.
+const INVALID_MAX: usize = 65_536;
+
+/// What a batch has taken.
+#[derive(Debug, Default)]
+pub(crate) struct Fresh {
+    pub(crate) writes: Vec<Write>,
+    pub(crate) bytes: u64,
+    headers: HashMap<Number, Bytes>,
+    bodies: HashMap<Number, Bytes>,
+    /// Identifiers in the bodies, and those of them that waited.
+    pub(crate) ids: Vec<Hash>,
+    pub(crate) confirmed: Vec<(Hash, Waiting)>,
+    /// The operator's transactions that wait since.
+    pub(crate) operators: Vec<Hash>,
+}
+
+impl Fresh {
+    pub(crate) fn push(&mut self, write: Write) {
+        match &write {
+            Write::Header { number, header, .. } => drop(self.headers.insert(*number, header.clone())),
+            Write::Body { number, body } => drop(self.bodies.insert(*number, body.clone())),
+            Write::Lost(_) | Write::Keep(..) | Write::Drop(_) => {}
+        }
+        self.bytes += write.bytes();
+        self.writes.push(write);
+    }
+
+    pub(crate) fn header(&self, number: Number) -> Option<&Bytes> {
+        self.headers.get(&number)
+    }
+
+    pub(crate) fn body(&self, number: Number) -> Option<&Bytes> {
+        self.bodies.get(&number)
+    }
+
+    /// The blocks whose bodies it has.
+    pub(crate) fn filled(&self) -> Vec<Number> {
+        self.bodies.keys().copied().collect()
+    }
+}
+
+/// Hashes of blocks that no other body can make right.
+#[derive(Debug, Default)]
+pub(crate) struct Invalid {
+    hashes: HashSet<Hash>,
+    order: VecDeque<Hash>,
+}
+
+impl Invalid {
+    pub(crate) fn contains(&self, hash: &Hash) -> bool {
+        self.hashes.contains(hash)
+    }
+
+    pub(crate) fn insert(&mut self, hash: Hash) {
+        if self.hashes.insert(hash) {
+            self.order.push_back(hash);
+        }
+        while self.order.len() > INVALID_MAX {
+            if let Some(oldest) = self.order.pop_front() {
+                self.hashes.remove(&oldest);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_invalid_hash_is_forgotten_first() {
+        let mut invalid = Invalid::default();
+        let hash = |number: usize| {
+            let mut hash = [0; 32];
+            hash[..8].copy_from_slice(&number.to_le_bytes());
+            Hash(hash)
+        };
+        (0..=INVALID_MAX).for_each(|number| invalid.insert(hash(number)));
+        invalid.insert(hash(INVALID_MAX));
+        assert!(!invalid.contains(&hash(0)) && invalid.contains(&hash(1)) && invalid.contains(&hash(INVALID_MAX)));
+        assert_eq!((invalid.hashes.len(), invalid.order.len()), (INVALID_MAX, INVALID_MAX));
+    }
+}

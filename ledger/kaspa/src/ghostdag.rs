@@ -1,0 +1,131 @@
+//! Colours what a block merges: blue what its network saw in time, red the rest. From that follow blue score and blue
+//! work, by which chains are compared.
+
+use crate::dag::{Dag, GENESIS};
+use crate::node::Number;
+use crate::work::Work;
+use polypeer_kaspa::ledger::Fault;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// What follows from a block's parents.
+#[derive(Clone, Debug)]
+pub(crate) struct Colouring {
+    pub(crate) selected_parent: Number,
+    /// The selected parent, then the others, ascending.
+    pub(crate) blues: Vec<Number>,
+    /// Ascending.
+    pub(crate) reds: Vec<Number>,
+    /// Blue blocks whose blue anticone changed, and its size.
+    pub(crate) anticones: BTreeMap<Number, u16>,
+    pub(crate) blue_score: u64,
+    pub(crate) blue_work: Work,
+}
+
+impl Colouring {
+    /// The merge set but for the selected parent, from the highest down.
+    pub(crate) fn merged_descending(&self, dag: &Dag) -> Vec<Number> {
+        let mut merged: Vec<Number> = self.blues.iter().skip(1).chain(&self.reds).copied().collect();
+        merged.sort_unstable_by(|one, other| dag.compare(*other, *one));
+        merged
+    }
+}
+
+impl Dag {
+    /// Colours the merge set of a block with these parents, none of which is in the past of another.
+    ///
+    /// A merge set beyond the limit is refused before it is coloured, so that no block asks for more work than the
+    /// largest valid one.
+    pub(crate) fn colour(&self, parents: &[Number]) -> Result<Colouring, Fault> {
+        let selected = parents.iter().copied().max_by(|one, other| self.compare(*one, *other));
+        let selected_parent = selected.ok_or(Fault::Parents)?;
+        let merged = self.merged(selected_parent, parents)?;
+        let mut colouring = Colouring {
+            selected_parent,
+            blues: vec![selected_parent],
+            reds: Vec::new(),
+            anticones: BTreeMap::from([(selected_parent, 0)]),
+            blue_score: 0,
+            blue_work: Work::ZERO,
+        };
+        for candidate in merged {
+            match self.blue_anticones(&colouring, candidate) {
+                Some(changed) => {
+                    let own = changed.len() as u16;
+                    colouring.anticones.extend(changed.into_iter().map(|(block, size)| (block, size + 1)));
+                    colouring.anticones.insert(candidate, own);
+                    colouring.blues.push(candidate);
+                }
+                None => colouring.reds.push(candidate),
+            }
+        }
+        let parent = self.node(selected_parent);
+        colouring.blue_score = parent.blue_score + colouring.blues.len() as u64;
+        let added = colouring.blues.iter().map(|blue| self.node(*blue).work);
+        colouring.blue_work = added.fold(parent.blue_work, Work::saturating_add);
+        Ok(colouring)
+    }
+
+    /// What is in the past of the parents and not in that of the selected one, ascending, the selected one left out.
+    fn merged(&self, selected_parent: Number, parents: &[Number]) -> Result<Vec<Number>, Fault> {
+        let mut queue: VecDeque<Number> = parents.iter().copied().filter(|it| *it != selected_parent).collect();
+        let mut merged: BTreeSet<Number> = queue.iter().copied().collect();
+        while let Some(block) = queue.pop_front() {
+            // The selected parent is one of the set.
+            if merged.len() >= self.params.rate.merge_set_max {
+                return Err(Fault::MergeSet);
+            }
+            for parent in &self.node(block).parents {
+                if !merged.contains(parent) && !self.is_ancestor(*parent, selected_parent) {
+                    merged.insert(*parent);
+                    queue.push_back(*parent);
+                }
+            }
+        }
+        let mut merged: Vec<Number> = merged.into_iter().collect();
+        merged.sort_unstable_by(|one, other| self.compare(*one, *other));
+        Ok(merged)
+    }
+
+    /// The blue blocks that are parallel to the candidate, each with the size of its blue anticone so far; nothing when
+    /// with the candidate some blue block would have more than k parallel ones, or the candidate has.
+    fn blue_anticones(&self, colouring: &Colouring, candidate: Number) -> Option<Vec<(Number, u16)>> {
+        let k = self.params.rate.k;
+        if colouring.blues.len() > usize::from(k) {
+            return None;
+        }
+        let mut parallel = Vec::new();
+        let mut blues = &colouring.blues[..];
+        let mut chain_block = colouring.selected_parent;
+        loop {
+            for blue in blues.iter().filter(|blue| !self.is_ancestor(**blue, candidate)) {
+                let size = self.blue_anticone(colouring, *blue);
+                if parallel.len() >= usize::from(k) || size >= k {
+                    return None;
+                }
+                parallel.push((*blue, size));
+            }
+            // All further blue blocks are in its past, and so in the candidate's.
+            if self.is_ancestor(chain_block, candidate) || chain_block == GENESIS {
+                return Some(parallel);
+            }
+            let node = self.node(chain_block);
+            (blues, chain_block) = (node.blues(), node.selected_parent);
+        }
+    }
+
+    /// How many blue blocks are parallel to a blue block, as the block in the making sees it.
+    fn blue_anticone(&self, colouring: &Colouring, blue: Number) -> u16 {
+        if let Some(size) = colouring.anticones.get(&blue) {
+            return *size;
+        }
+        let mut chain_block = colouring.selected_parent;
+        while chain_block != GENESIS {
+            let node = self.node(chain_block);
+            if let Some(size) = node.anticone(blue) {
+                return size;
+            }
+            chain_block = node.selected_parent;
+        }
+        0
+    }
+}

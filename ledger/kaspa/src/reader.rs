@@ -1,0 +1,197 @@
+//! Reads the DAG and the mempool from any thread, for an API.
+
+use crate::dag::{Dag, GENESIS};
+use crate::mempool::Mempool;
+use crate::node::{Held, Number};
+use crate::store::SharedDatabase;
+use crate::tables::Reading;
+use bytes::Bytes;
+use polypeer_engine::kit::chain::Hash;
+use polypeer_kaspa::ledger::{Standing, State, Status};
+use polypeer_kaspa::wire::{BlockBody, TransactionView, encode_block};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+/// What the ledger shares with its readers. The DAG and the mempool are locked together by who changes them, from
+/// before a batch until after its commit, so that what others see is durable.
+pub(crate) struct Shared {
+    pub(crate) dag: RwLock<Dag>,
+    pub(crate) mempool: RwLock<Mempool>,
+    /// Whether the last commit failed.
+    pub(crate) ails: AtomicBool,
+    /// Bytes held, as the limit counts them, and the limit.
+    pub(crate) bytes: AtomicU64,
+    pub(crate) bytes_max: u64,
+}
+
+/// A view of the ledger that is cheap to clone and can be used from any thread. What it shows of the DAG is durable.
+/// While a failing disk keeps the store shut, there are no blocks to see.
+#[derive(Clone)]
+pub struct Reader {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) database: SharedDatabase,
+}
+
+/// Which block is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlockKey {
+    /// The one with this hash.
+    Hash(Hash),
+    /// The lowest of the sink's selected chain that has at least this blue score.
+    BlueScore(u64),
+    /// The sink.
+    Sink,
+}
+
+/// A block and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockView {
+    /// Hash, scores, work and time.
+    pub standing: Standing,
+    /// Its parents on level 0, the selected one first among those of a chain block.
+    pub parents: Vec<Hash>,
+    /// How it is held.
+    pub status: Status,
+    /// Whether it stands on the sink's selected chain.
+    pub is_on_chain: bool,
+    /// Its transactions' identifiers; none while its body is not held.
+    pub transactions: Vec<Hash>,
+    /// The `BlockMessage`; without transactions while its body is not held.
+    pub bytes: Bytes,
+}
+
+/// A transaction that waits, or stood in a recent block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundView {
+    /// Its identifier.
+    pub id: Hash,
+    /// The `TransactionMessage`.
+    pub bytes: Bytes,
+    /// The block that had it first, and that block's blue score; nothing while it waits.
+    pub block: Option<(Hash, u64)>,
+}
+
+impl Reader {
+    fn dag(&self) -> RwLockReadGuard<'_, Dag> {
+        self.shared.dag.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn mempool(&self) -> RwLockReadGuard<'_, Mempool> {
+        self.shared.mempool.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the ledger stands.
+    pub fn state(&self) -> State {
+        let dag = self.dag();
+        let genesis = dag.node(GENESIS).hash;
+        let (sink, header_tip) = (dag.standing(dag.sink()), dag.standing(dag.header_tip()));
+        State { sink, header_tip, pruning_point: genesis, genesis }
+    }
+
+    /// Headers that are held, and how many of them wait for their bodies.
+    pub fn counts(&self) -> (u64, u64) {
+        let dag = self.dag();
+        (u64::from(dag.count()), dag.bodiless().len() as u64)
+    }
+
+    /// Full blocks without full children.
+    pub fn tips(&self) -> Vec<Hash> {
+        let dag = self.dag();
+        dag.tips().iter().map(|tip| dag.node(*tip).hash).collect()
+    }
+
+    /// Whether the last commit succeeded. A ledger that does not keep what it is given is not ready to serve.
+    pub fn is_sound(&self) -> bool {
+        !self.shared.ails.load(Ordering::Relaxed)
+    }
+
+    /// Bytes held, and how many there may be. Beyond them nothing new is taken.
+    pub fn room(&self) -> (u64, u64) {
+        (self.shared.bytes.load(Ordering::Relaxed), self.shared.bytes_max)
+    }
+
+    /// A block.
+    pub fn block(&self, key: &BlockKey) -> Option<BlockView> {
+        let (number, mut view) = {
+            let dag = self.dag();
+            let number = match key {
+                BlockKey::Hash(hash) => dag.number(hash)?,
+                BlockKey::Sink => dag.sink(),
+                BlockKey::BlueScore(score) => {
+                    let at = dag.chain().partition_point(|block| dag.node(*block).blue_score < *score);
+                    *dag.chain().get(at)?
+                }
+            };
+            (number, describe(&dag, number))
+        };
+        self.fill(number, &mut view)?;
+        Some(view)
+    }
+
+    /// The newest blocks of the sink's selected chain, the sink first.
+    pub fn chain(&self, count: usize) -> Vec<Standing> {
+        let dag = self.dag();
+        dag.chain().iter().rev().take(count).map(|block| dag.standing(*block)).collect()
+    }
+
+    fn fill(&self, number: Number, view: &mut BlockView) -> Option<()> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let reading = Reading::open(database.as_ref()?).ok()?;
+        let header = reading.header(number).ok()??;
+        let body = if view.status == Status::Full { reading.body(number).ok()? } else { None };
+        let body = BlockBody::decode(&body.unwrap_or_default()).ok()?;
+        let views = body.0.slices().filter_map(|transaction| TransactionView::decode(transaction).ok());
+        view.transactions = views.map(|view| view.id()).collect();
+        view.bytes = encode_block(&header, body.0.slices());
+        Some(())
+    }
+
+    /// How many transactions wait.
+    pub fn waiting(&self) -> usize {
+        self.mempool().len()
+    }
+
+    /// The waiting transactions' identifiers, the oldest first.
+    pub fn waiting_ids(&self, count: usize) -> Vec<Hash> {
+        self.mempool().in_order().take(count).map(|(id, _)| *id).collect()
+    }
+
+    /// A transaction that waits or stood in a recent block: as far back as the mempool remembers, and not beyond a
+    /// restart.
+    pub fn transaction(&self, id: &Hash) -> Option<FoundView> {
+        let number = {
+            let mempool = self.mempool();
+            if let Some(waiting) = mempool.get(id) {
+                return Some(FoundView { id: *id, bytes: waiting.bytes.clone(), block: None });
+            }
+            mempool.block_of(id)?
+        };
+        let Standing { hash, blue_score, .. } = self.dag().standing(number);
+        let body = self.body(number)?;
+        let is_it = |bytes: &&[u8]| TransactionView::decode(bytes).is_ok_and(|view| view.id() == *id);
+        let bytes = body.0.slices().find(is_it).map(Bytes::copy_from_slice)?;
+        Some(FoundView { id: *id, bytes, block: Some((hash, blue_score)) })
+    }
+
+    fn body(&self, number: Number) -> Option<BlockBody> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let body = Reading::open(database.as_ref()?).ok()?.body(number).ok()??;
+        BlockBody::decode(&body).ok()
+    }
+}
+
+fn describe(dag: &Dag, number: Number) -> BlockView {
+    let node = dag.node(number);
+    BlockView {
+        standing: dag.standing(number),
+        parents: node.parents.iter().map(|parent| dag.node(*parent).hash).collect(),
+        status: match node.held {
+            Held::Full => Status::Full,
+            Held::Header => Status::HeaderOnly,
+            Held::Invalid => Status::Invalid,
+        },
+        is_on_chain: dag.is_on_chain(number),
+        transactions: Vec::new(),
+        bytes: Bytes::new(),
+    }
+}
