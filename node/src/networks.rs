@@ -7,6 +7,7 @@ mod chain;
 mod hello;
 mod holdings;
 mod hosted;
+mod kaspa;
 mod running;
 mod settings;
 mod shown;
@@ -26,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Every network that this program speaks.
-pub static ENTRIES: &[Entry] = &[anya::ENTRY, hello::ENTRY];
+pub static ENTRIES: &[Entry] = &[anya::ENTRY, hello::ENTRY, kaspa::ENTRY];
 
 /// One protocol and its preset networks.
 #[derive(Debug)]
@@ -47,6 +48,8 @@ pub struct Entry {
     pub start: Start,
     /// Starts its tracker, where the protocol has one.
     pub tracker: Option<Start>,
+    /// Blocks that all nodes of a devnet make together in one interval; each node makes one when nothing is said.
+    pub devnet_blocks: Option<u32>,
     /// Who pays in a private network of so many nodes: one for each, or fewer.
     pub(crate) payers: Payers,
     /// Run a recording through a new engine: one for each protocol that it has, the tracker's is another.

@@ -30,6 +30,9 @@ pub struct Network {
     pub height: u64,
     /// The hash of the tip; nothing when it holds no blocks.
     pub tip: Option<String>,
+    /// Blocks that it holds, where they form a graph; not there where they form a chain.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub blocks: Option<u64>,
     /// Whether it is catching up with its peers.
     pub syncing: bool,
     /// How many peers it has.

@@ -38,7 +38,7 @@ impl Group {
         let mut group = Self { entry, nodes: Vec::new(), stopwatch, sent: AtomicU64::new(0) };
         for index in 0..plan.nodes {
             let before = group.nodes.last().and_then(|node| node.listening());
-            let config = Config::load(None, [], &givens(entry.devnet, before, plan))?;
+            let config = Config::load(None, [], &givens(entry, before, plan))?;
             // The first node answers under the network's own name.
             let name = match index {
                 0 => entry.devnet.to_owned(),
@@ -175,7 +175,8 @@ impl Group {
     async fn tips(&self) -> HashSet<String> {
         let statuses = join_all(self.nodes.iter().map(|node| node.status())).await;
         let tip = |(index, status): (usize, Result<crate::view::Network, _>)| {
-            status.ok().and_then(|status| status.tip).unwrap_or_else(|| format!("none at node {index}"))
+            let tip = status.ok().and_then(|status| Some((status.tip?, status.blocks)));
+            tip.map_or_else(|| format!("none at node {index}"), |(tip, blocks)| format!("{tip} {blocks:?}"))
         };
         statuses.into_iter().enumerate().map(tip).collect()
     }
@@ -186,12 +187,16 @@ impl Group {
     }
 }
 
-fn givens(network: &str, before: Option<SocketAddr>, plan: &Plan) -> Vec<Given> {
-    let given = |key, text: String| Given { section: network.to_owned(), key, text, flag: "devnet" };
+fn givens(entry: &Entry, before: Option<SocketAddr>, plan: &Plan) -> Vec<Given> {
+    let given = |key, text: String| Given { section: entry.devnet.to_owned(), key, text, flag: "devnet" };
+    let interval = match entry.devnet_blocks {
+        None => plan.produce_interval,
+        Some(blocks) => plan.produce_interval.mul_f64(plan.nodes as f64 / f64::from(blocks)),
+    };
     let mut all = vec![
         given("listen", "127.0.0.1:0".into()),
         given("produce", "true".into()),
-        given("produce_interval", humantime::format_duration(plan.produce_interval).to_string()),
+        given("produce_interval", humantime::format_duration(interval).to_string()),
     ];
     all.extend(before.map(|address| given("add_peer", address.to_string())));
     all

@@ -17,6 +17,7 @@ pub(super) const ENTRY: Entry = Entry {
     presets: &[preset("anya-devnet")],
     start: |launch| chain::start::<Protocol>(launch, config),
     tracker: None,
+    devnet_blocks: None,
     payers: |nodes| chain::payers("anya-devnet", nodes),
     replay: &[polypeer_driver::replay::<Protocol>],
     simulate: Some(|plan, look| chain::simulate::<Protocol>(plan, look, simulated)),

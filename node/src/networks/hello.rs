@@ -17,6 +17,7 @@ pub(super) const ENTRY: Entry = Entry {
     presets: &[preset("hello-devnet")],
     start: |launch| chain::start::<Protocol>(launch, config),
     tracker: Some(tracker::start),
+    devnet_blocks: None,
     payers: |nodes| chain::payers("hello-devnet", nodes),
     replay: &[polypeer_driver::replay::<Protocol>, polypeer_driver::replay::<Tracker>],
     simulate: Some(|plan, look| chain::simulate::<Protocol>(plan, look, simulated)),

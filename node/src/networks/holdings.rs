@@ -15,6 +15,11 @@ pub(super) trait Holdings: Send + Sync {
         None
     }
 
+    /// How many blocks it holds, where they form a graph and the tip says too little.
+    fn blocks(&self) -> Option<u64> {
+        None
+    }
+
     /// Whether it is behind its peers.
     fn is_syncing(&self) -> bool {
         false

@@ -203,6 +203,7 @@ impl<P: Protocol> RunningNetwork for Hosted<P> {
                 listen: self.listening().map(|address| address.to_string()),
                 height: tip.as_ref().map_or(0, |tip| tip.0),
                 tip: tip.map(|tip| tip.1),
+                blocks: self.holdings.blocks(),
                 syncing: self.holdings.is_syncing(),
                 peers,
                 mempool: self.holdings.mempool(0).count,

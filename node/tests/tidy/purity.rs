@@ -5,17 +5,8 @@ use super::tokens::{each_run, is_mark, is_word, parse};
 use super::tree::Tree;
 
 /// Foreign crates that compute and do nothing else, all without default features.
-const ALLOWED: [&str; 9] = [
-    "blake2b_simd",
-    "blake3",
-    "bytes",
-    "crc32fast",
-    "miniz_oxide",
-    "postcard",
-    "rand_chacha",
-    "rand_core",
-    "serde",
-];
+const ALLOWED: [&str; 9] =
+    ["blake2b_simd", "blake3", "bytes", "crc32fast", "miniz_oxide", "postcard", "rand_chacha", "rand_core", "serde"];
 
 /// Names that stand for a clock, an unordered map or entropy, wherever they come from.
 const IMPURE: [&str; 8] =
