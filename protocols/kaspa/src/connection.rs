@@ -10,8 +10,11 @@ use crate::sync::Sync;
 use crate::wire::{self, Envelope, Kind, Reject};
 use crate::{Alarm, Config, Cx, Kaspa, Misbehavior, Peer, Ready};
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
 use polypeer_engine::{Close, ConnectionId, Frame};
 
+/// Characters of a received Reject that people are shown: all that today's nodes ever say.
+const REASON_SHOWN_MAX: usize = 256;
 /// Reasons of a Reject that say nothing about us (Kaspa spec, section 2.1).
 const QUIET_REASONS: [&str; 2] = ["LOOPBACK_CONNECTION", "DUPLICATE_CONNECTION"];
 
@@ -52,10 +55,8 @@ impl Kaspa {
     /// The ledger has said where it stands: those who came before it are told.
     pub(crate) fn on_first_state(&mut self, cx: &mut Cx<'_>, state: State) {
         self.on_state(cx, state);
-        for connection in cx.connections() {
-            if ready_mut(cx, connection).is_some() {
-                self.tell_sink(cx, connection);
-            }
+        if state.sink.hash != state.genesis {
+            self.announce_block(cx, state.sink.hash);
         }
     }
 
@@ -92,21 +93,36 @@ impl Kaspa {
             return Ok(peer);
         }
         match peer {
-            Peer::Greeting(greeting) => self.on_greeting(cx, connection, greeting, &envelope),
+            Peer::Greeting(greeting) => self.on_greeting(cx, connection, greeting, envelope),
             Peer::Ready(mut ready) => {
-                if envelope.response_id == 0 {
-                    self.on_kind(cx, connection, &mut ready, envelope)?;
-                } else {
-                    self.on_route(cx, connection, &mut ready, envelope)?;
-                }
+                self.on_flow(cx, connection, &mut ready, envelope)?;
                 Ok(Peer::Ready(ready))
             }
+        }
+    }
+
+    /// A message after the handshake: an answer goes by its number, everything else by its kind (Kaspa spec, section
+    /// 2.1).
+    pub(crate) fn on_flow(
+        &mut self,
+        cx: &mut Cx<'_>,
+        connection: ConnectionId,
+        ready: &mut Ready,
+        envelope: Envelope,
+    ) -> Result<(), Misbehavior> {
+        if envelope.response_id == 0 {
+            self.on_kind(cx, connection, ready, envelope)
+        } else {
+            self.on_route(cx, connection, ready, envelope)
         }
     }
 
     // Says why, closes, and answers nothing (Kaspa spec, section 4.8).
     fn on_reject(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, envelope: &Envelope) -> Result<(), Misbehavior> {
         let Reject { reason } = Reject::decode(&envelope.body)?;
+        // It goes into logs and lists, where it must neither begin a line nor fill a page.
+        let shown = reason.chars().filter(|letter| !letter.is_control()).take(REASON_SHOWN_MAX);
+        let reason: String = shown.collect();
         if !QUIET_REASONS.contains(&&*reason) {
             cx.note(alloc::format!("connection {connection} rejected us: {reason}"));
         }
@@ -130,13 +146,16 @@ impl Kaspa {
         match wanted {
             Wanted::Block(hash) => self.on_block(cx, connection, hash, envelope.body)?,
             Wanted::Locator(block) => self.on_block_locator(cx, connection, block, &envelope.body)?,
-            Wanted::Bodies(count) => {
-                let left = count.saturating_sub(1);
+            Wanted::Bodies { left, run } => {
+                let left = left.saturating_sub(1);
                 if left > 0 {
                     let due = cx.time() + self.config.answer_timeout;
-                    ready.routes.insert(id, Route { wanted: Wanted::Bodies(left), due });
+                    ready.routes.insert(id, Route { wanted: Wanted::Bodies { left, run }, due });
                 }
-                self.on_body(cx, connection, ready, envelope.body, left == 0)?;
+                // What a sync that is over asked for still comes.
+                if self.is_of_run(run) {
+                    self.on_body(cx, connection, ready, envelope.body, left == 0)?;
+                }
             }
         }
         self.watch_dues(cx, connection, ready);
@@ -159,10 +178,6 @@ impl Kaspa {
             Kind::TransactionNotFound => self.on_transaction_not_found(cx, connection, ready, body),
             Kind::Ping => self.on_ping(cx, connection, body),
             Kind::Pong => self.on_pong(cx, connection, ready, body),
-            Kind::RequestAddresses => {
-                self.on_request_addresses(cx, connection);
-                Ok(())
-            }
             Kind::Addresses => self.on_addresses(cx, connection, ready, body),
             kind if kind.is_of_sync() => self.on_sync_message(cx, connection, envelope),
             _ => self.on_request(cx, connection, ready, &envelope),
@@ -241,7 +256,7 @@ impl Wanted {
         match self {
             Self::Block(_) => Kind::Block,
             Self::Locator(_) => Kind::BlockLocator,
-            Self::Bodies(_) => Kind::BlockBody,
+            Self::Bodies { .. } => Kind::BlockBody,
         }
     }
 }

@@ -10,7 +10,7 @@ impl Kaspa {
     /// The handshake is complete: takes note of where the peer says it is, and asks it where others are.
     pub(crate) fn discover(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, ready: &mut Ready, theirs: &Version) {
         let source = cx.ends(connection).map(|ends| ends.remote.ip());
-        cx.learn(theirs.address.iter().map(address), source);
+        cx.learn(theirs.address.iter().filter_map(address), source);
         // Asked of everyone, since a peer that is not asked would wait for nothing, and one that is owes an answer.
         cx.send(connection, wire::pack(Kind::RequestAddresses, &[], 0, 0), Overflow::Close);
         ready.addresses_due = Some(cx.time() + self.config.answer_timeout);
@@ -32,13 +32,13 @@ impl Kaspa {
         let price = Class::AddressLearn.price(0).times(told.len());
         if cx.config().discovery && cx.charge(connection, Class::AddressLearn, price) == Charged::Paid {
             let source = cx.ends(connection).map(|ends| ends.remote.ip());
-            cx.learn(told.iter().map(address), source);
+            cx.learn(told.iter().filter_map(address), source);
         }
         Ok(())
     }
 
-    /// RequestAddresses: answered as often as it comes, while the peer has credit.
-    pub(crate) fn on_request_addresses(&mut self, cx: &mut Cx<'_>, connection: ConnectionId) {
+    /// Answers RequestAddresses: as often as it comes, as the peer reads.
+    pub(crate) fn give_addresses(&mut self, cx: &mut Cx<'_>, connection: ConnectionId) {
         let its = cx.ends(connection).and_then(|ends| ends.dialled);
         let mut known = cx.sample_proven(ADDRESSES_GIVEN_MAX);
         known.retain(|address| Some(*address) != its && !address.ip().is_loopback());
@@ -49,6 +49,8 @@ impl Kaspa {
     }
 }
 
-fn address(told: &NetAddress) -> Address {
-    Address::new(told.ip, told.port)
+// Loopback is nobody's but ours: it is dropped without a word, on private networks too (Kaspa spec, section 4.1).
+fn address(told: &NetAddress) -> Option<Address> {
+    let address = Address::new(told.ip, told.port);
+    (!address.ip().is_loopback()).then_some(address)
 }

@@ -20,6 +20,10 @@ pub const VERSION: u32 = 11;
 /// The oldest that we speak: with it proofs and trusted data come whole (Kaspa spec, section 2.2).
 pub const VERSION_MIN: u32 = 10;
 
+/// Messages of a peer that has our Ready and has not said its own; they wait for it, as today's nodes let them (Kaspa
+/// spec, section 3.1). None of them is longer than a greeting's frame.
+const EARLY_MAX: usize = 8;
+
 /// A handshake under way.
 #[derive(Clone, Debug)]
 pub enum Greeting {
@@ -33,7 +37,12 @@ pub enum Greeting {
         is_ready: bool,
     },
     /// It was told that it is accepted, and owes its Ready. Becomes [`Peer::Ready`].
-    Accepted(Box<Version>),
+    Accepted {
+        /// Its Version.
+        theirs: Box<Version>,
+        /// What it said meanwhile.
+        early: Vec<Envelope>,
+    },
 }
 
 impl Kaspa {
@@ -66,9 +75,8 @@ impl Kaspa {
         cx: &mut Cx<'_>,
         connection: ConnectionId,
         greeting: Greeting,
-        envelope: &Envelope,
+        envelope: Envelope,
     ) -> Result<Peer, Misbehavior> {
-        let early = Misbehavior::NobodyListens(envelope.kind);
         let greeting = match (greeting, envelope.kind) {
             (Greeting::Exchanging { theirs: None, has_verack, is_ready }, Kind::Version) => {
                 // It says that a Version came, whatever it says.
@@ -82,8 +90,14 @@ impl Kaspa {
             (Greeting::Exchanging { theirs, has_verack, is_ready: false }, Kind::Ready) => {
                 Greeting::Exchanging { theirs, has_verack, is_ready: true }
             }
-            (Greeting::Accepted(theirs), Kind::Ready) => return Ok(self.open(cx, connection, &theirs)),
-            _ => return Err(early),
+            (Greeting::Accepted { theirs, early }, Kind::Ready) => return self.open(cx, connection, &theirs, early),
+            (Greeting::Accepted { theirs, mut early }, kind)
+                if !matches!(kind, Kind::Version | Kind::Verack) && early.len() < EARLY_MAX =>
+            {
+                early.push(envelope);
+                return Ok(Peer::Greeting(Greeting::Accepted { theirs, early }));
+            }
+            (_, kind) => return Err(Misbehavior::NobodyListens(kind)),
         };
         match greeting {
             Greeting::Exchanging { theirs: Some(theirs), has_verack: true, is_ready } => {
@@ -105,15 +119,15 @@ impl Kaspa {
         cx.cancel_peer_alarm(connection, Alarm::Version);
         cx.send(connection, wire::pack(Kind::Ready, &[], 0, 0), Overflow::Close);
         if is_ready {
-            return Ok(self.open(cx, connection, &theirs));
+            return self.open(cx, connection, &theirs, Vec::new());
         }
         cx.peer_alarm(connection, Alarm::Ready, cx.time() + self.config.ready_timeout);
-        Ok(Peer::Greeting(Greeting::Accepted(theirs)))
+        Ok(Peer::Greeting(Greeting::Accepted { theirs, early: Vec::new() }))
     }
 
     // The checks in their order (Kaspa spec, section 3.2); the first two were part of decoding.
     fn judge(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, theirs: &Version) -> Result<(), Misbehavior> {
-        if self.is_second(cx, connection, &theirs.id) {
+        if first_with(cx, connection, &theirs.id).is_some() {
             return Err(Misbehavior::Duplicate);
         }
         if theirs.id == self.id {
@@ -132,40 +146,31 @@ impl Kaspa {
         Ok(())
     }
 
-    // Whether a peer that is ready has this id and IP address; of two handshakes at once the first to be ready stays.
-    fn is_second(&self, cx: &Cx<'_>, connection: ConnectionId, id: &[u8; 16]) -> bool {
-        let Some(ip) = cx.ends(connection).map(|ends| ends.remote.ip()) else { return false };
-        cx.peers().any(|(other, peer)| {
-            let is_it = matches!(peer, Peer::Ready(ready) if ready.id == *id);
-            is_it && cx.ends(other).is_some_and(|ends| ends.remote.ip() == ip)
-        })
-    }
-
-    // The handshake is complete.
-    fn open(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, theirs: &Version) -> Peer {
+    // The handshake is complete; what came early has its turn.
+    fn open(
+        &mut self,
+        cx: &mut Cx<'_>,
+        connection: ConnectionId,
+        theirs: &Version,
+        early: Vec<Envelope>,
+    ) -> Result<Peer, Misbehavior> {
         cx.cancel_peer_alarm(connection, Alarm::Ready);
         cx.set_phase(connection, wire::OPEN);
         let secret = cx.random().number();
         let mut ready = Box::new(Ready::new(theirs, cx.now().unix_ms, secret));
         cx.ready(connection, &ready.agent);
-        self.race(cx, connection, &theirs.id);
+        // Two handshakes with one node may have passed at once: the one that was ready first makes room.
+        if let Some(first) = first_with(cx, connection, &theirs.id) {
+            cx.convict(first, Misbehavior::Duplicate);
+        }
         self.meet(cx, connection, &ready);
         self.discover(cx, connection, &mut ready, theirs);
         self.ping_later(cx, connection);
-        self.tell_sink(cx, connection);
-        Peer::Ready(ready)
-    }
-
-    // Two handshakes with one node may have passed at once: the one that was ready first makes room.
-    fn race(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, id: &[u8; 16]) {
-        let Some(ip) = cx.ends(connection).map(|ends| ends.remote.ip()) else { return };
-        let first = cx.peers().find(|(other, peer)| {
-            let is_it = matches!(peer, Peer::Ready(ready) if ready.id == *id);
-            is_it && cx.ends(*other).is_some_and(|ends| ends.remote.ip() == ip)
-        });
-        if let Some(first) = first.map(|(other, _)| other) {
-            cx.convict(first, Misbehavior::Duplicate);
+        self.tell_sink(cx, connection, &mut ready);
+        for envelope in early {
+            self.on_flow(cx, connection, &mut ready, envelope)?;
         }
+        Ok(Peer::Ready(ready))
     }
 
     /// What was due of the handshake did not come.
@@ -173,6 +178,16 @@ impl Kaspa {
         let limit = if alarm == Alarm::Ready { self.config.ready_timeout } else { self.config.version_timeout };
         Misbehavior::TimedOut(limit.as_secs())
     }
+}
+
+// The other peer that is ready with this id and IP address, if there is one.
+fn first_with(cx: &Cx<'_>, connection: ConnectionId, id: &[u8; 16]) -> Option<ConnectionId> {
+    let ip = cx.ends(connection)?.remote.ip();
+    let is_it = |(other, peer): &(ConnectionId, &Peer)| {
+        matches!(peer, Peer::Ready(ready) if ready.id == *id)
+            && cx.ends(*other).is_some_and(|ends| ends.remote.ip() == ip)
+    };
+    cx.peers().find(is_it).map(|(first, _)| first)
 }
 
 // The peer is this node itself: under which addresses.

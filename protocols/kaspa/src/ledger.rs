@@ -245,6 +245,13 @@ pub enum BlockOutcome {
     NoRoom,
 }
 
+impl BlockOutcome {
+    /// Whether whoever brought the block is to blame, and another may bring the right one under the same hash.
+    pub fn is_of_bearer(&self) -> bool {
+        matches!(self, Self::Invalid(fault) if !fault.is_of_header())
+    }
+}
+
 /// Which rule a block broke. [`Fault::is_of_header`] says whether another body may be right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fault {
@@ -345,4 +352,12 @@ pub enum TransactionOutcome {
     TooLarge,
     /// There is no room.
     NoRoom,
+}
+
+impl TransactionOutcome {
+    /// Whether it is the fault of these bytes: others under the same identifier, which says nothing of signatures, may
+    /// be right.
+    pub fn is_of_bearer(self) -> bool {
+        matches!(self, Self::Malformed | Self::TooLarge)
+    }
 }

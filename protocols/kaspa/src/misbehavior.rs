@@ -13,8 +13,12 @@ use polypeer_engine::{BadFrame, Weight};
 /// What a peer did wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Misbehavior {
-    /// Bytes that no frame begins with, or a frame longer than its phase allows; nothing is said.
+    /// Bytes that no frame begins with, or a frame longer than its phase or kind allows; nothing is said.
     BadFrame,
+    /// A frame that took too long to become whole; nothing is said.
+    FrameTooSlow,
+    /// Too many frames in the making, and its was the longest; nothing is said.
+    FrameOverBudget,
     /// A message that does not decode.
     Wire(WireError),
     /// A message that nobody listens for at this time; nothing is said.
@@ -64,6 +68,8 @@ pub enum Misbehavior {
     InvalidBlock(Fault),
     /// It announced a block that is known to be invalid.
     InvalidInv(Hash),
+    /// A block that is known to be invalid is in its chain.
+    InvalidChainBlock(Hash),
     /// It asked for a block that is not held.
     UnknownBlock(Hash),
     /// Another transaction than the next one asked for.
@@ -73,10 +79,6 @@ pub enum Misbehavior {
         /// What came.
         got: Hash,
     },
-    /// It asked for a transaction that does not wait here; only where the operator bans for it.
-    UnknownTransaction(Hash),
-    /// A transaction whose form is wrong; only where the operator bans for it.
-    InvalidTransaction(Hash),
     /// Its request cannot be answered; the text says why. No blame: it may not know better.
     Refused(Refused),
     /// A locator that is none: too long, empty, or with other ends than were asked for.
@@ -130,9 +132,9 @@ impl From<&str> for Name {
 pub enum Banned {
     /// [`Misbehavior::UnknownBlock`].
     UnknownBlock(Hash),
-    /// [`Misbehavior::UnknownTransaction`].
+    /// It asked for a transaction that does not wait here.
     UnknownTransaction(Hash),
-    /// [`Misbehavior::InvalidTransaction`].
+    /// A transaction whose form is wrong.
     InvalidTransaction(Hash),
     /// [`Misbehavior::WrongPong`].
     WrongPong,
@@ -162,6 +164,8 @@ impl Misbehavior {
     fn reason(&self) -> Option<String> {
         Some(match self {
             Self::BadFrame
+            | Self::FrameTooSlow
+            | Self::FrameOverBudget
             | Self::NobodyListens(_)
             | Self::UnknownRoute
             | Self::QueueFull(_)
@@ -187,18 +191,15 @@ impl Misbehavior {
             Self::HeaderOnly(hash) => format!("sent header of {hash} where expected block with body"),
             Self::InvalidBlock(fault) => fault.text().into(),
             Self::InvalidInv(hash) => format!("sent inv of an invalid block {hash}"),
+            Self::InvalidChainBlock(hash) => format!("sent invalid chain block {hash}"),
             Self::UnknownBlock(hash) | Self::Banned(Banned::UnknownBlock(hash)) => {
                 format!("cannot find full block {hash}")
             }
             Self::OtherTransaction { wanted, got } => {
                 format!("requested transaction id {wanted} but got transaction {got}")
             }
-            Self::UnknownTransaction(id) | Self::Banned(Banned::UnknownTransaction(id)) => {
-                format!("cannot find transaction {id}")
-            }
-            Self::InvalidTransaction(id) | Self::Banned(Banned::InvalidTransaction(id)) => {
-                format!("rejected invalid transaction {id}")
-            }
+            Self::Banned(Banned::UnknownTransaction(id)) => format!("cannot find transaction {id}"),
+            Self::Banned(Banned::InvalidTransaction(id)) => format!("rejected invalid transaction {id}"),
             Self::Refused(refused) => refused.text(),
             Self::BadLocator => "invalid block locator".into(),
             Self::EmptyHeaders => "Received an empty headers message".into(),
@@ -250,8 +251,12 @@ impl From<crate::ledger::Refusal> for Misbehavior {
 }
 
 impl From<BadFrame> for Misbehavior {
-    fn from(_: BadFrame) -> Self {
-        Self::BadFrame
+    fn from(bad: BadFrame) -> Self {
+        match bad.reason {
+            BadFrame::TOO_SLOW => Self::FrameTooSlow,
+            BadFrame::OVER_BUDGET => Self::FrameOverBudget,
+            _ => Self::BadFrame,
+        }
     }
 }
 
@@ -259,6 +264,8 @@ impl polypeer_engine::Misbehavior for Misbehavior {
     fn name(&self) -> &'static str {
         match self {
             Self::BadFrame => "bad_frame",
+            Self::FrameTooSlow => "frame_too_slow",
+            Self::FrameOverBudget => "frame_over_budget",
             Self::Wire(_) => "malformed_message",
             Self::NobodyListens(_) => "nobody_listens",
             Self::UnknownRoute => "unknown_route",
@@ -276,10 +283,11 @@ impl polypeer_engine::Misbehavior for Misbehavior {
             Self::HeaderOnly(_) => "header_only",
             Self::InvalidBlock(_) => "invalid_block",
             Self::InvalidInv(_) => "invalid_inv",
+            Self::InvalidChainBlock(_) => "invalid_chain_block",
             Self::UnknownBlock(_) | Self::Banned(Banned::UnknownBlock(_)) => "unknown_block",
             Self::OtherTransaction { .. } => "other_transaction",
-            Self::UnknownTransaction(_) | Self::Banned(Banned::UnknownTransaction(_)) => "unknown_transaction",
-            Self::InvalidTransaction(_) | Self::Banned(Banned::InvalidTransaction(_)) => "invalid_transaction",
+            Self::Banned(Banned::UnknownTransaction(_)) => "unknown_transaction",
+            Self::Banned(Banned::InvalidTransaction(_)) => "invalid_transaction",
             Self::Refused(_) => "request_refused",
             Self::BadLocator => "bad_locator",
             Self::EmptyHeaders => "empty_headers",
@@ -295,14 +303,14 @@ impl polypeer_engine::Misbehavior for Misbehavior {
         match self {
             Self::OtherNetwork { .. } | Self::OldVersion(_) => Weight::Stranger,
             // Nobody's fault, or one that an honest peer of another mind can have.
-            Self::TimedOut(_)
+            Self::FrameTooSlow
+            | Self::FrameOverBudget
+            | Self::TimedOut(_)
             | Self::Duplicate
             | Self::Loopback
             | Self::UnaskedPong
             | Self::Unasked(_)
             | Self::UnknownBlock(_)
-            | Self::UnknownTransaction(_)
-            | Self::InvalidTransaction(_)
             | Self::Refused(_)
             | Self::NothingShared
             | Self::TooMuchWork => Weight::Slip,

@@ -71,8 +71,13 @@ pub(crate) enum Wanted {
     Block(Hash),
     /// A locator of this block, whose parents are not held.
     Locator(Hash),
-    /// So many bodies more, in the order of the sync's own list.
-    Bodies(usize),
+    /// So many bodies more, in the order of the list of the sync with this number.
+    Bodies {
+        /// How many are to come.
+        left: usize,
+        /// Which sync wants them.
+        run: u64,
+    },
 }
 
 impl Ready {

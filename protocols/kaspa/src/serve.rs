@@ -9,8 +9,8 @@ use crate::ledger::{Hash, Refusal, Request};
 use crate::misbehavior::Refused;
 use crate::questions::Asked;
 use crate::wire::{
-    self, BLOCKS_ASKED_MAX, Envelope, Hashes, Kind, OptionalHashes, RequestBlockLocator, TRANSACTION_IDS_MAX,
-    TwoHashes, WireError,
+    self, BLOCKS_ASKED_MAX, Envelope, Hashes, Kind, OptionalHashes, RequestAddresses, RequestBlockLocator,
+    TRANSACTION_IDS_MAX, TwoHashes, WireError,
 };
 use crate::{Cx, Kaspa, Misbehavior, Ready};
 use alloc::collections::VecDeque;
@@ -22,8 +22,8 @@ const JOBS_MAX: usize = 256;
 const JOBS_BYTES_MAX: usize = 10 << 20;
 /// Blocks read from the ledger for one page: 2 MiB each at most, and far less most of the time.
 const BLOCKS_A_PAGE: usize = 16;
-/// Bodies for one page: what today's nodes ask for in one request (Kaspa spec, section 4.6.5).
-const BODIES_A_PAGE: usize = 99;
+/// Bodies for one page: at 2 MiB each they still find room in a queue, where a whole request of 99 would not.
+const BODIES_A_PAGE: usize = 24;
 /// Transactions for one page.
 const TRANSACTIONS_A_PAGE: usize = 256;
 /// Bytes of headers in one message: a few thousand headers, and the next page is read while the peer checks this one.
@@ -58,6 +58,8 @@ pub(crate) enum Job {
     Proof { id: u32 },
     /// The pruning points, while nothing is pruned: genesis.
     PruningPoints { id: u32 },
+    /// Addresses, which the ledger need not be asked for.
+    Addresses,
 }
 
 /// What is asked for by hashes.
@@ -112,6 +114,10 @@ impl Kaspa {
             Kind::RequestIbdChainBlockLocator => {
                 let OptionalHashes { low, high } = OptionalHashes::decode(body)?;
                 serving.push(Job::ChainLocator { low, high, id }, Kind::RequestIbdChainBlockLocator)?;
+            }
+            Kind::RequestAddresses => {
+                RequestAddresses::decode(body)?;
+                serving.push(Job::Addresses, Kind::RequestAddresses)?;
             }
             Kind::RequestHeaders => self.on_request_headers(cx, connection, ready, envelope)?,
             Kind::RequestNextHeaders => self.on_request_next_headers(cx, connection, ready)?,
@@ -173,8 +179,12 @@ impl Kaspa {
             if !may {
                 return;
             }
+            let is_of_book = matches!(job, Job::Addresses);
             let Some(request) = serving.next_request(&self.config.genesis) else {
                 serving.pop();
+                if is_of_book {
+                    self.give_addresses(cx, connection);
+                }
                 continue;
             };
             serving.is_asked = true;
@@ -218,6 +228,7 @@ impl Serving {
                 Request::Antipast { block: *block, context: *context, count_max: ANTIPAST_MAX }
             }
             Job::Proof { .. } | Job::PruningPoints { .. } => Request::Blocks(alloc::vec![*genesis]),
+            Job::Addresses => return None,
         })
     }
 }
@@ -230,9 +241,10 @@ impl Job {
         }
     }
 
-    // Whether it is about news, which history yields to.
+    // Whether history yields to it: it is about news, or short.
     fn is_news(&self) -> bool {
-        matches!(self, Self::List { what: List::Blocks | List::Transactions, .. } | Self::BlockLocator { .. })
+        let is_of_news = matches!(self, Self::List { what: List::Blocks | List::Transactions, .. });
+        is_of_news || matches!(self, Self::BlockLocator { .. } | Self::Addresses)
     }
 }
 

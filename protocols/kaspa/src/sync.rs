@@ -64,7 +64,7 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
-    // Whether the peer has the next word; else the ledger has it.
+    // Whether the peer has the next word; else the ledger has it. How long it may take is what the alarm was set for.
     fn is_owed(&self) -> bool {
         match self {
             Self::Negotiating(negotiation) => negotiation.is_open(),
@@ -117,7 +117,9 @@ impl Kaspa {
     pub(crate) fn end_sync(&mut self, cx: &mut Cx<'_>, is_done: bool) {
         let Some(run) = self.sync.run.take() else { return };
         cx.cancel_alarm(Alarm::Sync);
-        cx.set_phase(run.peer, wire::OPEN);
+        if cx.ends(run.peer).is_some() {
+            cx.set_phase(run.peer, wire::OPEN);
+        }
         cx.ask(Request::CatchingUp(false));
         if is_done {
             cx.note(alloc::format!("caught up with connection {}", run.peer));
@@ -152,7 +154,7 @@ impl Kaspa {
             (Some(Stage::Negotiating(negotiation)), Kind::IbdChainBlockLocator) if negotiation.is_open() => {
                 self.on_chain_locator(cx, connection, &envelope.body)
             }
-            (Some(Stage::Headers(stage) | Stage::Antipast(stage)), Kind::BlockHeaders) if stage.is_open() => {
+            (Some(Stage::Headers(stage) | Stage::Antipast(stage)), Kind::BlockHeaders) if stage.takes_headers() => {
                 self.on_headers(cx, connection, &envelope.body)
             }
             (Some(Stage::Headers(stage) | Stage::Antipast(stage)), Kind::DoneHeaders) if stage.is_open() => {
@@ -185,11 +187,14 @@ impl Kaspa {
     /// The peer of the sync owes a word.
     pub(crate) fn on_sync_late(&mut self, cx: &mut Cx<'_>) {
         let Some(run) = &self.sync.run else { return };
-        let (peer, limit) = (run.peer, self.config.answer_timeout);
+        let limit = match &run.stage {
+            Stage::Negotiating(negotiation) => negotiation.wait(),
+            _ => self.config.answer_timeout,
+        };
         if !run.stage.is_owed() {
             return self.sync_due(cx, limit);
         }
-        cx.convict(peer, Misbehavior::TimedOut(limit.as_secs()));
+        cx.convict(run.peer, Misbehavior::TimedOut(limit.as_secs()));
     }
 
     /// What a header or body that the sync brought came to, when it was not taken.

@@ -70,20 +70,22 @@ impl Orphans {
         self.considered.retain(|(from, _), _| *from != connection);
     }
 
-    /// Keeps an orphan; the oldest makes room. `parents` are those that are not held.
-    pub(crate) fn insert(&mut self, hash: Hash, block: Bytes, parents: &[Hash], from: ConnectionId) {
+    /// Keeps an orphan, and says whether it may; the oldest makes room. `parents` are those that are not held.
+    pub(crate) fn insert(&mut self, hash: Hash, block: Bytes, parents: &[Hash], from: ConnectionId) -> bool {
         if let Some(known) = self.remove(&hash) {
-            return self.put(hash, known.block, parents, known.from);
+            self.put(hash, known.block, parents, known.from);
+            return true;
         }
         let of_peer = self.of_peer.get(&from).copied().unwrap_or(0);
         if block.len() >= BLOCK_BYTES_MAX || of_peer >= ORPHANS_OF_PEER_MAX {
-            return;
+            return false;
         }
         self.put(hash, block, parents, from);
         while self.blocks.len() > ORPHANS_MAX || self.bytes > BYTES_MAX {
             let Some(oldest) = self.ages.values().next().copied() else { break };
             self.remove(&oldest);
         }
+        true
     }
 
     fn put(&mut self, hash: Hash, block: Bytes, parents: &[Hash], from: ConnectionId) {
@@ -135,6 +137,15 @@ impl Orphans {
             }
         }
         adopted
+    }
+
+    /// A block is invalid, and with it all that stand on it.
+    pub(crate) fn forsake(&mut self, hash: &Hash) {
+        let mut next = alloc::vec![*hash];
+        while let Some(hash) = next.pop() {
+            next.extend(self.children.get(&hash).into_iter().flatten());
+            self.remove(&hash);
+        }
     }
 
     /// The blocks that an orphan lacks and that are not orphans themselves.

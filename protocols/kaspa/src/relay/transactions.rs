@@ -10,7 +10,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
-use polypeer_engine::kit::cost::{Charged, Class};
+use polypeer_engine::kit::cost::Class;
 use polypeer_engine::kit::seen::Seen;
 use polypeer_engine::{ConnectionId, Overflow, Stock, Stocks, Time, Useful};
 
@@ -19,7 +19,7 @@ const CHECKED_MAX: usize = 8_192;
 /// Transactions asked of one peer that have not come; what it announces above is dropped. Thirty seconds of today's
 /// 3,000 a second would be more than can wait here anyway.
 const OPEN_OF_PEER_MAX: usize = 16_384;
-/// Transactions asked of all peers; 36 bytes each, and as much again for who else has it.
+/// Transactions asked of all peers; about 100 bytes each with who else has it.
 const OPEN_MAX: usize = 65_536;
 /// Transactions that are handed to the ledger together, if they come that fast, and bytes of them.
 const JUDGED_MAX: usize = 128;
@@ -32,6 +32,9 @@ const KNOWN_MAX: usize = 131_072;
 const GATHER: Duration = Duration::from_millis(500);
 /// Other peers remembered to have a transaction that one was asked for.
 const OTHERS_MAX: usize = 2;
+/// After so long without the transaction whoever announces it next is asked too, and it no longer keeps others from
+/// being asked for.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Transactions on their way.
 #[derive(Debug)]
@@ -40,11 +43,14 @@ pub(crate) struct Transactions {
     known: Seen<Hash>,
     outbox: Vec<Hash>,
     told: Option<Time>,
+    // When what is late was given up last, for want of room.
+    swept: Option<Time>,
 }
 
 #[derive(Debug)]
 struct Open {
     asked: ConnectionId,
+    since: Time,
     others: Vec<ConnectionId>,
 }
 
@@ -69,7 +75,18 @@ impl Fetching {
 
 impl Transactions {
     pub(crate) fn new(secret: u64) -> Self {
-        Self { open: BTreeMap::new(), known: Seen::new(KNOWN_MAX, secret), outbox: Vec::new(), told: None }
+        Self { open: BTreeMap::new(), known: Seen::new(KNOWN_MAX, secret), outbox: Vec::new(), told: None, swept: None }
+    }
+
+    // Whether there is room for more to be asked for. When there is none what is late makes room, looked for once a
+    // while: whoever announces and never brings cannot keep the others out.
+    fn room(&mut self, now: Time) -> usize {
+        let may_sweep = self.swept.is_none_or(|swept| now >= swept + PATIENCE);
+        if self.open.len() >= OPEN_MAX && may_sweep {
+            self.swept = Some(now);
+            self.open.retain(|_, open| now < open.since + PATIENCE);
+        }
+        OPEN_MAX.saturating_sub(self.open.len())
     }
 
     pub(crate) fn stock(&self, stocks: &mut Stocks) {
@@ -95,13 +112,13 @@ impl Kaspa {
         if ids.len() == 0 || !self.is_nearly_synced(cx) {
             return Ok(());
         }
-        let price = Class::Announcement.price(0).times(ids.len());
-        if cx.charge(connection, Class::Announcement, price) != Charged::Paid {
+        if !self.pays_for_announcements(cx, connection, ids.len()) {
             return Ok(());
         }
+        let now = cx.time();
         let mut unknown = Vec::new();
         for id in ids.iter() {
-            if let Some(open) = self.transactions.open.get_mut(&id) {
+            if let Some(open) = self.transactions.open.get_mut(&id).filter(|open| now < open.since + PATIENCE) {
                 if open.others.len() < OTHERS_MAX && open.asked != connection && !open.others.contains(&connection) {
                     open.others.push(connection);
                 }
@@ -121,12 +138,14 @@ impl Kaspa {
         let timeout = self.config.answer_timeout;
         let now = cx.time();
         let Some(ready) = ready_mut(cx, connection) else { return };
-        let room = OPEN_OF_PEER_MAX.saturating_sub(ready.fetching.expected.len());
-        let room = room.min(OPEN_MAX.saturating_sub(self.transactions.open.len()));
+        let room = OPEN_OF_PEER_MAX.saturating_sub(ready.fetching.expected.len()).min(self.transactions.room(now));
         let mut wanted = Vec::new();
         for id in missing {
-            if wanted.len() < room && !self.transactions.open.contains_key(&id) {
-                self.transactions.open.insert(id, Open { asked: connection, others: Vec::new() });
+            // Another may have been asked since the ledger was.
+            let before = self.transactions.open.get(&id);
+            let is_wanted = before.is_none_or(|open| open.asked != connection && now >= open.since + PATIENCE);
+            if wanted.len() < room && is_wanted {
+                self.transactions.open.insert(id, Open { asked: connection, since: now, others: Vec::new() });
                 wanted.push(id);
             }
         }
@@ -177,7 +196,7 @@ impl Kaspa {
     ) -> Result<(), Misbehavior> {
         let id = OneHash::decode(body)?.0;
         if self.is_expected(cx, connection, ready, id, Kind::TransactionNotFound)? {
-            self.ask_other_for(cx, id);
+            self.ask_others_for(cx, connection, [id]);
             self.hand_over(cx, connection, ready);
         }
         Ok(())
@@ -231,8 +250,13 @@ impl Kaspa {
             ready.fetching.in_judgement_bytes = ready.fetching.in_judgement_bytes.saturating_sub(bytes);
         }
         for (id, outcome) in outcomes {
-            self.transactions.open.remove(id);
-            self.transactions.known.insert(*id, ());
+            if outcome.is_of_bearer() {
+                // Signatures are not part of the identifier: another may have the right one.
+                self.ask_others_for(cx, connection, [*id]);
+            } else {
+                self.transactions.open.remove(id);
+                self.transactions.known.insert(*id, ());
+            }
             match outcome {
                 TransactionOutcome::Accepted => {
                     cx.refund(connection, Class::Announcement.price(0).times(2));
@@ -278,12 +302,20 @@ impl Kaspa {
         }
     }
 
-    // A peer does not bring it: the next one that has it is asked.
-    fn ask_other_for(&mut self, cx: &mut Cx<'_>, id: Hash) {
-        let Some(open) = self.transactions.open.remove(&id) else { return };
-        let next = open.others.into_iter().find(|other| ready_mut(cx, *other).is_some());
-        if let Some(next) = next {
-            self.on_offered(cx, next, alloc::vec![id]);
+    // A peer does not bring these: the next one that has it is asked for each.
+    fn ask_others_for(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, ids: impl IntoIterator<Item = Hash>) {
+        let mut wanted: BTreeMap<ConnectionId, Vec<Hash>> = BTreeMap::new();
+        for id in ids {
+            if self.transactions.open.get(&id).is_none_or(|open| open.asked != connection) {
+                continue;
+            }
+            let Some(open) = self.transactions.open.remove(&id) else { continue };
+            if let Some(next) = open.others.into_iter().find(|other| ready_mut(cx, *other).is_some()) {
+                wanted.entry(next).or_default().push(id);
+            }
+        }
+        for (next, ids) in wanted {
+            self.on_offered(cx, next, ids);
         }
     }
 
@@ -291,8 +323,6 @@ impl Kaspa {
     pub(crate) fn forget_transactions(&mut self, cx: &mut Cx<'_>, connection: ConnectionId) {
         let owed = self.transactions.open.iter().filter(|(_, open)| open.asked == connection);
         let owed: Vec<Hash> = owed.map(|(id, _)| *id).collect();
-        for id in owed {
-            self.ask_other_for(cx, id);
-        }
+        self.ask_others_for(cx, connection, owed);
     }
 }

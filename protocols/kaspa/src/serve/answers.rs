@@ -37,13 +37,13 @@ impl Kaspa {
     ) -> Result<(), Misbehavior> {
         let Some(job) = serving.jobs.front_mut() else { return Ok(()) };
         match (job, answer) {
-            (Job::List { what, hashes, at, id }, Answer::Blocks(found) | Answer::Bodies(found)) => {
+            (Job::List { what, hashes, at, id }, Answer::Blocks(found) | Answer::Bodies(found)) if !found.is_empty() => {
                 let (what, id, first) = (*what, *id, *at);
                 *at += found.len();
                 let hashes = hashes.clone();
                 return self.give_blocks(cx, connection, what, id, hashes.iter().skip(first).zip(found));
             }
-            (Job::List { hashes, at, .. }, Answer::Transactions(found)) => {
+            (Job::List { hashes, at, .. }, Answer::Transactions(found)) if !found.is_empty() => {
                 let first = *at;
                 *at += found.len();
                 let hashes = hashes.clone();
@@ -51,10 +51,12 @@ impl Kaspa {
             }
             (Job::BlockLocator { id, .. }, Answer::Locator(locator)) => {
                 let body = Hashes::from_iter(locator.map_err(Refused::from).map_err(Misbehavior::Refused)?).encode();
+                cx.owe(connection, Class::ListServed.price(body.len()));
                 give(cx, connection, Kind::BlockLocator, &body, *id, true);
             }
             (Job::ChainLocator { id, .. }, Answer::Locator(locator)) => {
                 let body = Hashes::from_iter(locator.map_err(Refused::from).map_err(Misbehavior::Refused)?).encode();
+                cx.owe(connection, Class::ListServed.price(body.len()));
                 give(cx, connection, Kind::IbdChainBlockLocator, &body, *id, false);
             }
             (Job::Headers, Answer::Headers(page)) => {
@@ -63,7 +65,9 @@ impl Kaspa {
             }
             (Job::Antipast { id, .. }, Answer::Headers(page)) => {
                 let page = page.map_err(Refused::from).map_err(Misbehavior::Refused)?;
-                give(cx, connection, Kind::BlockHeaders, &headers(&page.headers), *id, false);
+                let body = headers(&page.headers);
+                cx.owe(connection, Class::ListServed.price(body.len()));
+                give(cx, connection, Kind::BlockHeaders, &body, *id, false);
                 give(cx, connection, Kind::DoneHeaders, &[], *id, false);
             }
             (Job::Proof { id }, Answer::Blocks(found)) => {
@@ -143,7 +147,9 @@ fn give_headers(
         give(cx, connection, Kind::DoneHeaders, &[], id, false);
         return Ok(());
     }
-    give(cx, connection, Kind::BlockHeaders, &headers(&page.headers), id, false);
+    let body = headers(&page.headers);
+    cx.owe(connection, Class::ListServed.price(body.len()));
+    give(cx, connection, Kind::BlockHeaders, &body, id, false);
     Ok(())
 }
 

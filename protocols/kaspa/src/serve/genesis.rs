@@ -10,6 +10,7 @@ use crate::wire::{Envelope, Items, Kind, OneHash, ProofChunk};
 use crate::{Cx, Kaspa, Misbehavior, Ready};
 use bytes::Bytes;
 use polypeer_engine::ConnectionId;
+use polypeer_engine::kit::cost::Class;
 
 impl Kaspa {
     /// A request about the pruning point: the rest of the table.
@@ -74,9 +75,11 @@ impl Kaspa {
             return Err(Misbehavior::Refused(Refused::UnknownHeader(self.config.genesis)));
         };
         let level = headers(&[header]);
+        let levels = usize::from(self.config.block_level_max) + 1;
+        cx.owe(connection, Class::ListServed.price(levels * level.len()));
         if version < VERSION {
-            let levels = core::iter::repeat_n(&level[..], usize::from(self.config.block_level_max) + 1);
-            give(cx, connection, Kind::PruningPointProof, &Items::of(levels).encode(), id, false);
+            let whole = Items::of(core::iter::repeat_n(&level[..], levels)).encode();
+            give(cx, connection, Kind::PruningPointProof, &whole, id, false);
             return Ok(());
         }
         let headers = Items::decode(&level, 1)?;

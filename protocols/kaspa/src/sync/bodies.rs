@@ -19,6 +19,8 @@ const OPEN_MAX: usize = 3;
 pub(super) const LISTED_MAX: u32 = 16 * BATCH as u32;
 /// Bytes that are handed to the ledger together.
 const JUDGED_BYTES_MAX: usize = 1 << 20;
+/// So often they may be handed over before the ledger has judged the first: until then no more is asked for.
+const JUDGING_MAX: usize = 16;
 
 /// Bodies on their way.
 #[derive(Debug)]
@@ -117,15 +119,16 @@ impl Kaspa {
         loop {
             let id = self.next_request_id();
             let due = cx.time() + self.config.answer_timeout;
+            let run = self.sync.number;
             let Some(bodies) = self.bodies() else { return };
-            if bodies.requests >= OPEN_MAX || bodies.wanted.is_empty() {
+            if bodies.requests >= OPEN_MAX || bodies.judging >= JUDGING_MAX || bodies.wanted.is_empty() {
                 return;
             }
             let count = bodies.wanted.len().min(BATCH);
             let batch: Vec<Hash> = bodies.wanted.drain(..count).collect();
             bodies.flying.extend(&batch);
             bodies.requests += 1;
-            routes.insert(id, Route { wanted: Wanted::Bodies(count), due });
+            routes.insert(id, Route { wanted: Wanted::Bodies { left: count, run }, due });
             self.send_to_sync(cx, connection, Kind::RequestBlockBodies, &Hashes::from_iter(batch).encode(), id);
             self.sync_due(cx, self.config.answer_timeout);
         }
@@ -140,9 +143,6 @@ impl Kaspa {
         body: Bytes,
         is_last: bool,
     ) -> Result<(), Misbehavior> {
-        if !self.sync.is_with(connection) {
-            return Ok(());
-        }
         let Some(bodies) = self.bodies() else { return Ok(()) };
         let Some(hash) = bodies.flying.pop_front() else { return Ok(()) };
         if BlockBody::decode(&body)?.0.is_empty() {
@@ -150,7 +150,7 @@ impl Kaspa {
         }
         bodies.arrived_bytes += body.len();
         bodies.arrived.push((hash, body));
-        bodies.requests -= usize::from(is_last);
+        bodies.requests = bodies.requests.saturating_sub(usize::from(is_last));
         if is_last || bodies.arrived_bytes >= JUDGED_BYTES_MAX {
             bodies.judging += 1;
             bodies.arrived_bytes = 0;
@@ -171,7 +171,10 @@ impl Kaspa {
         let Some(bodies) = self.bodies() else { return };
         bodies.judging = bodies.judging.saturating_sub(1);
         if bodies.is_idle() {
-            self.list_missing(cx);
+            return self.list_missing(cx);
+        }
+        if let Some(peer) = self.sync.run.as_ref().map(|run| run.peer) {
+            self.ask_bodies(cx, peer);
         }
     }
 }

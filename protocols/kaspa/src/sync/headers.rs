@@ -22,6 +22,8 @@ pub(crate) struct HeadersStage {
     is_open: bool,
     // Whether the peer waits for our word.
     owes_next: bool,
+    // Whether the one message that an antipast has is here.
+    is_whole: bool,
     judging: usize,
 }
 
@@ -32,6 +34,11 @@ impl HeadersStage {
 
     pub(super) fn is_owed(&self) -> bool {
         self.is_open && !self.owes_next
+    }
+
+    // Whether headers may come: the peer has our word for them.
+    pub(super) fn takes_headers(&self) -> bool {
+        self.is_owed() && !self.is_whole
     }
 }
 
@@ -51,7 +58,7 @@ impl Kaspa {
 
     fn set_headers(&mut self, cx: &mut Cx<'_>, stage: fn(HeadersStage) -> Stage, sink: Hash) {
         if let Some(run) = &mut self.sync.run {
-            run.stage = stage(HeadersStage { sink, is_open: true, owes_next: false, judging: 0 });
+            run.stage = stage(HeadersStage { sink, is_open: true, owes_next: false, is_whole: false, judging: 0 });
         }
         self.sync_due(cx, self.config.answer_timeout);
     }
@@ -74,6 +81,7 @@ impl Kaspa {
     ) -> Result<(), Misbehavior> {
         let headers: Vec<Bytes> = Items::decode(body, HEADERS_MAX)?.iter().collect();
         let Some((stage, is_antipast)) = self.headers() else { return Ok(()) };
+        stage.is_whole = is_antipast;
         if headers.is_empty() {
             return if is_antipast { Ok(()) } else { Err(Misbehavior::EmptyHeaders) };
         }
@@ -90,6 +98,7 @@ impl Kaspa {
         if stage.owes_next && stage.judging < JUDGING_MAX {
             stage.owes_next = false;
             self.send_to_sync(cx, connection, Kind::RequestNextHeaders, &[], 0);
+            self.sync_due(cx, self.config.answer_timeout);
         }
     }
 

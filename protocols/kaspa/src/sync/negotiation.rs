@@ -20,6 +20,8 @@ pub(crate) struct Negotiation {
     // Whether the peer owes a locator, and between which blocks when it is not of the whole chain.
     is_open: bool,
     between: Option<(Hash, Hash)>,
+    // How long it may take.
+    wait: Duration,
     sink: Hash,
     // The locator that is with the ledger.
     locator: Vec<Hash>,
@@ -30,6 +32,10 @@ pub(crate) struct Negotiation {
 impl Negotiation {
     pub(super) fn is_open(&self) -> bool {
         self.is_open
+    }
+
+    pub(super) fn wait(&self) -> Duration {
+        self.wait
     }
 }
 
@@ -43,7 +49,7 @@ impl Kaspa {
         wait: Duration,
     ) {
         let Some(negotiation) = self.negotiation() else { return };
-        (negotiation.is_open, negotiation.between) = (true, between);
+        (negotiation.is_open, negotiation.between, negotiation.wait) = (true, between, wait);
         let (low, high) = between.unzip();
         let body = OptionalHashes { low, high }.encode();
         self.send_to_sync(cx, connection, Kind::RequestIbdChainBlockLocator, &body, 0);
@@ -109,7 +115,7 @@ impl Kaspa {
         };
         let Some(known) = locator.get(at).copied() else { return };
         if statuses.get(at) == Some(&Status::Invalid) {
-            return cx.convict(connection, Misbehavior::InvalidInv(known));
+            return cx.convict(connection, Misbehavior::InvalidChainBlock(known));
         }
         let Some(unknown) = at.checked_sub(1).and_then(|above| locator.get(above)).copied() else {
             return self.begin_headers(cx, connection, known, sink);

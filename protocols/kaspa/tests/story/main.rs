@@ -1,0 +1,11 @@
+//! Stories of a Kaspa node, told through the engine with scripted peers. Each is told twice: same effects.
+
+mod addresses;
+mod dag;
+mod greeting;
+mod make;
+mod peers;
+mod pings;
+mod stage;
+mod syncer;
+mod toy;

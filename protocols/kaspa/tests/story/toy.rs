@@ -1,0 +1,170 @@
+//! Plays the ledger: a DAG, waiting transactions, and outcomes that a story may dictate.
+
+use crate::dag::{Dag, hash_of};
+use crate::make;
+use bytes::Bytes;
+use polypeer_engine::{Ledger, Now, Ticket, To};
+use polypeer_kaspa::ledger::{Answer, BlockOutcome, Hash, Request, TransactionOutcome};
+use polypeer_kaspa::wire::TransactionView;
+use std::collections::BTreeMap;
+
+/// The toy.
+#[derive(Clone, Debug)]
+pub(crate) struct Toy {
+    pub(crate) dag: Dag,
+    pub(crate) waiting: BTreeMap<Hash, Bytes>,
+    /// What is said of these blocks, whatever they are.
+    pub(crate) outcomes: BTreeMap<Hash, BlockOutcome>,
+    /// What is said of these transactions.
+    pub(crate) verdicts: BTreeMap<Hash, TransactionOutcome>,
+    /// What the node said of itself last.
+    pub(crate) is_catching_up: bool,
+    pub(crate) meets_full_nodes: bool,
+    /// Every question, by its name.
+    pub(crate) log: Vec<&'static str>,
+}
+
+pub(crate) fn id_of(transaction: &[u8]) -> Hash {
+    TransactionView::decode(transaction).expect("it was decoded before").id()
+}
+
+impl Toy {
+    /// One that holds these blocks, genesis first.
+    pub(crate) fn with(blocks: &[Bytes]) -> Self {
+        Self {
+            dag: Dag::of(blocks),
+            waiting: BTreeMap::new(),
+            outcomes: BTreeMap::new(),
+            verdicts: BTreeMap::new(),
+            is_catching_up: false,
+            meets_full_nodes: false,
+            log: Vec::new(),
+        }
+    }
+
+    fn take_block(&mut self, block: &Bytes) -> BlockOutcome {
+        let hash = hash_of(block);
+        if let Some(outcome) = self.outcomes.get(&hash) {
+            if matches!(outcome, BlockOutcome::Invalid(fault) if fault.is_of_header()) {
+                self.dag.invalid.insert(hash);
+            }
+            return outcome.clone();
+        }
+        self.dag.take_block(block)
+    }
+
+    fn take_headers(&mut self, headers: &[Bytes]) -> (u32, Option<BlockOutcome>) {
+        let mut taken = 0;
+        for header in headers {
+            let dictated = make::hash_of_header(header).and_then(|hash| self.outcomes.get(&hash).cloned());
+            match dictated.unwrap_or_else(|| self.dag.take_header(header)) {
+                BlockOutcome::Accepted | BlockOutcome::Known => taken += 1,
+                fault => return (taken, Some(fault)),
+            }
+        }
+        (taken, None)
+    }
+
+    fn take_bodies(&mut self, bodies: &[(Hash, Bytes)]) -> (u32, Option<BlockOutcome>) {
+        let mut taken = 0;
+        for (hash, body) in bodies {
+            match self.outcomes.get(hash).cloned().unwrap_or_else(|| self.dag.take_body(hash, body)) {
+                BlockOutcome::Accepted | BlockOutcome::Known => taken += 1,
+                fault => return (taken, Some(fault)),
+            }
+        }
+        (taken, None)
+    }
+
+    fn take_transaction(&mut self, transaction: &Bytes) -> (Hash, TransactionOutcome) {
+        let id = id_of(transaction);
+        let dictated = self.verdicts.get(&id).copied();
+        let outcome = dictated.unwrap_or_else(|| {
+            let is_new = self.waiting.insert(id, transaction.clone()).is_none();
+            if is_new { TransactionOutcome::Accepted } else { TransactionOutcome::Known }
+        });
+        (id, outcome)
+    }
+
+    fn says(&mut self, request: Request) -> Option<Answer> {
+        self.log.push(name(&request));
+        let dag = &self.dag;
+        Some(match request {
+            Request::State => Answer::State(dag.state()),
+            Request::Statuses(hashes) => Answer::Statuses(hashes.iter().map(|hash| dag.status(hash)).collect()),
+            Request::TakeBlock(block) => {
+                let outcome = self.take_block(&block);
+                Answer::BlockTaken { hash: hash_of(&block), outcome, state: self.dag.state() }
+            }
+            Request::TakeHeaders(headers) => {
+                let (taken, fault) = self.take_headers(&headers);
+                Answer::HeadersTaken { taken, fault, state: self.dag.state() }
+            }
+            Request::TakeBodies(bodies) => {
+                let (taken, fault) = self.take_bodies(&bodies);
+                Answer::BodiesTaken { taken, fault, state: self.dag.state() }
+            }
+            Request::Blocks(hashes) => Answer::Blocks(hashes.iter().map(|hash| dag.block(hash)).collect()),
+            Request::Bodies(hashes) => Answer::Bodies(hashes.iter().map(|hash| dag.body(hash)).collect()),
+            Request::BlockLocator { high, limit } => Answer::Locator(dag.locator(&high, limit)),
+            Request::ChainLocator { low, high } => Answer::Locator(dag.chain_locator(low, high)),
+            Request::HeadersBetween { low, high, bytes_max } => Answer::Headers(dag.between(&low, &high, bytes_max)),
+            Request::Antipast { block, context, count_max } => {
+                Answer::Headers(dag.antipast(&block, &context, count_max))
+            }
+            Request::MissingBodies { of, count_max } => Answer::MissingBodies(dag.missing_bodies(&of, count_max)),
+            Request::TakeTransactions { transactions, .. } => {
+                Answer::TransactionsTaken(transactions.iter().map(|bytes| self.take_transaction(bytes)).collect())
+            }
+            Request::Transactions(ids) => {
+                Answer::Transactions(ids.iter().map(|id| self.waiting.get(id).cloned()).collect())
+            }
+            Request::MissingTransactions(ids) => {
+                Answer::MissingTransactions(ids.into_iter().filter(|id| !self.waiting.contains_key(id)).collect())
+            }
+            Request::CatchingUp(is_catching_up) => {
+                self.is_catching_up = is_catching_up;
+                return None;
+            }
+            Request::MeetsFullNodes(meets) => {
+                self.meets_full_nodes = meets;
+                return None;
+            }
+        })
+    }
+}
+
+fn name(request: &Request) -> &'static str {
+    match request {
+        Request::State => "State",
+        Request::Statuses(_) => "Statuses",
+        Request::TakeBlock(_) => "TakeBlock",
+        Request::TakeHeaders(_) => "TakeHeaders",
+        Request::TakeBodies(_) => "TakeBodies",
+        Request::Blocks(_) => "Blocks",
+        Request::Bodies(_) => "Bodies",
+        Request::BlockLocator { .. } => "BlockLocator",
+        Request::ChainLocator { .. } => "ChainLocator",
+        Request::HeadersBetween { .. } => "HeadersBetween",
+        Request::Antipast { .. } => "Antipast",
+        Request::MissingBodies { .. } => "MissingBodies",
+        Request::TakeTransactions { .. } => "TakeTransactions",
+        Request::Transactions(_) => "Transactions",
+        Request::MissingTransactions(_) => "MissingTransactions",
+        Request::CatchingUp(_) => "CatchingUp",
+        Request::MeetsFullNodes(_) => "MeetsFullNodes",
+    }
+}
+
+impl Ledger for Toy {
+    type Request = Request;
+    type Answer = Answer;
+
+    fn answer(&mut self, _: Now, requests: Vec<(Ticket, Request)>, answers: &mut Vec<(To, Answer)>) {
+        for (ticket, request) in requests {
+            if let Some(answer) = self.says(request) {
+                answers.push((To::Asker(ticket), answer));
+            }
+        }
+    }
+}
