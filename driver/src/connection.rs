@@ -1,14 +1,15 @@
 //! Holds one connection: its socket, its framer, what is half read and what waits to be written.
 
 use crate::meter::Meter;
+use crate::places::Place;
 use crate::queue::{Flushed, Pool, Queue, Written};
+use crate::stream::Stream;
 use bytes::{Bytes, BytesMut};
 use polypeer_engine::{ConnectionId, DisconnectCause, Framer, Now, Phase, Time};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::task::{Context, Waker};
 use std::time::Duration;
-use tokio::net::TcpStream;
 
 /// The engine hears of frames that were dropped at most this often for each connection: it is for people.
 const DROPS_TOLD_EVERY: Duration = Duration::from_secs(60);
@@ -19,9 +20,11 @@ pub(crate) type Connections<F> = HashMap<ConnectionId, Box<Connection<F>>, Build
 /// One connection. While it is idle it holds no buffer.
 #[derive(Debug)]
 pub(crate) struct Connection<F> {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     pub(crate) framer: F,
     pub(crate) phase: Phase,
+    /// Its place among the calls whose handshake is not done.
+    pub(crate) pending: Option<Place>,
     /// What has come of a frame that is not whole, or, with `has_uncut`, frames that wait for the next turn.
     pub(crate) partial: BytesMut,
     /// How large the memory behind `partial` is.
@@ -74,11 +77,12 @@ pub(crate) struct Ending {
 }
 
 impl<F: Framer> Connection<F> {
-    pub(crate) fn new(stream: TcpStream, framer: F, now: Now) -> Self {
+    pub(crate) fn new(stream: Stream, framer: F, pending: Option<Place>, now: Now) -> Self {
         Self {
             stream,
             framer,
             phase: Phase(0),
+            pending,
             partial: BytesMut::new(),
             allocated: 0,
             lodged: 0,
@@ -186,7 +190,7 @@ impl<F: Framer> Connection<F> {
     /// Writes what the socket takes.
     pub(crate) fn flush(&mut self, pool: &mut Pool, now: Now) -> Flushed {
         let mut written = Written::default();
-        let flushed = self.queue.flush(&self.stream, pool, &mut written);
+        let flushed = self.queue.flush(&mut self.stream, pool, &mut written);
         if written.bytes > 0 {
             self.meter.bytes_sent += written.bytes as u64;
             self.meter.frames_sent += written.frames as u64;
@@ -252,7 +256,8 @@ impl<F: Framer> Connection<F> {
     /// Memory that it holds beyond what an idle one does.
     pub(crate) fn held_bytes(&self) -> usize {
         let partial = if self.partial.is_empty() { 0 } else { self.allocated };
-        self.queue.bytes() + partial + self.lodged + self.framer.held_bytes() + self.ask_bytes
+        let framer = self.framer.held_bytes();
+        self.queue.bytes() + partial + self.lodged + framer + self.ask_bytes + self.stream.held_bytes()
     }
 
     /// Its counters now.

@@ -8,14 +8,17 @@ use crate::budget::Account;
 use crate::clock::Clock;
 use crate::connection::{Connection, Connections, Ending};
 use crate::events::Events;
+use crate::grpc::Opening;
 use crate::ledger::{Answers, Asks};
 use crate::meter::{Meter, Meters, Totals};
 use crate::partials::Partials;
+use crate::places::Place;
 use crate::queue::{Flushed, PIECE_BYTES, Pool};
 use crate::reading::ReadBuffer;
 use crate::recorder::Recorder;
 use crate::saver::Saver;
 use crate::sockets;
+use crate::stream::Stream;
 use bytes::Bytes;
 use polypeer_engine::journal::{self, Stepped};
 use polypeer_engine::{
@@ -27,7 +30,6 @@ use std::collections::{BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
 
 /// Dials under way at one time; more wait their turn. A tracker proves 256 addresses at once.
@@ -69,6 +71,8 @@ pub(crate) struct Host<P: Protocol> {
     pub(crate) events: Events,
     pub(crate) dials: Rc<Semaphore>,
     pub(crate) lookups: Rc<Semaphore>,
+    /// Calls on their way, where the network's transport has them.
+    pub(crate) calls: Option<Opening>,
     pub(crate) is_draining: bool,
     pub(crate) account: Account,
     pub(crate) partials: Partials,
@@ -159,6 +163,7 @@ impl<P: Protocol> Host<P> {
             linger: profile.linger,
         };
         let partials = Partials::new(profile);
+        let calls = Opening::new(profile.transport, &engine.state().config);
         Self {
             engine,
             connections: Connections::default(),
@@ -175,6 +180,7 @@ impl<P: Protocol> Host<P> {
             events: parts.events,
             dials: Rc::new(Semaphore::new(DIALS_MAX)),
             lookups: Rc::new(Semaphore::new(LOOKUPS_MAX)),
+            calls,
             is_draining: false,
             account: parts.account,
             partials,
@@ -304,6 +310,10 @@ impl<P: Protocol> Host<P> {
         }
     }
 
+    pub(crate) fn door(&self) -> Option<Rc<Door<P>>> {
+        self.door.upgrade()
+    }
+
     fn ring(&self) {
         if let Some(door) = self.door.upgrade() {
             door.bell.notify_one();
@@ -319,14 +329,22 @@ impl<P: Protocol> Host<P> {
             Effect::Ask { ticket, request } => self.ask(ticket, request),
             Effect::Close { connection, how } => self.close(connection, how),
             Effect::SetPhase { connection, phase, .. } => {
+                let is_pending = self.is_pending(phase);
                 if let Some(connection) = self.connections.get_mut(&connection) {
                     connection.phase = phase;
+                    connection.pending = connection.pending.take().filter(|_| is_pending);
                 }
             }
             Effect::Dial { connection, address } => {
                 self.totals.dials += 1;
                 if let Some(door) = self.door.upgrade() {
-                    tokio::task::spawn_local(sockets::dial(door, self.dials.clone(), connection, address));
+                    tokio::task::spawn_local(sockets::dial(
+                        door,
+                        self.dials.clone(),
+                        self.calls.clone(),
+                        connection,
+                        address,
+                    ));
                 }
             }
             Effect::Resolve { name, port } => {
@@ -419,10 +437,11 @@ impl<P: Protocol> Host<P> {
 
 /// Connections.
 impl<P: Protocol> Host<P> {
-    /// A socket stands: it gets a task, and the engine hears of it.
-    pub(crate) fn adopt(&mut self, id: ConnectionId, stream: TcpStream, ends: Ends) {
+    /// A stream stands: it gets a task, and the engine hears of it. `pending` is its place while its handshake lasts.
+    pub(crate) fn adopt(&mut self, id: ConnectionId, stream: Stream, ends: Ends, pending: Option<Place>) {
         let framer = P::framer(&self.config, 0, ends.direction);
-        self.connections.insert(id, Box::new(Connection::new(stream, framer, self.now)));
+        let pending = pending.filter(|_| self.is_pending(Phase(0)));
+        self.connections.insert(id, Box::new(Connection::new(stream, framer, pending, self.now)));
         self.step(P2pAction::Connected { connection: id, ends });
         self.apply();
         if let Some(door) = self.door.upgrade()
@@ -430,6 +449,10 @@ impl<P: Protocol> Host<P> {
         {
             tokio::task::spawn_local(sockets::serve(door, id));
         }
+    }
+
+    fn is_pending(&self, phase: Phase) -> bool {
+        self.calls.as_ref().is_some_and(|calls| calls.is_pending(phase))
     }
 
     /// The id of the next connection that is accepted.
@@ -482,8 +505,11 @@ impl<P: Protocol> Host<P> {
         let Some(ending) = &mut connection.ending else { return };
         if !ending.is_shut {
             ending.is_shut = true;
-            // It fails only when the connection is broken already, and then reading says so.
-            let _ = socket2::SockRef::from(&connection.stream).shutdown(std::net::Shutdown::Write);
+            connection.stream.shut_down();
+        }
+        if connection.stream.has_unsent() && !is_overdue {
+            // The task writes it on.
+            return;
         }
         if !ending.lingers || connection.is_finished || is_overdue {
             self.end(id, cause);
@@ -515,6 +541,7 @@ impl<P: Protocol> Host<P> {
         if let Some(frames) = connection.last_drops() {
             self.pending.push_back(P2pAction::Dropped { connection: id, frames });
         }
+        connection.stream.hang_up();
         self.pending.push_back(P2pAction::Disconnected { connection: id, cause });
     }
 

@@ -3,6 +3,7 @@
 //! A write costs about the same whether it carries 36 bytes or 16 KiB, so small frames are copied together and large
 //! ones go as they are, shared with every other queue that they stand in.
 
+use crate::stream::Stream;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
@@ -113,9 +114,13 @@ impl Queue {
     }
 
     /// Writes until everything is written or the socket blocks.
-    pub(crate) fn flush(&mut self, stream: &TcpStream, pool: &mut Pool, written: &mut Written) -> Flushed {
+    pub(crate) fn flush(&mut self, stream: &mut Stream, pool: &mut Pool, written: &mut Written) -> Flushed {
         while !self.pieces.is_empty() {
-            match self.write_once(stream) {
+            let wrote = match stream {
+                Stream::Tcp(stream) => self.write_once(stream),
+                Stream::Grpc(call) => call.try_write(&self.front(pool), self.bytes),
+            };
+            match wrote {
                 Ok(0) => return Flushed::Broken,
                 Ok(count) => {
                     written.bytes += count;
@@ -149,6 +154,12 @@ impl Queue {
             count += 1;
         }
         stream.try_write_vectored(&slices[..count])
+    }
+
+    // What is left of the first piece, to be shared with a transport that keeps it until the peer has room.
+    fn front(&mut self, pool: &mut Pool) -> Bytes {
+        let Some(piece) = self.pieces.front_mut() else { return Bytes::new() };
+        piece.share(pool).slice(self.taken..)
     }
 
     // Drops what the socket has taken. How many frames it has now wholly.
@@ -187,6 +198,21 @@ impl Queue {
 }
 
 impl Piece {
+    // Makes it one that is shared. A buffer that is mostly empty is copied, for it would be kept as a whole.
+    fn share(&mut self, pool: &mut Pool) -> Bytes {
+        let frame = match &mut self.body {
+            Body::Shared(frame) => return frame.clone(),
+            Body::Copied(buffer) if buffer.len() < buffer.capacity() / 2 => {
+                let copy = Bytes::copy_from_slice(buffer);
+                pool.give(std::mem::take(buffer));
+                copy
+            }
+            Body::Copied(buffer) => std::mem::take(buffer).into(),
+        };
+        self.body = Body::Shared(frame.clone());
+        frame
+    }
+
     fn bytes(&self) -> &[u8] {
         match &self.body {
             Body::Copied(buffer) => buffer,

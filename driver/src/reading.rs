@@ -4,14 +4,10 @@
 //! needs the room, then it is copied into the connection's own; once that is large, more is read straight into it: it
 //! grows with what really came, by doubling at most.
 
-use crate::connection::Connection;
 use crate::host::{EFFECTS_MAX, Host};
 use bytes::{Buf, BytesMut};
 use polypeer_engine::{BadFrame, ChannelId, ConnectionId, DisconnectCause, Frame, Framed, Framer, P2pAction, Protocol};
-use std::io;
-use std::pin::pin;
 use std::task::{Context, Poll};
-use tokio::io::AsyncReadExt;
 
 /// The shared buffer: large enough that a read's fixed cost does not show, small enough for the cache.
 const READ_BYTES: usize = 256 << 10;
@@ -54,7 +50,7 @@ impl<P: Protocol> Host<P> {
             return Turn::Rests;
         }
         if !connection.has_uncut {
-            match connection.stream.poll_read_ready(cx) {
+            match connection.stream.poll_readable(cx) {
                 Poll::Pending => return Turn::Waits,
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => {
@@ -113,7 +109,7 @@ impl<P: Protocol> Host<P> {
                     return Turn::GoesOn;
                 }
                 buffer.make_room();
-                match receive(connection, &mut buffer.bytes, cx) {
+                match connection.stream.poll_receive(&mut buffer.bytes, cx) {
                     Poll::Pending => return Turn::Waits,
                     Poll::Ready(Ok(0)) => {
                         self.finished(id);
@@ -281,7 +277,7 @@ impl<P: Protocol> Host<P> {
             connection.discard_partial();
             scratch.bytes.clear();
             scratch.make_room();
-            match receive(connection, &mut scratch.bytes, cx) {
+            match connection.stream.poll_receive(&mut scratch.bytes, cx) {
                 Poll::Pending => return Turn::Waits,
                 Poll::Ready(Ok(0)) => {
                     self.finished(id);
@@ -301,11 +297,6 @@ impl<P: Protocol> Host<P> {
         }
         Turn::GoesOn
     }
-}
-
-fn receive<F>(connection: &mut Connection<F>, buffer: &mut BytesMut, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-    // A read that does not fill the buffer tells the runtime that the socket is empty, which saves asking it.
-    pin!(connection.stream.read_buf(buffer)).poll(cx)
 }
 
 /// Bytes that came, and how large the memory behind them is: frames cut off the front still belong to it.

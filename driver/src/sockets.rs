@@ -1,8 +1,12 @@
 //! Runs the tasks that wait for sockets: accepting, dialling, looking up names, and one for each connection.
 
+use crate::grpc::{self, Opening};
 use crate::host::{Door, Host};
 use crate::reading::Turn;
-use polypeer_engine::{Address, ChannelId, ConnectionId, DialFailure, Direction, Ends, P2pAction, Protocol, Time};
+use crate::stream::Stream;
+use polypeer_engine::{
+    Address, ChannelId, ConnectionId, DialFailure, Direction, DisconnectCause, Ends, P2pAction, Protocol, Time,
+};
 use socket2::{Domain, Socket, Type};
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
@@ -44,14 +48,7 @@ pub(crate) async fn accept<P: Protocol>(door: Rc<Door<P>>, listener: TcpListener
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let admitted = door.enter(|host| {
-                    let id = host.accepted();
-                    // The peer may be gone already; then nobody needs to hear of it.
-                    if let Ok(ends) = ends(&stream, Direction::Inbound, None) {
-                        host.adopt(id, stream, ends);
-                    }
-                });
-                if admitted.is_none() {
+                if door.enter(|host| host.incoming(stream)).is_none() {
                     return;
                 }
             }
@@ -69,16 +66,17 @@ pub(crate) async fn accept<P: Protocol>(door: Rc<Door<P>>, listener: TcpListener
 pub(crate) async fn dial<P: Protocol>(
     door: Rc<Door<P>>,
     dials: Rc<Semaphore>,
+    calls: Option<Opening>,
     connection: ConnectionId,
     address: Address,
 ) {
     let dialled = {
         // The semaphore is never closed.
         let _place = dials.acquire().await;
-        connect(address).await
+        connect(address, calls).await
     };
     door.enter(|host| match dialled {
-        Ok((stream, ends)) => host.adopt(connection, stream, ends),
+        Ok((stream, ends)) => host.adopt(connection, stream, ends, None),
         Err(cause) => {
             host.totals.dial_failures += 1;
             host.step(P2pAction::ConnectionFailed { connection, cause });
@@ -86,7 +84,7 @@ pub(crate) async fn dial<P: Protocol>(
     });
 }
 
-async fn connect(address: Address) -> Result<(TcpStream, Ends), DialFailure> {
+async fn connect(address: Address, calls: Option<Opening>) -> Result<(Stream, Ends), DialFailure> {
     let dialled = timeout(DIAL_TIME, TcpStream::connect(address.socket())).await;
     let stream = dialled.map_err(|_| DialFailure::TimedOut)?.map_err(|error| why(&error))?;
     let ends = ends(&stream, Direction::Outbound, Some(address)).map_err(|error| why(&error))?;
@@ -94,7 +92,10 @@ async fn connect(address: Address) -> Result<(TcpStream, Ends), DialFailure> {
     if ends.local == ends.remote {
         return Err(DialFailure::Refused);
     }
-    Ok((stream, ends))
+    let Some(opening) = calls else { return Ok((Stream::Tcp(stream), ends)) };
+    let call = grpc::dial(&opening, stream, address).await.ok_or(DialFailure::Transport)?;
+    // Whoever does not take gzip refuses a call that announces it.
+    Ok((Stream::Grpc(Box::new(call)), Ends { takes_compressed: true, ..ends }))
 }
 
 // Both ends, and the socket as every connection has it: small frames do not wait for one another.
@@ -168,6 +169,27 @@ pub(crate) async fn serve<P: Protocol>(door: Rc<Door<P>>, id: ConnectionId) {
     .await;
 }
 
+impl<P: Protocol> Host<P> {
+    /// A socket was accepted. The peer may be gone already; then nobody needs to hear of it.
+    fn incoming(&mut self, stream: TcpStream) {
+        let Some(opening) = &self.calls else {
+            let id = self.accepted();
+            if let Ok(ends) = ends(&stream, Direction::Inbound, None) {
+                self.adopt(id, Stream::Tcp(stream), ends, None);
+            }
+            return;
+        };
+        let Ok(ends) = ends(&stream, Direction::Inbound, None) else { return };
+        let Some(place) = opening.place(ends.remote) else {
+            self.totals.calls_refused += 1;
+            return;
+        };
+        if let Some(door) = self.door() {
+            tokio::task::spawn_local(grpc::accept(door, opening.clone(), stream, ends, place));
+        }
+    }
+}
+
 enum Serve {
     Stays { until: Option<tokio::time::Instant> },
     Gone,
@@ -176,24 +198,44 @@ enum Serve {
 impl<P: Protocol> Host<P> {
     // A connection's turn: write what waits, then read.
     fn turn(&mut self, id: ConnectionId, cx: &mut Context<'_>) -> Serve {
+        self.begin_call_turn(id, cx);
         self.write_turn(id, cx);
         self.go_on_ending(id);
         if self.read_turn(id, cx) == Turn::GoesOn {
             cx.waker().wake_by_ref();
         }
+        self.end_call_turn(id, cx);
         let Some(connection) = self.connections.get(&id) else { return Serve::Gone };
         let until = connection.ending.map(|ending| self.instant(ending.until));
         Serve::Stays { until }
+    }
+
+    // HTTP/2 has work of its own, also when nothing is written or read.
+    fn begin_call_turn(&mut self, id: ConnectionId, cx: &mut Context<'_>) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let is_paused = connection.is_heard() && self.asks.must_wait(connection.asks);
+        if let Stream::Grpc(call) = &mut connection.stream {
+            call.begin_turn(cx, self.now.monotonic, is_paused);
+        }
+    }
+
+    fn end_call_turn(&mut self, id: ConnectionId, cx: &Context<'_>) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Stream::Grpc(call) = &mut connection.stream else { return };
+        if call.end_turn(cx) {
+            return self.charge(id);
+        }
+        let cause = connection.ending.map_or(DisconnectCause::Broken, |ending| ending.cause);
+        self.end(id, cause);
     }
 
     fn write_turn(&mut self, id: ConnectionId, cx: &mut Context<'_>) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.polled(cx);
         if connection.is_blocked {
-            match connection.stream.poll_write_ready(cx) {
+            match connection.stream.poll_writable(cx) {
                 Poll::Pending => {}
-                // What is wrong shows in the write itself.
-                Poll::Ready(_) => {
+                Poll::Ready(()) => {
                     connection.is_blocked = false;
                     self.flush(id);
                 }

@@ -1,0 +1,139 @@
+//! What HTTP/2 lets a hostile peer do: memory stays flat, the others are served, and the offender is closed.
+
+use crate::memory::{in_a_child, resident_bytes};
+use crate::oracle::{self, PLAIN};
+use crate::raw::{CONTINUATION, DATA, END_HEADERS, HEADERS, PING, RST_STREAM, Raw, SETTINGS, frame, headers};
+use crate::toy::{Config, PATH, Toy, drain, run, until_connected};
+use bytes::Bytes;
+use polypeer_driver::Handle;
+use std::net::SocketAddr;
+
+/// More than any of these may cost, and far less than what is sent.
+const GROWTH_MAX: usize = 4 << 20;
+const FLOOD_BYTES: usize = 64 << 20;
+
+// Runs one flood, while somebody else talks. How much of it the node took, in bytes.
+async fn suffer(node: &Handle<Toy>, flood: impl FnOnce(SocketAddr) -> usize + Send + 'static) -> usize {
+    let address = node.listening().expect("it listens");
+    let (mut bystander, _) = oracle::call(address, PLAIN).await.expect("a call");
+    bystander.ask(b'e', b"").await;
+    let before = resident_bytes();
+    let flooding = tokio::task::spawn_blocking(move || flood(address));
+    let mut most = 0;
+    while !flooding.is_finished() {
+        assert_eq!(bystander.ask(b'e', b"unhurt").await, (b'e', Bytes::from_static(b"unhurt")));
+        most = most.max(resident_bytes().saturating_sub(before));
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    let sent = flooding.await.expect("the flood ends");
+    assert!(most <= GROWTH_MAX, "{most} bytes of memory for {sent} sent");
+    until_connected(node, 1).await;
+    assert_eq!(bystander.ask(b'e', b"after").await, (b'e', Bytes::from_static(b"after")));
+    drop(bystander);
+    until_connected(node, 0).await;
+    sent
+}
+
+// Sends a piece again and again on a connection with a call. Bytes sent before the node closed it.
+fn on_a_call(piece: Vec<u8>) -> impl FnOnce(SocketAddr) -> usize + Send + 'static {
+    move |address| {
+        let piece = piece.repeat((16 << 10) / piece.len() + 1);
+        let times = FLOOD_BYTES / piece.len();
+        Raw::call(address).flood(std::iter::repeat_n(piece, times))
+    }
+}
+
+async fn check(name: &str, flood: impl FnOnce(SocketAddr) -> usize + Send + 'static) {
+    if in_a_child(&format!("abuse::{name}")) {
+        return;
+    }
+    let node = run(Config::default());
+    // What talking costs at all is there before it is measured.
+    suffer(&node, |address| drop_after(Raw::call(address))).await;
+    let sent = suffer(&node, flood).await;
+    println!("{name}: closed after {sent} bytes");
+    assert!(sent < FLOOD_BYTES / 4, "the offender is closed, after {sent} bytes");
+    drain(node).await;
+}
+
+fn drop_after(raw: Raw) -> usize {
+    drop(raw);
+    0
+}
+
+#[tokio::test]
+async fn pings() {
+    check("pings", on_a_call(frame(PING, 0, 0, &[7; 8]))).await;
+}
+
+#[tokio::test]
+async fn settings() {
+    // The size of the peer's header table, again and again.
+    check("settings", on_a_call(frame(SETTINGS, 0, 0, &[0, 1, 0, 0, 16, 0]))).await;
+}
+
+#[tokio::test]
+async fn empty_data() {
+    check("empty_data", on_a_call(frame(DATA, 0, 1, b""))).await;
+}
+
+#[tokio::test]
+async fn data_of_one_byte() {
+    // The length of a message that is never whole.
+    check("data_of_one_byte", on_a_call(frame(DATA, 0, 1, &[0]))).await;
+}
+
+#[tokio::test]
+async fn window_updates() {
+    check("window_updates", on_a_call(frame(8, 0, 0, &1u32.to_be_bytes()))).await;
+}
+
+#[tokio::test]
+async fn frames_of_unknown_kinds() {
+    check("frames_of_unknown_kinds", on_a_call(frame(200, 0, 1, &[0; 1000]))).await;
+}
+
+#[tokio::test]
+async fn continuations() {
+    let flood = |address| {
+        let mut raw = Raw::connect(address);
+        raw.send(&frame(HEADERS, 0, 1, &headers(PATH)));
+        let piece = frame(CONTINUATION, 0, 1, b"\0\x01a\x01b");
+        let times = FLOOD_BYTES / piece.len();
+        raw.flood(std::iter::repeat_n(piece, times))
+    };
+    check("continuations", flood).await;
+}
+
+#[tokio::test]
+async fn headers_without_end() {
+    let flood = |address| {
+        let mut raw = Raw::connect(address);
+        raw.send(&frame(HEADERS, 0, 1, &headers(PATH)));
+        // A header whose value has 16,255 bytes, and never comes to its end.
+        raw.send(&frame(CONTINUATION, 0, 1, b"\0\x01x\x7f\x80\x7e"));
+        let piece = frame(CONTINUATION, 0, 1, &[b'y'; 16_000]);
+        let times = FLOOD_BYTES / piece.len();
+        raw.flood(std::iter::repeat_n(piece, times))
+    };
+    check("headers_without_end", flood).await;
+}
+
+// Opens calls and resets them at once.
+fn resets(mut raw: Raw, from: u32) -> usize {
+    let pieces = (from..).step_by(2).take(200_000).map(|stream| {
+        let asked = frame(HEADERS, END_HEADERS, stream, &headers(PATH));
+        [asked, frame(RST_STREAM, 0, stream, &8u32.to_be_bytes())].concat()
+    });
+    raw.flood(pieces)
+}
+
+#[tokio::test]
+async fn rapid_resets() {
+    check("rapid_resets", |address| resets(Raw::connect(address), 1)).await;
+}
+
+#[tokio::test]
+async fn rapid_resets_beside_a_call() {
+    check("rapid_resets_beside_a_call", |address| resets(Raw::call(address), 3)).await;
+}

@@ -1,0 +1,94 @@
+//! What calls cost the process, in processes of their own.
+
+use crate::raw::{DATA, Raw};
+use crate::toy::{Config, drain, run, until_connected};
+use std::fs;
+use std::process::Command;
+
+const STORY: &str = "POLYPEER_TEST_STORY";
+
+/// Runs the test of this name again, in a child with many file descriptors. False in that child, which is to tell the
+/// story itself.
+pub(crate) fn in_a_child(name: &str) -> bool {
+    if std::env::var(STORY).is_ok_and(|story| story == name) {
+        return false;
+    }
+    let program = std::env::current_exe().expect("this program");
+    let shell = format!("ulimit -n 20000 && exec \"$0\" --exact {name} --nocapture");
+    let output = Command::new("sh").arg("-c").arg(shell).arg(program).env(STORY, name).output().expect("a shell");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && out.contains("1 passed"), "{out}\n{err}");
+    print!("{out}");
+    true
+}
+
+pub(crate) fn resident_bytes() -> usize {
+    let pages = fs::read_to_string("/proc/self/statm").expect("Linux");
+    let resident: usize = pages.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("a number");
+    resident * 4096
+}
+
+#[tokio::test]
+async fn an_idle_ready_peer_takes_less_than_32_kib() {
+    if in_a_child("memory::an_idle_ready_peer_takes_less_than_32_kib") {
+        return;
+    }
+    const PEERS: usize = 1000;
+    let node = run(Config::default());
+    let address = node.listening().expect("it listens");
+    // The clients are plain sockets, so that the memory measured is the node's.
+    let mut clients = Vec::with_capacity(PEERS + 100);
+    // What the first hundred bring with them is the process's, not a peer's.
+    let mut before = 0;
+    for count in 0..PEERS + 100 {
+        if count == 100 {
+            before = resident_bytes();
+        }
+        let mut client = Raw::call(address);
+        client.message(b'e', &[1; 200]);
+        while client.receive().expect("the call stands").kind != DATA {}
+        clients.push(client);
+    }
+    until_connected(&node, (PEERS + 100) as u64).await;
+    let each = (resident_bytes() - before) / PEERS;
+    println!("{each} bytes for each idle peer");
+    assert!(each <= 32 << 10, "{each} bytes for each idle peer");
+    drop(clients);
+    drain(node).await;
+}
+
+#[tokio::test]
+async fn churn_leaks_neither_descriptors_nor_memory() {
+    if in_a_child("memory::churn_leaks_neither_descriptors_nor_memory") {
+        return;
+    }
+    let node = run(Config::default());
+    let address = node.listening().expect("it listens");
+    let round = || async {
+        for number in 0..300 {
+            let mut client = Raw::call(address);
+            match number % 4 {
+                0 => client.message(b'e', b"x"),
+                1 => client.message(b'n', b""),
+                2 => client.message(b'l', b""),
+                _ => client.reset(),
+            }
+        }
+        until_connected(&node, 0).await;
+    };
+    round().await;
+    round().await;
+    let (descriptors, bytes) = (open_descriptors(), resident_bytes());
+    for _ in 0..10 {
+        round().await;
+    }
+    assert_eq!(open_descriptors(), descriptors);
+    let grown = resident_bytes().saturating_sub(bytes);
+    // The engine's ring of reasons may still fill; a leak of only 700 bytes a call would show.
+    assert!(grown < 2 << 20, "{grown} bytes after 3,000 calls");
+    drain(node).await;
+}
+
+fn open_descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").expect("Linux").count()
+}
