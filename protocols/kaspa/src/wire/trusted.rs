@@ -133,7 +133,7 @@ pub struct TrustedBlock<'a> {
 impl<'a> TrustedBlock<'a> {
     /// Takes one apart.
     pub fn decode(message: &'a [u8]) -> Result<Self, WireError> {
-        let (header, ghostdag) = pair(message)?;
+        let [header, ghostdag] = pair(message)?;
         Ok(Self { header: header.ok_or(WireError::MissingField)?, ghostdag: ghostdag.ok_or(WireError::MissingField)? })
     }
 
@@ -158,7 +158,7 @@ pub struct TrustedHash<'a> {
 impl<'a> TrustedHash<'a> {
     /// Takes one apart.
     pub fn decode(message: &'a [u8]) -> Result<Self, WireError> {
-        let (block, ghostdag) = pair(message)?;
+        let [block, ghostdag] = pair(message)?;
         Ok(Self {
             hash: hash(block.ok_or(WireError::MissingField)?)?,
             ghostdag: ghostdag.ok_or(WireError::MissingField)?,
@@ -175,7 +175,7 @@ impl<'a> TrustedHash<'a> {
 }
 
 // The single messages in fields 1 and 2.
-fn pair(message: &[u8]) -> Result<(Option<&[u8]>, Option<&[u8]>), WireError> {
+fn pair(message: &[u8]) -> Result<[Option<&[u8]>; 2], WireError> {
     let (mut first, mut second) = (None, None);
     let mut fields = Fields::of(message);
     while let Some((number, value)) = fields.next()? {
@@ -185,7 +185,7 @@ fn pair(message: &[u8]) -> Result<(Option<&[u8]>, Option<&[u8]>), WireError> {
             _ => {}
         }
     }
-    Ok((first, second))
+    Ok([first, second])
 }
 
 /// `TrustedDataMessage`: the whole of it, version 10.
