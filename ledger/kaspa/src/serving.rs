@@ -1,11 +1,12 @@
 //! Answers what only reads: locators, headers, bodies, statuses (Kaspa spec, sections 4.4, 4.6 and 4.7).
 
 use crate::dag::GENESIS;
+use crate::importing::refuse;
 use crate::node::{Held, Number};
 use crate::taking::Work;
 use bytes::Bytes;
 use polypeer_engine::kit::chain::Hash;
-use polypeer_kaspa::ledger::{Answer, Headers, Refusal, Request, Status};
+use polypeer_kaspa::ledger::{Answer, Headers, ImportFault, Imported, Refusal, Request, Status};
 use polypeer_kaspa::wire::{BlockBody, encode_block};
 use std::collections::{BTreeSet, VecDeque};
 
@@ -51,6 +52,11 @@ impl Work<'_> {
             Request::MissingTransactions(ids) => {
                 Answer::MissingTransactions(ids.iter().filter(|id| !self.mempool.contains(id)).copied().collect())
             }
+            Request::Import(import) => Answer::Imported(refuse(import)),
+            Request::Kept { .. } => Answer::Kept(None),
+            // Nothing is pruned here, so nothing is imported or kept.
+            Request::Import(_) => Answer::Imported(Imported::Taken(Err(ImportFault::OutOfOrder))),
+            Request::Kept { .. } => Answer::Kept(None),
             Request::CatchingUp(_) | Request::MeetsFullNodes(_) => return None,
         })
     }

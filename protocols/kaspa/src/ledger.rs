@@ -4,6 +4,10 @@
 //! and 2.6), so that what came is what is stored and what is served. The interface is wide enough for a full consensus
 //! behind it: nothing here says whether outputs are checked.
 
+mod import;
+
+pub use import::{Import, ImportFault, Imported, Keep};
+
 use alloc::vec::Vec;
 use bytes::Bytes;
 pub use polypeer_engine::kit::chain::{Hash, Origin};
@@ -133,6 +137,16 @@ pub enum Request {
     /// Which of these transactions neither wait nor were seen in a recent block. Answered with
     /// [`Answer::MissingTransactions`].
     MissingTransactions(Vec<Hash>),
+    /// A piece of the state of a pruned network. Answered with [`Answer::Imported`].
+    Import(Import),
+    /// What was imported and is kept to be served: as many items as have about `bytes_max` bytes together, at least one
+    /// if there is one. Answered with [`Answer::Kept`].
+    Kept {
+        /// Which part.
+        keep: Keep,
+        /// The bytes after which no other item is added.
+        bytes_max: u32,
+    },
     /// Whether the network layer is catching up: a producer pauses meanwhile. Not answered.
     CatchingUp(bool),
     /// Whether a peer is connected that checks outputs, which this node does not: a producer pauses meanwhile. Not
@@ -190,6 +204,11 @@ pub enum Answer {
     Transactions(Vec<Option<Bytes>>),
     /// To [`Request::MissingTransactions`]: those not held, in the order asked.
     MissingTransactions(Vec<Hash>),
+    /// To [`Request::Import`].
+    Imported(Imported),
+    /// To [`Request::Kept`]; nothing when nothing was imported. Fewer items than asked for, none included, means that
+    /// these are the last.
+    Kept(Option<Vec<Bytes>>),
     /// Unasked: a block of our own.
     NewBlock {
         /// Its hash.
