@@ -54,9 +54,6 @@ impl Work<'_> {
             }
             Request::Import(import) => Answer::Imported(refuse(import)),
             Request::Kept { .. } => Answer::Kept(None),
-            // Nothing is pruned here, so nothing is imported or kept.
-            Request::Import(_) => Answer::Imported(Imported::Taken(Err(ImportFault::OutOfOrder))),
-            Request::Kept { .. } => Answer::Kept(None),
             Request::CatchingUp(_) | Request::MeetsFullNodes(_) => return None,
         })
     }
