@@ -6,7 +6,7 @@ use crate::node::{Held, Number};
 use crate::taking::Work;
 use bytes::Bytes;
 use polypeer_engine::kit::chain::Hash;
-use polypeer_kaspa::ledger::{Answer, Headers, ImportFault, Imported, Refusal, Request, Status};
+use polypeer_kaspa::ledger::{Answer, Headers, Refusal, Request, Status};
 use polypeer_kaspa::wire::{BlockBody, encode_block};
 use std::collections::{BTreeSet, VecDeque};
 

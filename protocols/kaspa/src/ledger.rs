@@ -139,11 +139,13 @@ pub enum Request {
     MissingTransactions(Vec<Hash>),
     /// A piece of the state of a pruned network. Answered with [`Answer::Imported`].
     Import(Import),
-    /// What was imported and is kept to be served: as many items as have about `bytes_max` bytes together, at least one
-    /// if there is one. Answered with [`Answer::Kept`].
+    /// What was imported and is kept to be served: at most `count_max` items, and as many as have about `bytes_max` bytes
+    /// together, at least one if there is one. Answered with [`Answer::Kept`].
     Kept {
         /// Which part.
         keep: Keep,
+        /// How many items at most.
+        count_max: u32,
         /// The bytes after which no other item is added.
         bytes_max: u32,
     },
@@ -206,9 +208,8 @@ pub enum Answer {
     MissingTransactions(Vec<Hash>),
     /// To [`Request::Import`].
     Imported(Imported),
-    /// To [`Request::Kept`]; nothing when nothing was imported. Fewer items than asked for, none included, means that
-    /// these are the last.
-    Kept(Option<Vec<Bytes>>),
+    /// To [`Request::Kept`]; nothing when nothing was imported.
+    Kept(Option<KeptPage>),
     /// Unasked: a block of our own.
     NewBlock {
         /// Its hash.
@@ -230,6 +231,15 @@ pub struct Headers {
     pub headers: Vec<Bytes>,
     /// The chain block up to which all were given: the next page's `low`. The end when it is `high`.
     pub reached: Hash,
+}
+
+/// A page of what was imported.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptPage {
+    /// The items, as they came.
+    pub items: Vec<Bytes>,
+    /// Whether none follows.
+    pub is_last: bool,
 }
 
 /// Why the ledger cannot answer.
