@@ -1,9 +1,13 @@
-//! Hashes blocks and transactions (Kaspa spec, sections 5.1 to 5.4).
+//! Hashes blocks and transactions, and what a pruning point commits to (Kaspa spec, section 5).
 
+mod lanes;
 mod merkle;
+mod muhash;
 mod transaction;
 
+pub use lanes::{LanesTree, lane_leaf, lane_proof_root, sequencing_commitment};
 pub use merkle::{MerkleTree, merkle_root};
+pub use muhash::MuHash;
 pub use transaction::{transaction_hash, transaction_id};
 
 use crate::wire::Header;

@@ -2,7 +2,7 @@
 
 use super::fixtures::{body, dag, manifest};
 use polypeer_engine::kit::chain::Hash;
-use polypeer_kaspa::hash::blake3;
+use polypeer_kaspa::hash::sequencing_commitment;
 use polypeer_kaspa::wire::{BlockBody, BlockView, Header, Items, ProofChunk, SmtMetadata, join};
 use std::collections::BTreeMap;
 
@@ -61,7 +61,7 @@ fn a_block_is_its_header_and_its_body() {
 }
 
 #[test]
-fn the_lanes_of_a_pruning_point_give_its_commitment() {
+fn the_parts_of_a_pruning_point_give_its_commitment() {
     let metadata = SmtMetadata::decode(&body("smt_metadata")).expect("metadata");
     let points = Items::decode(&body("pruning_points"), 9).expect("headers");
     let point = Header::decode(points.slices().last().expect("four")).expect("a header");
@@ -78,8 +78,11 @@ fn the_lanes_of_a_pruning_point_give_its_commitment() {
     while shortcut.blue_score > point.blue_score - 100 - 1 {
         shortcut = &headers[&shortcut.direct_parents()[0]];
     }
-    let activity = blake3("SeqCommitActivityRoot", &[&shortcut.accepted_id_merkle_root.0, &metadata.lanes_root.0]);
-    let state = blake3("SeqCommitmentMerkleBranchHash", &[&activity.0, &metadata.payload_and_context.0]);
-    let commitment = blake3("SeqCommitmentMerkleBranchHash", &[&metadata.parent_commitment.0, &state.0]);
+    let commitment = sequencing_commitment(
+        &shortcut.accepted_id_merkle_root,
+        &metadata.lanes_root,
+        &metadata.payload_and_context,
+        &metadata.parent_commitment,
+    );
     assert_eq!(commitment, point.accepted_id_merkle_root);
 }

@@ -9,5 +9,6 @@ mod framing;
 mod gzip;
 mod limits;
 mod oracle;
+mod pruning;
 mod reread;
 mod vectors;
