@@ -40,6 +40,7 @@ mod fresh;
 mod genesis;
 mod ghostdag;
 mod header;
+mod importing;
 mod kaspa;
 mod levels;
 mod mempool;

@@ -228,11 +228,12 @@ mod tests {
         assert_eq!(confirmed, [id, other]);
         assert_eq!((mempool.len(), mempool.bytes), (0, 0));
         assert_eq!(take(&mut mempool, &payment(0), Origin::Peer, 0).1, TransactionOutcome::Known);
-        let many: Vec<Hash> = (0..RECENT_MAX as u32).map(|number| {
+        let numbered = |number: u32| {
             let mut id = [7; 32];
             id[..4].copy_from_slice(&number.to_le_bytes());
             Hash(id)
-        });
+        };
+        let many: Vec<Hash> = (0..RECENT_MAX as u32).map(numbered).collect();
         mempool.confirm(&many, 2);
         assert_eq!((mempool.recent.len(), mempool.recent_order.len()), (RECENT_MAX, RECENT_MAX));
         assert_eq!(take(&mut mempool, &payment(0), Origin::Peer, 0).1, TransactionOutcome::Accepted);

@@ -41,7 +41,7 @@ pub(crate) fn compact(target: Target) -> u32 {
 pub(crate) fn work(bits: u32) -> Work {
     let target = target(bits);
     let (next, _) = target.adding(Target::from_u64(1));
-    let (work, _) = target.not().div(next).adding(Target::from_u64(1));
+    let work = target.not().div(next).saturating_add(Target::from_u64(1));
     // No block has more: it would not fit into a header.
     work.resize().unwrap_or(Work::MAX)
 }

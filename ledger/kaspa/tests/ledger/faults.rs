@@ -1,13 +1,11 @@
 //! Blocks with one thing wrong: each refused for that, and nothing of it kept.
 
-use crate::world::{BLOCKS, Block, START_MS, World};
+use crate::world::{BLOCKS, Block, START_MS, World, payment as pay};
 use bytes::Bytes;
 use polypeer_engine::kit::chain::Hash;
 use polypeer_kaspa::hash::merkle_root;
 use polypeer_kaspa::ledger::{BlockOutcome, BlueWork, Fault, Status};
-use polypeer_kaspa::wire::{
-    Header, Input, Outpoint, Output, Parents, SUBNETWORK_COINBASE, Script, Transaction, TransactionView,
-};
+use polypeer_kaspa::wire::{Header, Input, Outpoint, Parents, SUBNETWORK_COINBASE, Transaction, TransactionView};
 
 /// How many blocks are there before the one that is changed.
 const BEFORE: usize = 600;
@@ -38,7 +36,7 @@ const CHANGES: [(&str, Change, Fault, bool); 17] = [
         Fault::Parents,
         false,
     ),
-    ("its own grandparent", |it| levels(it, |all| all[0].push(BLOCKS[BEFORE - 40].hash)), Fault::Parents, false),
+    ("its own grandparent", |it| levels(it, |all| all[0].push(BLOCKS[7].hash)), Fault::Parents, false),
     ("score, lower", |it| it.daa_score -= 1, Fault::DaaScore, false),
     ("score, higher", |it| it.daa_score += 1, Fault::DaaScore, false),
     ("bits, harder", |it| it.bits = 0x207f_fffe, Fault::Bits, false),
@@ -54,17 +52,11 @@ const CHANGES: [(&str, Change, Fault, bool); 17] = [
 
 #[test]
 fn every_wrong_field_of_a_header_is_found() {
-    let mut world = World::with_blocks(BEFORE);
+    // One with several parents and levels.
+    let has_both = |block: &Block| block.header.parents.level_count() > 1 && block.header.direct_parents().len() > 1;
+    let before = BLOCKS.iter().position(has_both).unwrap();
+    let (mut world, right) = (World::with_blocks(before), &BLOCKS[before]);
     let state = world.state();
-    // One with several parents and levels, all of them here.
-    let right = BLOCKS[BEFORE..]
-        .iter()
-        .find(|block| {
-            let parents = block.header.direct_parents();
-            let is_here = |parent| BLOCKS[..BEFORE].iter().any(|block| block.hash == *parent);
-            block.header.parents.level_count() > 1 && parents.iter().all(is_here)
-        })
-        .unwrap();
     for (what, change, fault, is_remembered) in CHANGES {
         let wrong = right.with(change);
         let invalid = BlockOutcome::Invalid(fault);
@@ -74,7 +66,7 @@ fn every_wrong_field_of_a_header_is_found() {
         assert_eq!(world.take_headers(std::slice::from_ref(&wrong)), (0, Some(again)), "{what}");
         assert_eq!(world.status(wrong.hash), status, "{what}");
     }
-    assert_eq!((world.state(), world.reader.counts()), (state, (BEFORE as u64, 0)));
+    assert_eq!((world.state(), world.reader.counts()), (state, (before as u64, 0)));
     // Parents may stand in any order on any level: the hash is another one, and the rules are kept.
     let reversed = right.with(|header| levels(header, |all| all.iter_mut().for_each(|level| level.reverse())));
     assert_eq!(world.take(&reversed), BlockOutcome::Accepted);
@@ -115,11 +107,7 @@ fn with_body(transactions: Vec<Bytes>, fits: bool) -> Block {
 
 /// A payment that spends this output.
 fn payment(index: u32) -> Transaction<'static> {
-    let previous = Outpoint { transaction_id: Hash([1; 32]), index };
-    let input = Input { previous, signature_script: &[], sequence: 0, compute_commit: 0 };
-    let script = Script { version: 0, bytes: &[0x51] };
-    let outputs = vec![Output { value: 1, script, covenant: None }];
-    Transaction { inputs: vec![input], outputs, ..Transaction::default() }
+    pay(index, 1)
 }
 
 fn check_body(what: &str, block: &Block, fault: Fault) {

@@ -1,10 +1,11 @@
 //! Transactions that wait: taken, told, dropped when a block has them, the operator's over a restart.
 
-use crate::world::{BLOCKS, World};
+use crate::world::{Block, World, real_payments};
 use bytes::Bytes;
 use polypeer_engine::kit::chain::{Hash, Origin};
-use polypeer_kaspa::ledger::{Answer, Request, TransactionOutcome};
-use polypeer_kaspa::wire::TransactionView;
+use polypeer_kaspa::ledger::{Answer, BlockOutcome, Request, TransactionOutcome};
+use polypeer_ledger_kaspa::{BlockKey, Config, Params, Producer};
+use std::time::Duration;
 
 fn offer(world: &mut World, bytes: &Bytes, origin: Origin) -> (Hash, TransactionOutcome, Vec<Answer>) {
     let (answers, news) = world.batch(vec![Request::TakeTransactions { transactions: vec![bytes.clone()], origin }]);
@@ -21,18 +22,21 @@ fn missing(world: &mut World, ids: &[Hash]) -> Vec<Hash> {
     }
 }
 
-/// The first block with payments, where it stands, and their identifiers.
-fn payments() -> (usize, Vec<Bytes>, Vec<Hash>) {
-    let at = BLOCKS.iter().position(|block| block.transactions.len() > 3).unwrap();
-    let payments = BLOCKS[at].transactions[1..].to_vec();
-    let ids = payments.iter().map(|bytes| TransactionView::decode(bytes).unwrap().id()).collect();
-    (at, payments, ids)
+/// A block on the first one with these transactions, as another node makes it.
+fn block_of(transactions: &[Bytes]) -> Block {
+    let producer = Producer { script: vec![0x51], interval: Duration::from_millis(100), seed: [5; 32] };
+    let mut world = World::open(Config { producer: Some(producer), ..Config::in_memory(Params::simnet()) });
+    world.ask(Request::TakeTransactions { transactions: transactions.to_vec(), origin: Origin::Peer });
+    world.wake();
+    world.pass(Duration::from_millis(200));
+    let Some(Answer::NewBlock { hash, .. }) = world.wake().pop() else { panic!("it is time for a block") };
+    Block::read(&world.reader.block(&BlockKey::Hash(hash)).unwrap().bytes)
 }
 
 #[test]
 fn what_waits_is_given_until_a_block_has_it() {
-    let (at, payments, ids) = payments();
-    let mut world = World::with_blocks(at);
+    let (payments, ids) = real_payments();
+    let mut world = World::new();
     assert_eq!(missing(&mut world, &ids), ids);
     for (bytes, id) in payments.iter().zip(&ids) {
         assert_eq!(offer(&mut world, bytes, Origin::Peer), (*id, TransactionOutcome::Accepted, Vec::new()));
@@ -43,9 +47,10 @@ fn what_waits_is_given_until_a_block_has_it() {
     let unknown = Hash([9; 32]);
     let given = world.ask(Request::Transactions(vec![ids[0], unknown]));
     assert_eq!(given, Answer::Transactions(vec![Some(payments[0].clone()), None]));
-    world.take_all(&BLOCKS[at..=at]);
-    assert_eq!(world.reader.waiting(), 0);
-    assert_eq!(missing(&mut world, &ids), [], "they stood in a recent block");
+    let block = block_of(&payments[..1]);
+    assert_eq!((block.transactions.len(), world.take(&block)), (2, BlockOutcome::Accepted));
+    assert_eq!(world.reader.waiting_ids(100), ids[1..]);
+    assert_eq!(missing(&mut world, &ids), [], "the first one stood in a recent block");
     assert_eq!(offer(&mut world, &payments[0], Origin::Peer).1, TransactionOutcome::Known);
     assert_eq!(world.ask(Request::Transactions(vec![ids[0]])), Answer::Transactions(vec![None]));
 }
@@ -54,9 +59,8 @@ fn what_waits_is_given_until_a_block_has_it() {
 fn the_operators_wait_over_a_restart_until_a_block_has_them() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.redb");
-    let (at, payments, ids) = payments();
+    let (payments, ids) = real_payments();
     let mut world = World::on(&path);
-    world.take_all(&BLOCKS[1..at]);
     let (_, outcome, news) = offer(&mut world, &payments[0], Origin::Operator);
     assert_eq!((outcome, news), (TransactionOutcome::Accepted, vec![Answer::NewTransaction { id: ids[0] }]));
     // A peer brought it first: it is kept all the same.
@@ -70,7 +74,7 @@ fn the_operators_wait_over_a_restart_until_a_block_has_them() {
     let mut kept = ids[..2].to_vec();
     kept.sort_unstable();
     assert_eq!(waiting, kept);
-    world.take_all(&BLOCKS[at..=at]);
+    assert_eq!(world.take(&block_of(&payments[..1])), BlockOutcome::Accepted);
     drop(world);
-    assert_eq!(World::on(&path).reader.waiting(), 0);
+    assert_eq!(World::on(&path).reader.waiting_ids(10), ids[1..2]);
 }

@@ -4,7 +4,7 @@ use crate::world::{BLOCKS, Block, SINK, World, hash};
 use polypeer_engine::Random;
 use polypeer_engine::kit::chain::Hash;
 use polypeer_kaspa::ledger::{Answer, BlockOutcome, Request, Status};
-use polypeer_ledger_kaspa::{BlockKey, Config, Params};
+use polypeer_ledger_kaspa::{BlockKey, Config, Kaspa, Params};
 use std::collections::HashSet;
 
 /// Whether a world stands where the network did.
@@ -160,7 +160,7 @@ fn another_network_or_other_rules_do_not_open_the_store() {
     let small = Params::simnet().with_overrides(r#"{"difficulty_window_size": 32}"#).unwrap();
     for params in [Params::devnet(), small] {
         let config = Config { path: Some(path.clone()), ..Config::in_memory(params) };
-        let error = polypeer_ledger_kaspa::Kaspa::open(config).unwrap_err();
+        let error = Kaspa::open(config).err().unwrap();
         assert_eq!(error.to_string(), "the store holds another network, or one with other rules");
     }
 }

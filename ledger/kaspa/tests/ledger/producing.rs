@@ -1,10 +1,9 @@
 //! A producer on a private network, and when it does not produce.
 
-use crate::world::{BLOCKS, Block, World};
+use crate::world::{Block, World, payment};
 use polypeer_engine::Ledger;
 use polypeer_engine::kit::chain::Origin;
 use polypeer_kaspa::ledger::{Answer, BlockOutcome, Request};
-use polypeer_kaspa::wire::TransactionView;
 use polypeer_ledger_kaspa::{BlockKey, Config, Kaspa, Params, Producer};
 use std::time::Duration;
 
@@ -56,16 +55,16 @@ fn two_producers_merge_each_others_blocks() {
 }
 
 #[test]
-fn blocks_carry_what_waits() {
+fn blocks_carry_what_waits_and_can_stand_together() {
     let mut world = World::open(config(Params::simnet(), 1));
-    run(&mut world, 1);
-    let block = BLOCKS.iter().find(|block| block.transactions.len() > 3).unwrap();
-    let transactions = block.transactions[1..].to_vec();
-    let ids: Vec<_> = transactions.iter().map(|bytes| TransactionView::decode(bytes).unwrap().id()).collect();
-    world.ask(Request::TakeTransactions { transactions, origin: Origin::Peer });
-    let blocks = run(&mut world, 1);
-    assert_eq!(world.reader.waiting(), ids.iter().filter(|id| world.reader.transaction(id).is_some()).count());
-    assert!(blocks[0].transactions.len() > 1);
+    let transactions = vec![payment(0, 1).encode(), payment(0, 2).encode(), payment(1, 1).encode()];
+    world.ask(Request::TakeTransactions { transactions: transactions.clone(), origin: Origin::Peer });
+    let first = run(&mut world, 1).remove(0);
+    assert_eq!(first.transactions[1..], [transactions[0].clone(), transactions[2].clone()], "one output, once");
+    let mut other = World::new();
+    other.now = world.now;
+    other.ask(Request::TakeTransactions { transactions, origin: Origin::Peer });
+    assert_eq!((other.take(&first), other.reader.waiting()), (BlockOutcome::Accepted, 1));
 }
 
 #[test]
@@ -100,6 +99,6 @@ fn where_work_is_asked_for_it_is_done() {
 #[test]
 fn nobody_produces_on_a_public_network() {
     for params in [Params::mainnet(), Params::testnet_10()] {
-        assert!(Kaspa::open(config(params, 1)).unwrap_err().to_string().contains("is a public network"));
+        assert!(Kaspa::open(config(params, 1)).err().unwrap().to_string().contains("is a public network"));
     }
 }

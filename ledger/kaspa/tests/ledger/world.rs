@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 use polypeer_engine::kit::chain::Hash;
-use polypeer_engine::{Ledger, Now, Ticket, Time, To};
+use polypeer_engine::{Frame, Ledger, Now, Ticket, Time, To};
 use polypeer_kaspa::ledger::{Answer, BlockOutcome, Request, State, Status};
-use polypeer_kaspa::wire::{BlockView, Header, Items, encode_block};
+use polypeer_kaspa::wire::{
+    BlockView, Header, Input, Items, Outpoint, Output, Script, Transaction, TransactionView, encode_block, unpack,
+};
 use polypeer_ledger_kaspa::{Config, Kaspa, Params, Reader};
 use std::path::Path;
 use std::sync::LazyLock;
@@ -60,6 +62,26 @@ impl Block {
         block.hash = block.header.hash();
         block
     }
+}
+
+/// A payment that spends this output, of this value.
+pub(crate) fn payment(index: u32, value: u64) -> Transaction<'static> {
+    let previous = Outpoint { transaction_id: Hash([1; 32]), index };
+    let input = Input { previous, signature_script: &[], sequence: 0, compute_commit: 0 };
+    let script = Script { version: 0, bytes: &[0x51] };
+    let outputs = vec![Output { value, script, covenant: None }];
+    Transaction { inputs: vec![input], outputs, ..Transaction::default() }
+}
+
+/// Transactions of a real simnet, of both versions, and their identifiers.
+pub(crate) fn real_payments() -> (Vec<Bytes>, Vec<Hash>) {
+    let message = include_bytes!("../../../../protocols/kaspa/tests/fixtures/block_with_txs.bin");
+    let frame = [&[0][..], &(message.len() as u32).to_be_bytes(), message].concat();
+    let block = Block::read(&unpack(Frame::from(&Bytes::from(frame))).unwrap().body);
+    let id = |bytes: &Bytes| TransactionView::decode(bytes).unwrap().id();
+    let payments = block.transactions[1..].to_vec();
+    let ids = payments.iter().map(id).collect();
+    (payments, ids)
 }
 
 pub(crate) fn hash(hex: &str) -> Hash {
