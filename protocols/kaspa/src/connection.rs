@@ -144,7 +144,7 @@ impl Kaspa {
             return Err(Misbehavior::Unexpected { expected: wanted.kind(), got: envelope.kind });
         }
         match wanted {
-            Wanted::Block(hash) => self.on_block(cx, connection, hash, envelope.body)?,
+            Wanted::Block(hash) => self.on_block(cx, connection, ready, hash, envelope.body)?,
             Wanted::Locator(block) => self.on_block_locator(cx, connection, block, &envelope.body)?,
             Wanted::Bodies { left, run } => {
                 let left = left.saturating_sub(1);
@@ -179,7 +179,7 @@ impl Kaspa {
             Kind::Ping => self.on_ping(cx, connection, body),
             Kind::Pong => self.on_pong(cx, connection, ready, body),
             Kind::Addresses => self.on_addresses(cx, connection, ready, body),
-            kind if kind.is_of_sync() => self.on_sync_message(cx, connection, envelope),
+            kind if kind.is_of_sync() => self.on_sync_message(cx, connection, ready.version, envelope),
             _ => self.on_request(cx, connection, ready, &envelope),
         }
     }

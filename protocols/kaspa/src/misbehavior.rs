@@ -3,7 +3,7 @@
 //! Today's network closes a connection, most often after a `Reject` that says why, and bans nobody. The source
 //! document bans for four of these; whoever wants that says so in [`crate::Bans`].
 
-use crate::ledger::{Fault, Hash};
+use crate::ledger::{Fault, Hash, ImportFault};
 use crate::wire::{self, Kind, Reject, WireError};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -91,6 +91,10 @@ pub enum Misbehavior {
     RelayBlockMissing,
     /// A body without a transaction.
     EmptyBody(Hash),
+    /// A part of a pruned state is wrong.
+    Import(ImportFault),
+    /// Its pruning point has moved under way. No blame.
+    PruningPointMoved,
     /// It shares no block with us, and no proof is wanted of it.
     NothingShared,
     /// Work wanted that it had no credit for; nothing is said.
@@ -206,6 +210,8 @@ impl Misbehavior {
             Self::SinkMissing => "did not receive syncer's virtual selected parent".into(),
             Self::RelayBlockMissing => "did not receive relay block".into(),
             Self::EmptyBody(hash) => format!("sent empty block body for block {hash}"),
+            Self::Import(fault) => fault.text().into(),
+            Self::PruningPointMoved => "got unexpected pruning point".into(),
             Self::NothingShared => {
                 "peer has no known block but conditions for requesting headers proof are not met".into()
             }
@@ -294,6 +300,8 @@ impl polypeer_engine::Misbehavior for Misbehavior {
             Self::SinkMissing => "sink_missing",
             Self::RelayBlockMissing => "relay_block_missing",
             Self::EmptyBody(_) => "empty_body",
+            Self::Import(_) => "bad_import",
+            Self::PruningPointMoved => "pruning_point_moved",
             Self::NothingShared => "nothing_shared",
             Self::TooMuchWork => "too_much_work",
         }
@@ -312,6 +320,7 @@ impl polypeer_engine::Misbehavior for Misbehavior {
             | Self::Unasked(_)
             | Self::UnknownBlock(_)
             | Self::Refused(_)
+            | Self::PruningPointMoved
             | Self::NothingShared
             | Self::TooMuchWork => Weight::Slip,
             Self::Banned(_) => Weight::Attack,

@@ -69,10 +69,11 @@ impl Kaspa {
         }
     }
 
-    fn on_sync_answer(&mut self, cx: &mut Cx<'_>, answer: Answer) {
+    pub(crate) fn on_sync_answer(&mut self, cx: &mut Cx<'_>, answer: Answer) {
         let Some(run) = &self.sync.run else { return };
         let peer = run.peer;
         match (&run.stage, answer) {
+            (_, Answer::Imported(imported)) => self.on_staged(cx, peer, imported),
             (Stage::Negotiating(_), Answer::Statuses(statuses)) => self.on_locator_checked(cx, peer, &statuses),
             (Stage::Headers(_) | Stage::Antipast(_), Answer::HeadersTaken { fault, state, .. }) => {
                 self.on_headers_taken(cx, peer, fault, state);

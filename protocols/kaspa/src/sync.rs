@@ -4,7 +4,8 @@
 //!   a relayed block is far ahead
 //!     │
 //!     ▼  RequestIBDChainBlockLocator, zooming in until the highest block of the peer's chain that is held is known
-//!   Negotiating ── nothing shared ──► refused
+//!   Negotiating ── nothing shared, or the pruning point's body is not held ──► Importing: proof, trusted blocks;
+//!     │                                         after the headers: lanes, outputs; at the end it replaces what is held
 //!     │  RequestHeaders from there to the peer's sink, a word after each message
 //!     ▼
 //!   Headers
@@ -21,15 +22,17 @@
 
 mod bodies;
 mod headers;
+mod import;
 mod negotiation;
 
 use crate::handshake::ready_mut;
-use crate::ledger::{BlockOutcome, Fault, Hash, Request};
+use crate::ledger::{BlockOutcome, Fault, Hash, Import, Request};
 use crate::questions::Asked;
 use crate::wire::{self, Envelope, Kind};
 use crate::{Alarm, Cx, Kaspa, Misbehavior};
 use bodies::Bodies;
 use headers::HeadersStage;
+use import::Importing;
 use negotiation::Negotiation;
 use polypeer_engine::{ConnectionId, Overflow, Stock, Stocks};
 
@@ -47,6 +50,8 @@ pub(crate) struct Run {
     pub(crate) peer: ConnectionId,
     /// The block that began it.
     pub(crate) relay_block: Hash,
+    /// The pruning point whose state is imported; nothing when the peer's chain is shared.
+    pub(crate) imports: Option<Hash>,
     pub(crate) stage: Stage,
 }
 
@@ -59,6 +64,8 @@ pub(crate) enum Stage {
     Headers(HeadersStage),
     /// Headers between the peer's sink and the block that began it. Becomes [`Stage::Bodies`].
     Antipast(HeadersStage),
+    /// Parts of a pruned state. Becomes [`Stage::Headers`], and after those once more [`Stage::Bodies`].
+    Importing(Importing),
     /// Bodies. Becomes nothing: it is done.
     Bodies(Bodies),
 }
@@ -69,6 +76,7 @@ impl Stage {
         match self {
             Self::Negotiating(negotiation) => negotiation.is_open(),
             Self::Headers(stage) | Self::Antipast(stage) => stage.is_owed(),
+            Self::Importing(importing) => importing.is_owed(),
             Self::Bodies(bodies) => bodies.is_owed(),
         }
     }
@@ -106,7 +114,7 @@ impl Kaspa {
         }
         self.sync.number += 1;
         let stage = Stage::Negotiating(Negotiation::default());
-        self.sync.run = Some(Run { peer: connection, relay_block, stage });
+        self.sync.run = Some(Run { peer: connection, relay_block, imports: None, stage });
         cx.ask(Request::CatchingUp(true));
         cx.set_phase(connection, wire::SYNCING);
         cx.note(alloc::format!("catching up with connection {connection}"));
@@ -121,6 +129,9 @@ impl Kaspa {
             cx.set_phase(run.peer, wire::OPEN);
         }
         cx.ask(Request::CatchingUp(false));
+        if run.imports.is_some() && !is_done {
+            cx.ask(Request::Import(Import::Abandon));
+        }
         if is_done {
             cx.note(alloc::format!("caught up with connection {}", run.peer));
             if let Some(sink) = self.state.map(|state| state.sink.hash) {
@@ -146,9 +157,13 @@ impl Kaspa {
         &mut self,
         cx: &mut Cx<'_>,
         connection: ConnectionId,
+        version: u32,
         envelope: Envelope,
     ) -> Result<(), Misbehavior> {
         let kind = envelope.kind;
+        if self.sync.is_with(connection) && self.on_import_message(cx, connection, version, &envelope)? {
+            return Ok(());
+        }
         let stage = self.sync.run.as_ref().filter(|run| run.peer == connection).map(|run| &run.stage);
         match (stage, kind) {
             (Some(Stage::Negotiating(negotiation)), Kind::IbdChainBlockLocator) if negotiation.is_open() => {
@@ -175,6 +190,8 @@ impl Kaspa {
 
     /// Puts a question of the run's to the ledger.
     pub(crate) fn ask_for_sync(&mut self, cx: &mut Cx<'_>, request: Request) {
+        let is_import = self.sync.run.as_ref().is_some_and(|run| run.imports.is_some());
+        let request = if is_import { import::staged(request) } else { request };
         let number = self.sync.number;
         self.ask_ledger(cx, request, Asked::Sync(number));
     }

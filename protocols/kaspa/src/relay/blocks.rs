@@ -30,6 +30,7 @@ impl Kaspa {
         &mut self,
         cx: &mut Cx<'_>,
         connection: ConnectionId,
+        ready: &mut Ready,
         wanted: Hash,
         body: Bytes,
     ) -> Result<(), Misbehavior> {
@@ -41,6 +42,8 @@ impl Kaspa {
         if block.transaction_count == 0 {
             return Err(Misbehavior::HeaderOnly(wanted));
         }
+        // A root of an orphan's is asked for without having been announced.
+        ready.known_blocks.insert(wanted, ());
         let mut is_root = false;
         if let Some(fetch) = self.relay.fetches.get_mut(&wanted) {
             fetch.is_here = true;

@@ -94,7 +94,11 @@ impl Kaspa {
             return self.ask_bodies(cx, connection);
         }
         if bodies.of == relay_block {
-            return self.end_sync(cx, true);
+            let sink = bodies.of;
+            return match self.sync.run.as_ref().and_then(|run| run.imports) {
+                Some(point) => self.finish_import(cx, sink, point),
+                None => self.end_sync(cx, true),
+            };
         }
         bodies.of = relay_block;
         self.list_missing(cx);

@@ -150,7 +150,10 @@ impl Kaspa {
             [_, Status::Invalid] => cx.convict(connection, Misbehavior::InvalidInv(relay_block)),
             [_, Status::Unknown] if is_antipast => cx.convict(connection, Misbehavior::RelayBlockMissing),
             [_, Status::Unknown] => self.begin_antipast(cx, connection, sink, relay_block),
-            _ => self.begin_bodies(cx, sink),
+            _ => match self.sync.run.as_ref().and_then(|run| run.imports) {
+                Some(point) => self.begin_state(cx, connection, sink, point),
+                None => self.begin_bodies(cx, sink),
+            },
         }
     }
 }

@@ -23,6 +23,9 @@ pub(crate) struct Negotiation {
     // How long it may take.
     wait: Duration,
     sink: Hash,
+    // The peer's pruning point, and whether the ledger was asked about it.
+    point: Hash,
+    is_point_checked: bool,
     // The locator that is with the ledger.
     locator: Vec<Hash>,
     zooms_left: usize,
@@ -79,6 +82,7 @@ impl Kaspa {
         match negotiation.between {
             None => {
                 negotiation.sink = first;
+                negotiation.point = last;
                 negotiation.zooms_left = 2 * locator.len();
             }
             Some((low, high)) if (first, last) != (high, low) => return Err(Misbehavior::BadLocator),
@@ -110,6 +114,14 @@ impl Kaspa {
         let Some(negotiation) = self.negotiation() else { return };
         let locator = core::mem::take(&mut negotiation.locator);
         let sink = negotiation.sink;
+        let point = negotiation.point;
+        // The first locator is of the whole chain and ends with the pruning point.
+        let is_first = !core::mem::replace(&mut negotiation.is_point_checked, true);
+        let is_pruned = is_first && statuses.last() != Some(&Status::Full);
+        if is_pruned && !self.is_nearly_synced(cx) {
+            return self.begin_import(cx, connection, sink, point);
+        }
+        let Some(negotiation) = self.negotiation() else { return };
         let Some(at) = statuses.iter().position(|status| *status != Status::Unknown) else {
             return cx.convict(connection, Misbehavior::NothingShared);
         };
