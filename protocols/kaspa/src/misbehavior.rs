@@ -161,6 +161,8 @@ pub enum Refused {
     PruningPointIsGenesis,
     /// The same, of the lanes.
     NoSmtState,
+    /// What was imported is not whole: it is refused until another import is.
+    NothingImported,
 }
 
 impl Misbehavior {
@@ -232,6 +234,7 @@ impl Refused {
             Self::PruningPointMissed(hash) => format!("the pruning point is not in the chain of {hash}"),
             Self::TooMany(most) => format!("traversal error: passed max allowed traversal ({} > {most})", most + 1),
             Self::PruningPointIsGenesis => "local pruning point is genesis: there is no anticone to send".to_string(),
+            Self::NothingImported => "the pruning point's state is not held".to_string(),
             Self::NoSmtState => "cannot export SMT metadata: pruning point is genesis".to_string(),
         }
     }

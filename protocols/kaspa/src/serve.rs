@@ -4,8 +4,9 @@
 
 mod answers;
 mod genesis;
+mod pruning;
 
-use crate::ledger::{Hash, Refusal, Request};
+use crate::ledger::{Hash, Keep, Refusal, Request};
 use crate::misbehavior::Refused;
 use crate::questions::Asked;
 use crate::wire::{
@@ -14,7 +15,10 @@ use crate::wire::{
 };
 use crate::{Cx, Kaspa, Misbehavior, Ready};
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use bytes::Bytes;
 use polypeer_engine::{ConnectionId, Overflow};
+use pruning::{Long, Stream};
 
 /// Requests of one peer that wait, as many as today's nodes keep of each flow (Kaspa spec, section 1.6).
 const JOBS_MAX: usize = 256;
@@ -28,6 +32,9 @@ const BODIES_A_PAGE: usize = 24;
 const TRANSACTIONS_A_PAGE: usize = 256;
 /// Bytes of headers in one message: a few thousand headers, and the next page is read while the peer checks this one.
 const HEADERS_BYTES: u32 = 1 << 20;
+/// Headers of one level of a proof in one message, and bytes of them (Kaspa spec, section 4.6.6).
+const PROOF_ITEMS: u32 = 1 << 17;
+const PROOF_BYTES: u32 = 16 << 20;
 /// Blocks of an antipast that are walked (Kaspa spec, section 4.6.5).
 const ANTIPAST_MAX: u32 = 992;
 
@@ -39,6 +46,8 @@ pub(crate) struct Serving {
     // Whether the first job is with the ledger.
     is_asked: bool,
     walk: Option<Walk>,
+    // One of each kind at most.
+    streams: Vec<Stream>,
 }
 
 /// One request, in the words of the ledger.
@@ -54,10 +63,10 @@ pub(crate) enum Job {
     Headers,
     /// An antipast.
     Antipast { block: Hash, context: Hash, id: u32 },
-    /// The proof, while nothing is pruned: genesis on every level.
-    Proof { id: u32 },
-    /// The pruning points, while nothing is pruned: genesis.
-    PruningPoints { id: u32 },
+    /// The proof, from the highest level down; for version 10 gathered whole.
+    Proof { id: u32, level: u8, from: u32, levels: Vec<Bytes>, level_items: Vec<Bytes> },
+    /// The next page of a long answer.
+    Long(Long),
     /// Addresses, which the ledger need not be asked for.
     Addresses,
 }
@@ -180,7 +189,7 @@ impl Kaspa {
                 return;
             }
             let is_of_book = matches!(job, Job::Addresses);
-            let Some(request) = serving.next_request(&self.config.genesis) else {
+            let Some(request) = serving.next_request(&self.config.genesis, self.is_unpruned()) else {
                 serving.pop();
                 if is_of_book {
                     self.give_addresses(cx, connection);
@@ -215,7 +224,7 @@ impl Serving {
     }
 
     // What the first job wants of the ledger next; nothing when it is done.
-    fn next_request(&self, genesis: &Hash) -> Option<Request> {
+    fn next_request(&self, genesis: &Hash, is_unpruned: bool) -> Option<Request> {
         Some(match self.jobs.front()? {
             Job::List { what, hashes, at, .. } => what.page(hashes, *at)?,
             Job::BlockLocator { high, limit, .. } => Request::BlockLocator { high: *high, limit: *limit },
@@ -227,7 +236,14 @@ impl Serving {
             Job::Antipast { block, context, .. } => {
                 Request::Antipast { block: *block, context: *context, count_max: ANTIPAST_MAX }
             }
-            Job::Proof { .. } | Job::PruningPoints { .. } => Request::Blocks(alloc::vec![*genesis]),
+            // While nothing is pruned: genesis on every level, and the only pruning point.
+            Job::Proof { .. } | Job::Long(Long::Anticone) if is_unpruned => Request::Blocks(alloc::vec![*genesis]),
+            Job::Proof { level, from, .. } => Request::Kept {
+                keep: Keep::Proof { level: *level, from: *from },
+                count_max: PROOF_ITEMS,
+                bytes_max: PROOF_BYTES,
+            },
+            Job::Long(long) => self.next_of(*long)?,
             Job::Addresses => return None,
         })
     }

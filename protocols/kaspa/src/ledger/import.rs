@@ -168,14 +168,19 @@ impl ImportFault {
 /// A part of what was imported and is kept as it came, to be served. Each is answered with [`super::Answer::Kept`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Keep {
-    /// The proof's headers of this level.
-    Proof(u8),
+    /// The proof's headers of a level, from one on.
+    Proof {
+        /// Which level.
+        level: u8,
+        /// From which of its headers on.
+        from: u32,
+    },
     /// The headers of all pruning points.
     PruningPoints,
-    /// Trusted blocks from this one on, in the order in which they are served.
-    Trusted(u32),
+    /// Trusted blocks from this one on, in any order that stays.
+    Trusted(u64),
     /// The blocks at the pruning point from this one on, in the order in which they came.
-    Blocks(u32),
+    Blocks(u64),
     /// The lanes' metadata, alone; 96 bytes and the count as 8 more, big-endian.
     LanesBegin,
     /// Lanes from this one on.

@@ -37,7 +37,9 @@ impl Kaspa {
     ) -> Result<(), Misbehavior> {
         let Some(job) = serving.jobs.front_mut() else { return Ok(()) };
         match (job, answer) {
-            (Job::List { what, hashes, at, id }, Answer::Blocks(found) | Answer::Bodies(found)) if !found.is_empty() => {
+            (Job::List { what, hashes, at, id }, Answer::Blocks(found) | Answer::Bodies(found))
+                if !found.is_empty() =>
+            {
                 let (what, id, first) = (*what, *id, *at);
                 *at += found.len();
                 let hashes = hashes.clone();
@@ -70,13 +72,17 @@ impl Kaspa {
                 give(cx, connection, Kind::BlockHeaders, &body, *id, false);
                 give(cx, connection, Kind::DoneHeaders, &[], *id, false);
             }
-            (Job::Proof { id }, Answer::Blocks(found)) => {
+            (Job::Proof { id, .. }, Answer::Blocks(found)) => {
                 let id = *id;
                 self.give_genesis_proof(cx, connection, version, id, &found)?;
             }
-            (Job::PruningPoints { id }, Answer::Blocks(found)) => {
-                let id = *id;
-                return self.give_genesis_point(cx, connection, id, &found);
+            (Job::Long(_), Answer::Blocks(found)) => return self.give_genesis_point(cx, connection, serving, &found),
+            (Job::Proof { .. }, Answer::Kept(page)) => {
+                return self.give_proof(cx, connection, serving, version, page);
+            }
+            (Job::Long(long), Answer::Kept(page)) => {
+                let long = *long;
+                return self.give_long(cx, connection, serving, long, version, page);
             }
             // An answer that fits no question is a fault of the ledger's, not a peer's.
             _ => {}

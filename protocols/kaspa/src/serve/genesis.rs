@@ -1,67 +1,18 @@
 //! Serves what belongs to a pruning point while nothing is pruned here: genesis, or an honest refusal (Kaspa spec,
 //! sections 4.6.6 to 4.6.9).
 
-use super::Job;
+use super::Serving;
 use super::answers::{give, header_of, headers};
+use super::pruning::Long;
 use crate::handshake::VERSION;
-use crate::ledger::Hash;
 use crate::misbehavior::Refused;
-use crate::wire::{Envelope, Items, Kind, OneHash, ProofChunk};
-use crate::{Cx, Kaspa, Misbehavior, Ready};
+use crate::wire::{Items, Kind, ProofChunk};
+use crate::{Cx, Kaspa, Misbehavior};
 use bytes::Bytes;
 use polypeer_engine::ConnectionId;
 use polypeer_engine::kit::cost::Class;
 
 impl Kaspa {
-    /// A request about the pruning point: the rest of the table.
-    pub(super) fn on_pruning_request(
-        &mut self,
-        cx: &mut Cx<'_>,
-        connection: ConnectionId,
-        ready: &mut Ready,
-        envelope: &Envelope,
-    ) -> Result<(), Misbehavior> {
-        let id = envelope.request_id;
-        match envelope.kind {
-            Kind::RequestPruningPointProof => ready.serving.push(Job::Proof { id }, envelope.kind),
-            Kind::RequestPruningPointAndItsAnticone => ready.serving.push(Job::PruningPoints { id }, envelope.kind),
-            Kind::RequestPruningPointUtxoSet => {
-                self.give_outputs(cx, connection, OneHash::decode(&envelope.body)?.0);
-                Ok(())
-            }
-            Kind::RequestPruningPointSmtState => self.give_lanes(cx, connection, OneHash::decode(&envelope.body)?.0),
-            // Words that ask for more of a stream: there is none.
-            Kind::RequestNextPruningPointUtxoSetChunk => Err(idle(Kind::RequestPruningPointUtxoSet, envelope.kind)),
-            Kind::RequestNextPruningPointSmtChunk => Err(idle(Kind::RequestPruningPointSmtState, envelope.kind)),
-            Kind::RequestNextPruningPointAndItsAnticoneBlocks => {
-                Err(idle(Kind::RequestPruningPointAndItsAnticone, envelope.kind))
-            }
-            kind => Err(Misbehavior::NobodyListens(kind)),
-        }
-    }
-
-    fn is_pruning_point(&self, hash: Hash) -> bool {
-        self.state.map_or(self.config.genesis, |state| state.pruning_point) == hash
-    }
-
-    // The outputs at genesis: none.
-    fn give_outputs(&self, cx: &mut Cx<'_>, connection: ConnectionId, point: Hash) {
-        if self.is_pruning_point(point) {
-            give(cx, connection, Kind::PruningPointUtxoSetChunk, &[], 0, false);
-            give(cx, connection, Kind::DonePruningPointUtxoSetChunks, &[], 0, false);
-        } else {
-            give(cx, connection, Kind::UnexpectedPruningPoint, &[], 0, false);
-        }
-    }
-
-    fn give_lanes(&self, cx: &mut Cx<'_>, connection: ConnectionId, point: Hash) -> Result<(), Misbehavior> {
-        if self.is_pruning_point(point) {
-            return Err(Misbehavior::Refused(Refused::NoSmtState));
-        }
-        give(cx, connection, Kind::UnexpectedPruningPoint, &[], 0, false);
-        Ok(())
-    }
-
     /// Genesis on every level, in the form of the peer's version.
     pub(super) fn give_genesis_proof(
         &self,
@@ -96,16 +47,13 @@ impl Kaspa {
         &self,
         cx: &mut Cx<'_>,
         connection: ConnectionId,
-        id: u32,
+        serving: &Serving,
         found: &[Option<Bytes>],
     ) -> Result<(), Misbehavior> {
+        let id = serving.id_of(Long::Anticone);
         if let Some(header) = header_of(found) {
             give(cx, connection, Kind::PruningPoints, &headers(&[header]), id, false);
         }
         Err(Misbehavior::Refused(Refused::PruningPointIsGenesis))
     }
-}
-
-fn idle(expected: Kind, got: Kind) -> Misbehavior {
-    Misbehavior::Unexpected { expected, got }
 }

@@ -1,0 +1,424 @@
+//! Imports the state of a pruned network: proof, pruning points, trusted blocks, then, above them, what every sync brings,
+//! then lanes and outputs (Kaspa spec, sections 4.6.3, 4.6.4 and 4.6.6 to 4.6.9).
+//!
+//! It is what is done with a peer whose chain shares no block with ours, or whose pruning point is one whose body is not
+//! held: everything is staged by the ledger beside what is held, and replaces it when it is whole.
+
+use super::Stage;
+use crate::handshake::VERSION;
+use crate::ledger::{Answer, Hash, Import, ImportFault, Imported, Request};
+use crate::wire::{BlockWithTrustedData, CHUNK_ITEMS_MAX, Envelope, Items, Kind, OneHash, ProofChunk, SmtMetadata};
+use crate::wire::{TrustedData, decode_lanes};
+use crate::{Cx, Kaspa, Misbehavior};
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::time::Duration;
+use polypeer_engine::ConnectionId;
+
+/// The first part of a proof may take so long (Kaspa spec, section 4.6.6).
+const PROOF_TIME_MAX: Duration = Duration::from_secs(600);
+/// Bytes of a proof, and of the trusted blocks (Kaspa spec, sections 4.6.6 and 4.6.7).
+const STREAM_BYTES_MAX: usize = 1 << 30;
+/// Pruning points: one a finality period, of which there are two a day at most; this is for centuries.
+const POINTS_MAX: usize = 1 << 20;
+/// Blocks after which the peer waits for a word (Kaspa spec, section 4.6.7).
+const BLOCKS_A_CREDIT: u64 = 99;
+/// Chunks of lanes after which it does (Kaspa spec, section 4.6.8).
+const LANES_A_CREDIT: u64 = 10;
+/// Chunks of outputs after which it does (Kaspa spec, section 4.6.9).
+const OUTPUTS_A_CREDIT: u64 = 99;
+/// Outputs in a chunk: kaspad sends 1,000 and takes any number; this is what 20 MiB of the smallest could be.
+const OUTPUTS_MAX: usize = 1 << 18;
+/// Pieces that the ledger has not judged while the peer is asked for more.
+const JUDGING_MAX: usize = 2;
+/// Levels that a proof may have (Kaspa spec, section 2.8).
+const LEVELS_MAX: usize = 256;
+
+/// A part of the import that streams in.
+#[derive(Debug)]
+pub(crate) struct Importing {
+    sink: Hash,
+    point: Hash,
+    part: Part,
+    /// Bytes, messages or what the part counts by.
+    bytes: usize,
+    count: u64,
+    blocks: Vec<Bytes>,
+    /// The word that the peer waits for, while the ledger is behind.
+    credit: Option<Kind>,
+    judging: usize,
+}
+
+/// Which part is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// Chunks of the proof, or the whole.
+    Proof,
+    /// Nothing: the ledger judges the proof.
+    Judgement,
+    /// The pruning points.
+    Points,
+    /// Chunks of trusted blocks, or the whole.
+    Trusted,
+    /// The blocks at the pruning point.
+    Blocks,
+    /// What the lanes add up to.
+    Metadata,
+    /// So many lanes more.
+    Lanes(u64),
+    /// Chunks of outputs.
+    Outputs,
+    /// Nothing: the ledger judges what came.
+    End(Next),
+}
+
+/// What follows when the ledger has judged a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Headers,
+    Outputs,
+    Bodies,
+}
+
+impl Importing {
+    fn new(sink: Hash, point: Hash, part: Part) -> Self {
+        Self { sink, point, part, bytes: 0, count: 0, blocks: Vec::new(), credit: None, judging: 0 }
+    }
+
+    pub(super) fn is_owed(&self) -> bool {
+        self.credit.is_none() && !matches!(self.part, Part::Judgement | Part::End(_))
+    }
+
+    fn becomes(&mut self, part: Part) {
+        (self.part, self.bytes, self.count) = (part, 0, 0);
+    }
+
+    fn adds(&mut self, bytes: usize) -> Result<(), Misbehavior> {
+        self.bytes += bytes;
+        if self.bytes > STREAM_BYTES_MAX { Err(Misbehavior::Import(ImportFault::NoRoom)) } else { Ok(()) }
+    }
+}
+
+/// The same question about what is staged.
+pub(super) fn staged(request: Request) -> Request {
+    Request::Import(match request {
+        Request::TakeHeaders(headers) => Import::Headers(headers),
+        Request::Statuses(hashes) => Import::Statuses(hashes),
+        Request::MissingBodies { of, count_max } => Import::MissingBodies { of, count_max },
+        Request::TakeBodies(bodies) => Import::Bodies(bodies),
+        other => return other,
+    })
+}
+
+impl Kaspa {
+    /// The peer's chain is to be believed by its proof.
+    pub(super) fn begin_import(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, sink: Hash, point: Hash) {
+        let Some(run) = &mut self.sync.run else { return };
+        run.imports = Some(point);
+        run.stage = Stage::Importing(Importing::new(sink, point, Part::Proof));
+        cx.note(alloc::format!("importing the pruned state of connection {connection}"));
+        self.hand_in(cx, Import::Begin);
+        self.send_to_sync(cx, connection, Kind::RequestPruningPointProof, &[], 0);
+        self.sync_due(cx, PROOF_TIME_MAX);
+    }
+
+    fn importing(&mut self) -> Option<&mut Importing> {
+        match &mut self.sync.run.as_mut()?.stage {
+            Stage::Importing(importing) => Some(importing),
+            _ => None,
+        }
+    }
+
+    fn hand_in(&mut self, cx: &mut Cx<'_>, piece: Import) {
+        if let Some(importing) = self.importing() {
+            importing.judging += 1;
+        }
+        self.ask_for_sync(cx, Request::Import(piece));
+    }
+
+    /// A message of the import. Whether it was one.
+    pub(super) fn on_import_message(
+        &mut self,
+        cx: &mut Cx<'_>,
+        connection: ConnectionId,
+        version: u32,
+        envelope: &Envelope,
+    ) -> Result<bool, Misbehavior> {
+        let Some(importing) = self.importing() else { return Ok(false) };
+        let (part, body, is_whole) = (importing.part, &envelope.body, version < VERSION);
+        match (part, envelope.kind) {
+            (Part::Proof, Kind::PruningPointProof) if is_whole => self.on_whole_proof(cx, body)?,
+            (Part::Proof, Kind::PruningPointProofChunk) if !is_whole => self.on_proof_chunk(cx, body)?,
+            (Part::Proof, Kind::PruningPointProofChunksEnd) if !is_whole => self.on_proof_end(cx),
+            (Part::Points, Kind::PruningPoints) => self.on_points(cx, body)?,
+            (Part::Trusted, Kind::TrustedData) if is_whole => self.on_whole_trusted(cx, body)?,
+            (Part::Trusted, Kind::TrustedDataChunk) if !is_whole => self.on_trusted(cx, body)?,
+            (Part::Trusted, Kind::TrustedDataChunksEnd) if !is_whole => self.on_trusted_end(cx),
+            (Part::Blocks, Kind::BlockWithTrustedDataV4) => self.on_trusted_block(cx, connection, body)?,
+            (Part::Blocks, Kind::DoneBlocksWithTrustedData) => self.on_trusted_blocks_end(cx),
+            (Part::Metadata, Kind::SmtMetadata) => self.on_metadata(cx, body)?,
+            (Part::Lanes(left), Kind::SmtLaneChunk) => self.on_lanes(cx, connection, left, body)?,
+            (Part::Outputs, Kind::PruningPointUtxoSetChunk) => self.on_outputs(cx, connection, body)?,
+            (Part::Outputs, Kind::DonePruningPointUtxoSetChunks) => self.on_outputs_end(cx),
+            (Part::Metadata | Part::Outputs, Kind::UnexpectedPruningPoint) => {
+                return Err(Misbehavior::PruningPointMoved);
+            }
+            _ => return Ok(false),
+        }
+        self.sync_due(cx, self.config.answer_timeout);
+        Ok(true)
+    }
+
+    // Levels go to the ledger from the highest down, as chunks come.
+    fn on_whole_proof(&mut self, cx: &mut Cx<'_>, body: &Bytes) -> Result<(), Misbehavior> {
+        let levels: Vec<Bytes> = Items::decode(body, LEVELS_MAX)?.iter().collect();
+        for (level, headers) in (0..=u8::MAX).zip(levels).rev() {
+            let headers = Items::decode(&headers, CHUNK_ITEMS_MAX)?.iter().collect();
+            self.hand_in(cx, Import::Proof { level, headers });
+        }
+        self.on_proof_end(cx);
+        Ok(())
+    }
+
+    fn on_proof_chunk(&mut self, cx: &mut Cx<'_>, body: &Bytes) -> Result<(), Misbehavior> {
+        let ProofChunk { headers, level } = ProofChunk::decode(body)?;
+        if let Some(importing) = self.importing() {
+            importing.adds(body.len())?;
+        }
+        self.hand_in(cx, Import::Proof { level, headers: headers.iter().collect() });
+        Ok(())
+    }
+
+    fn on_proof_end(&mut self, cx: &mut Cx<'_>) {
+        if let Some(importing) = self.importing() {
+            importing.becomes(Part::Judgement);
+        }
+        self.hand_in(cx, Import::ProofEnd);
+    }
+
+    // The ledger believes the proof. The state that is asked for later is that of the point which the chain locator named.
+    fn on_proof_judged(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, proven: Hash) {
+        let Some(importing) = self.importing() else { return };
+        if proven != importing.point {
+            return cx.convict(connection, Misbehavior::PruningPointMoved);
+        }
+        importing.becomes(Part::Points);
+        self.send_to_sync(cx, connection, Kind::RequestPruningPointAndItsAnticone, &[], 0);
+        self.sync_due(cx, self.config.answer_timeout);
+    }
+
+    fn on_points(&mut self, cx: &mut Cx<'_>, body: &Bytes) -> Result<(), Misbehavior> {
+        let points = Items::decode(body, POINTS_MAX)?.iter().collect();
+        self.hand_in(cx, Import::PruningPoints(points));
+        if let Some(importing) = self.importing() {
+            importing.becomes(Part::Trusted);
+        }
+        Ok(())
+    }
+
+    fn on_whole_trusted(&mut self, cx: &mut Cx<'_>, body: &Bytes) -> Result<(), Misbehavior> {
+        let TrustedData { blocks, .. } = TrustedData::decode(body, CHUNK_ITEMS_MAX)?;
+        self.hand_in(cx, Import::Trusted(blocks.iter().collect()));
+        self.on_trusted_end(cx);
+        Ok(())
+    }
+
+    fn on_trusted(&mut self, cx: &mut Cx<'_>, body: &Bytes) -> Result<(), Misbehavior> {
+        let blocks = Items::decode(body, CHUNK_ITEMS_MAX)?;
+        if blocks.is_empty() {
+            return Err(Misbehavior::Import(ImportFault::Trusted));
+        }
+        if let Some(importing) = self.importing() {
+            importing.adds(body.len())?;
+        }
+        self.hand_in(cx, Import::Trusted(blocks.iter().collect()));
+        Ok(())
+    }
+
+    fn on_trusted_end(&mut self, cx: &mut Cx<'_>) {
+        self.hand_in(cx, Import::TrustedEnd);
+        if let Some(importing) = self.importing() {
+            importing.becomes(Part::Blocks);
+        }
+    }
+
+    // Handed in by as many as make a credit; the credit waits for the ledger.
+    fn on_trusted_block(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, body: &Bytes) -> Result<(), Misbehavior> {
+        let BlockWithTrustedData(block) = BlockWithTrustedData::decode(body)?;
+        let block = body.slice_ref(block);
+        let Some(importing) = self.importing() else { return Ok(()) };
+        importing.adds(body.len())?;
+        importing.blocks.push(block);
+        importing.count += 1;
+        if importing.count.is_multiple_of(BLOCKS_A_CREDIT) {
+            importing.credit = Some(Kind::RequestNextPruningPointAndItsAnticoneBlocks);
+            self.hand_in_blocks(cx);
+            self.give_credit(cx, connection);
+        }
+        Ok(())
+    }
+
+    fn hand_in_blocks(&mut self, cx: &mut Cx<'_>) {
+        let blocks = self.importing().map(|importing| core::mem::take(&mut importing.blocks)).unwrap_or_default();
+        if !blocks.is_empty() {
+            self.hand_in(cx, Import::Blocks(blocks));
+        }
+    }
+
+    fn on_trusted_blocks_end(&mut self, cx: &mut Cx<'_>) {
+        self.hand_in_blocks(cx);
+        self.hand_in(cx, Import::BlocksEnd);
+        self.waits_for(Next::Headers);
+    }
+
+    fn waits_for(&mut self, next: Next) {
+        if let Some(importing) = self.importing() {
+            importing.becomes(Part::End(next));
+        }
+    }
+
+    fn give_credit(&mut self, cx: &mut Cx<'_>, connection: ConnectionId) {
+        let Some(importing) = self.importing() else { return };
+        if importing.judging < JUDGING_MAX
+            && let Some(credit) = importing.credit.take()
+        {
+            self.send_to_sync(cx, connection, credit, &[], 0);
+            self.sync_due(cx, self.config.answer_timeout);
+        }
+    }
+
+    /// All headers above the pruning point are there: what are the lanes and outputs at it?
+    pub(super) fn begin_state(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, sink: Hash, point: Hash) {
+        self.set_importing(sink, point, Part::Metadata);
+        self.send_to_sync(cx, connection, Kind::RequestPruningPointSmtState, &OneHash(point).encode(), 0);
+        self.sync_due(cx, self.config.answer_timeout);
+    }
+
+    fn set_importing(&mut self, sink: Hash, point: Hash, part: Part) {
+        if let Some(run) = &mut self.sync.run {
+            run.stage = Stage::Importing(Importing::new(sink, point, part));
+        }
+    }
+
+    fn on_metadata(&mut self, cx: &mut Cx<'_>, body: &Bytes) -> Result<(), Misbehavior> {
+        let SmtMetadata { lanes_root, payload_and_context, parent_commitment, lane_count } = SmtMetadata::decode(body)?;
+        let metadata = [lanes_root.0, payload_and_context.0, parent_commitment.0].concat().into();
+        self.hand_in(cx, Import::LanesBegin { metadata, count: lane_count });
+        match lane_count {
+            0 => self.waits_for(Next::Outputs),
+            lanes => {
+                if let Some(importing) = self.importing() {
+                    importing.becomes(Part::Lanes(lanes));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn on_lanes(
+        &mut self,
+        cx: &mut Cx<'_>,
+        connection: ConnectionId,
+        left: u64,
+        body: &Bytes,
+    ) -> Result<(), Misbehavior> {
+        let lanes = decode_lanes(body)?;
+        let more = Misbehavior::Import(ImportFault::Lanes);
+        let left = left.checked_sub(lanes.len() as u64).ok_or(more)?;
+        self.hand_in(cx, Import::Lanes(lanes.iter().collect()));
+        if left == 0 {
+            self.waits_for(Next::Outputs);
+            return Ok(());
+        }
+        let Some(importing) = self.importing() else { return Ok(()) };
+        importing.part = Part::Lanes(left);
+        importing.count += 1;
+        if importing.count.is_multiple_of(LANES_A_CREDIT) {
+            importing.credit = Some(Kind::RequestNextPruningPointSmtChunk);
+            self.give_credit(cx, connection);
+        }
+        Ok(())
+    }
+
+    fn begin_outputs(&mut self, cx: &mut Cx<'_>, connection: ConnectionId) {
+        let Some(importing) = self.importing() else { return };
+        importing.becomes(Part::Outputs);
+        let point = importing.point;
+        self.send_to_sync(cx, connection, Kind::RequestPruningPointUtxoSet, &OneHash(point).encode(), 0);
+        self.sync_due(cx, self.config.answer_timeout);
+    }
+
+    fn on_outputs(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, body: &Bytes) -> Result<(), Misbehavior> {
+        let outputs: Vec<Bytes> = Items::decode(body, OUTPUTS_MAX)?.iter().collect();
+        if !outputs.is_empty() {
+            self.hand_in(cx, Import::Outputs(outputs));
+        }
+        let Some(importing) = self.importing() else { return Ok(()) };
+        importing.count += 1;
+        if importing.count.is_multiple_of(OUTPUTS_A_CREDIT) {
+            importing.credit = Some(Kind::RequestNextPruningPointUtxoSetChunk);
+            self.give_credit(cx, connection);
+        }
+        Ok(())
+    }
+
+    fn on_outputs_end(&mut self, cx: &mut Cx<'_>) {
+        self.hand_in(cx, Import::OutputsEnd);
+        self.waits_for(Next::Bodies);
+    }
+
+    /// Everything is staged.
+    pub(super) fn finish_import(&mut self, cx: &mut Cx<'_>, sink: Hash, point: Hash) {
+        self.set_importing(sink, point, Part::End(Next::Bodies));
+        self.hand_in(cx, Import::Finish);
+    }
+
+    /// The ledger says something of what is staged: the rooms of every sync hear it as always.
+    pub(crate) fn on_staged(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, imported: Imported) {
+        let Some(state) = self.state else { return };
+        let answer = match imported {
+            Imported::HeadersTaken(fault) => Answer::HeadersTaken { taken: 0, fault, state },
+            Imported::Statuses(statuses) => Answer::Statuses(statuses),
+            Imported::MissingBodies(missing) => Answer::MissingBodies(missing),
+            Imported::BodiesTaken(fault) => Answer::BodiesTaken { taken: 0, fault, state },
+            piece => return self.on_imported(cx, connection, piece),
+        };
+        self.on_sync_answer(cx, answer);
+    }
+
+    /// The ledger has judged a piece.
+    fn on_imported(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, imported: Imported) {
+        let (fault, proven) = match imported {
+            Imported::Taken(taken) => (taken.err(), None),
+            Imported::Proof(proof) => (proof.err(), proof.ok()),
+            Imported::Finished(Ok(state)) => {
+                self.on_state(cx, state);
+                return self.end_sync(cx, true);
+            }
+            Imported::Finished(Err(fault)) => (Some(fault), None),
+            _ => return,
+        };
+        match fault {
+            Some(fault) if fault.is_of_sender() => return cx.convict(connection, Misbehavior::Import(fault)),
+            Some(fault) => {
+                cx.note(alloc::format!("the import comes to nothing: {}", fault.text()));
+                return self.end_sync(cx, false);
+            }
+            None => {}
+        }
+        let Some(importing) = self.importing() else { return };
+        importing.judging = importing.judging.saturating_sub(1);
+        match (importing.part, proven) {
+            (Part::Judgement, Some(proven)) => self.on_proof_judged(cx, connection, proven),
+            (Part::End(next), _) if importing.judging == 0 => {
+                let (sink, point) = (importing.sink, importing.point);
+                match next {
+                    Next::Headers => self.begin_headers(cx, connection, point, sink),
+                    Next::Outputs => self.begin_outputs(cx, connection),
+                    Next::Bodies => self.begin_bodies(cx, sink),
+                }
+            }
+            _ => self.give_credit(cx, connection),
+        }
+    }
+}
