@@ -8,8 +8,8 @@ const SMALL: usize = 64 << 10;
 const ADDRESSES: usize = 256 << 10;
 /// 131,072 identifiers of 36 bytes are 4.5 MiB; one above is counted and told.
 const IDENTIFIERS: usize = 5 << 20;
-/// A transaction (section 1.3).
-const TRANSACTION: usize = 1 << 20;
+/// A transaction is 1 MiB at most (section 1.3); some more, so that one above is told.
+const TRANSACTION: usize = (1 << 20) + (64 << 10);
 /// A block: the body's 2 MiB (section 1.3) and the header's.
 const BLOCK: usize = (2 << 20) + HEADER_BYTES_MAX;
 /// kaspad cuts its streams into messages of about 20 MiB.

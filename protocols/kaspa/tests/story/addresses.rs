@@ -38,7 +38,9 @@ fn still() -> Setting {
 fn what_a_peer_tells_goes_into_the_book() {
     story_of(&still(), |stage| {
         let peer = greeted(stage);
-        let told = Addresses(["10.7.0.1:16511", "127.0.0.1:16511", "0.0.0.0:1", "[::1]:5", "10.8.0.1:0"].map(net_address).into());
+        let told = Addresses(
+            ["10.7.0.1:16511", "127.0.0.1:16511", "0.0.0.0:1", "[::1]:5", "10.8.0.1:0"].map(net_address).into(),
+        );
         stage.says(peer, Kind::Addresses, &told.encode());
         assert_eq!(known(stage), 1, "loopback, nowhere and port 0 cannot be dialled");
         stage.wait(seconds(200));

@@ -63,7 +63,9 @@ impl Dag {
     pub(crate) fn state(&self) -> State {
         let sink = |is_full: bool| {
             let held = self.blocks.values().filter(|held| held.body.is_some() || !is_full);
-            held.map(|held| held.standing).max_by_key(|standing| (standing.blue_work, standing.hash)).unwrap_or_default()
+            held.map(|held| held.standing)
+                .max_by_key(|standing| (standing.blue_work, standing.hash))
+                .unwrap_or_default()
         };
         State { sink: sink(true), header_tip: sink(false), pruning_point: self.genesis, genesis: self.genesis }
     }

@@ -53,7 +53,12 @@ fn both_sides_speak_at_once_and_ready_accepts() {
         assert!(!stage.events.iter().any(|event| matches!(event, Event::PeerReady { .. })));
         stage.says(peer, Kind::Ready, &[]);
         assert_eq!(stage.hears_kinds(peer), [Kind::RequestAddresses, Kind::InvRelayBlock]);
-        assert!(stage.events.iter().any(|event| matches!(event, Event::PeerReady { about, .. } if about == "/scripted:1.0.0/")));
+        assert!(
+            stage
+                .events
+                .iter()
+                .any(|event| matches!(event, Event::PeerReady { about, .. } if about == "/scripted:1.0.0/"))
+        );
     });
 }
 
@@ -143,9 +148,7 @@ fn what_does_not_decode_is_refused_in_todays_words() {
         ("invalid length: expected 16 bytes, found 15", &|version| {
             [&version.encode()[..], &[0x2a, 15], &[7; 15]].concat()
         }),
-        ("could not convert slice to array", &|version| {
-            [&version.encode()[..], &[0x4a, 4, 0x0a, 2, 1, 2]].concat()
-        }),
+        ("could not convert slice to array", &|version| [&version.encode()[..], &[0x4a, 4, 0x0a, 2, 1, 2]].concat()),
     ];
     for (text, wrong) in cases {
         both_ways(|stage, peer| {

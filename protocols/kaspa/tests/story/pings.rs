@@ -36,7 +36,8 @@ fn every_two_minutes_a_ping_and_its_pong() {
         let first = pinged(stage, peer);
         stage.wait(Duration::from_millis(7));
         stage.says(peer, Kind::Pong, &Nonce(first).encode());
-        let about = stage.engine.protocol().describe(stage.engine.state().peers[&peer].peer.as_ref().expect("it is there"));
+        let about =
+            stage.engine.protocol().describe(stage.engine.state().peers[&peer].peer.as_ref().expect("it is there"));
         assert_eq!(about.ping_micros, Some(7_000));
         stage.wait(Duration::from_millis(119_992));
         stage.hears_nothing(peer);

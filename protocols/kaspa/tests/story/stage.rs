@@ -96,7 +96,7 @@ pub(crate) struct Stage {
     pub(crate) next_peer: u64,
     lines: BTreeMap<ConnectionId, Line>,
     config: Config,
-    digests: Vec<[u8; 8]>,
+    pub(crate) digests: Vec<[u8; 8]>,
     accepted: u64,
 }
 
@@ -303,7 +303,7 @@ impl Stage {
     }
 
     // Everyone leaves, and takes along what was theirs.
-    fn ends(&mut self) {
+    pub(crate) fn ends(&mut self) {
         self.awakes();
         assert_eq!(self.engine.state().check(), Ok(()));
         for connection in self.lines.keys().copied().collect::<Vec<_>>() {

@@ -122,6 +122,8 @@ impl Toy {
             Request::MissingTransactions(ids) => {
                 Answer::MissingTransactions(ids.into_iter().filter(|id| !self.waiting.contains_key(id)).collect())
             }
+            Request::Kept { .. } => Answer::Kept(None),
+            Request::Import(_) => panic!("these stories are of networks that prune nothing"),
             Request::CatchingUp(is_catching_up) => {
                 self.is_catching_up = is_catching_up;
                 return None;
@@ -151,6 +153,8 @@ fn name(request: &Request) -> &'static str {
         Request::TakeTransactions { .. } => "TakeTransactions",
         Request::Transactions(_) => "Transactions",
         Request::MissingTransactions(_) => "MissingTransactions",
+        Request::Kept { .. } => "Kept",
+        Request::Import(_) => "Import",
         Request::CatchingUp(_) => "CatchingUp",
         Request::MeetsFullNodes(_) => "MeetsFullNodes",
     }
