@@ -19,6 +19,7 @@ pub mod as_map;
 pub mod files;
 pub mod hello;
 pub mod journal;
+pub mod kaspa;
 pub mod ledger;
 pub mod ledger_bytes;
 pub mod mutator;

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "node")]
 use crate::{address_book, api, as_map, recording, settings};
-use crate::{anya, files, hello, journal, ledger_bytes, records, simulation};
+use crate::{anya, files, hello, journal, kaspa, ledger_bytes, records, simulation};
 
 /// Real inputs, each with a name.
 pub type Seeds = Vec<(&'static str, Vec<u8>)>;
@@ -56,6 +56,9 @@ pub static TARGETS: &[Target] = &[
     target("hello_messages", hello::messages, Some(hello::decode), SHORT, MILLION),
     target("hello_session", hello::session, None, LONG, MILLION / 10),
     target("journal", journal::entries, None, SHORT, MILLION),
+    target("kaspa_framer", kaspa::framer, Some(kaspa::framer_once), SHORT, MILLION),
+    target("kaspa_gzip", kaspa::gzip, None, SHORT, MILLION / 10),
+    target("kaspa_messages", kaspa::messages, Some(kaspa::decode), SHORT, MILLION),
     target("ledger_bytes", ledger_bytes::blocks, Some(ledger_bytes::decode), SHORT, MILLION),
     target("ledger_file", files::ledger_file, None, 64, MILLION / 1_000),
     target("peer_store", files::peer_store, None, 64, MILLION / 200),
@@ -87,6 +90,9 @@ pub static SEEDS: &[(&str, fn() -> Seeds)] = &[
     ("hello_framer", || with_head(hello::lines())),
     ("hello_messages", || without_end(hello::lines())),
     ("journal", journal::payloads),
+    ("kaspa_framer", || with_head(kaspa::frames())),
+    ("kaspa_gzip", kaspa::members),
+    ("kaspa_messages", kaspa::payloads),
     ("ledger_bytes", || vec![("block", crate::ledger::block(9).1.to_vec()), ("transaction", vec![7; 153])]),
     #[cfg(feature = "node")]
     ("recording", journal::recordings),

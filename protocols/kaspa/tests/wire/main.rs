@@ -1,5 +1,6 @@
 //! Checks the wire against frames of a real node, the spec's vectors, two stock codecs and everything malformed.
 
+mod again;
 mod bad;
 mod dag;
 mod edit;
