@@ -1,11 +1,18 @@
 //! Stories of a Kaspa ledger, told through its public door.
 
 mod disk;
+#[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 mod faults;
+#[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 mod floods;
+#[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 mod mempool;
+#[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 mod orders;
+#[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 mod producing;
+#[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 mod serving;
 mod torn;
+#[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 mod world;

@@ -1,10 +1,10 @@
 //! What is served of the DAG, beside what a real node served of the same one.
 
-use crate::world::{BLOCKS, Block, SINK, World, hash};
+use crate::world::{BLOCKS, Block, SINK, World, hash, real};
 use bytes::Bytes;
 use polypeer_engine::kit::chain::Hash;
 use polypeer_kaspa::ledger::{Answer, Headers, Refusal, Request};
-use polypeer_kaspa::wire::Header;
+use polypeer_kaspa::wire::{Hashes, Header};
 use polypeer_ledger_kaspa::BlockKey;
 use std::collections::HashSet;
 
@@ -83,6 +83,12 @@ fn a_block_locator_falls_by_doubling_scores() {
     assert_eq!(nine, whole[..9]);
     let one = locator(&mut world, Request::BlockLocator { high: BLOCKS[0].hash, limit: 9 }).unwrap();
     assert_eq!(one, [BLOCKS[0].hash]);
+    // Where the DAG is four blocks wide, as a real node answered.
+    let theirs = real(include_bytes!("../../../../protocols/kaspa/tests/fixtures/block_locator_repeats.bin"));
+    let theirs: Vec<Hash> = Hashes::decode(&theirs, 9).unwrap().iter().collect();
+    let ours = locator(&mut world, Request::BlockLocator { high: theirs[0], limit: 9 }).unwrap();
+    assert_eq!(ours, theirs);
+    assert_eq!(ours[0], ours[2], "neighbours may be equal");
     let nobody = Hash([3; 32]);
     let unknown = locator(&mut world, Request::BlockLocator { high: nobody, limit: 9 });
     assert_eq!(unknown, Err(Refusal::UnknownHeader(nobody)));

@@ -73,11 +73,15 @@ pub(crate) fn payment(index: u32, value: u64) -> Transaction<'static> {
     Transaction { inputs: vec![input], outputs, ..Transaction::default() }
 }
 
+/// The body of a message as a real node sent it.
+pub(crate) fn real(message: &[u8]) -> Bytes {
+    let frame = [&[0][..], &(message.len() as u32).to_be_bytes(), message].concat();
+    unpack(Frame::from(&Bytes::from(frame))).unwrap().body
+}
+
 /// Transactions of a real simnet, of both versions, and their identifiers.
 pub(crate) fn real_payments() -> (Vec<Bytes>, Vec<Hash>) {
-    let message = include_bytes!("../../../../protocols/kaspa/tests/fixtures/block_with_txs.bin");
-    let frame = [&[0][..], &(message.len() as u32).to_be_bytes(), message].concat();
-    let block = Block::read(&unpack(Frame::from(&Bytes::from(frame))).unwrap().body);
+    let block = Block::read(&real(include_bytes!("../../../../protocols/kaspa/tests/fixtures/block_with_txs.bin")));
     let id = |bytes: &Bytes| TransactionView::decode(bytes).unwrap().id();
     let payments = block.transactions[1..].to_vec();
     let ids = payments.iter().map(id).collect();
