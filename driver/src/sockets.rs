@@ -198,13 +198,18 @@ enum Serve {
 impl<P: Protocol> Host<P> {
     // A connection's turn: write what waits, then read.
     fn turn(&mut self, id: ConnectionId, cx: &mut Context<'_>) -> Serve {
-        self.begin_call_turn(id, cx);
+        let has_calls = self.calls.is_some();
+        if has_calls {
+            self.begin_call_turn(id, cx);
+        }
         self.write_turn(id, cx);
         self.go_on_ending(id);
         if self.read_turn(id, cx) == Turn::GoesOn {
             cx.waker().wake_by_ref();
         }
-        self.end_call_turn(id, cx);
+        if has_calls {
+            self.end_call_turn(id, cx);
+        }
         let Some(connection) = self.connections.get(&id) else { return Serve::Gone };
         let until = connection.ending.map(|ending| self.instant(ending.until));
         Serve::Stays { until }

@@ -1,20 +1,42 @@
 //! Stands between HTTP/2 and its socket. HTTP/2 reads whatever comes, to answer it or to keep it; how much it may read
 //! at a time is decided here.
+//!
+//! It is given one frame at a time. Given more, its buffer would hold the begin of a frame behind the last one, and
+//! grow to 32 KiB for it, for as long as the connection stands.
 
-use std::cell::Cell;
+use bytes::{Buf, BufMut, BytesMut};
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+
+/// What is read from the socket at one time.
+const READ_BYTES: usize = 16 << 10;
+/// What a frame begins with: its length in three bytes, its kind, its flags and its stream.
+const HEAD_BYTES: usize = 9;
+/// What a client says first of all, and a server hears, before the first frame.
+const PREFACE_BYTES: usize = 24;
 
 /// What HTTP/2 takes for its socket.
 #[derive(Debug)]
 pub(super) struct Gated {
     stream: TcpStream,
     gate: Rc<Gate>,
+    // What was read and not handed on. Between turns that is a part of a frame's head at the most, unless HTTP/2 waits
+    // for the socket to take what it answers.
+    read: BytesMut,
+    spare: Spare,
+    // Whether that stands in the buffer that all share.
+    is_lodged: bool,
+    // What is left of the frame that is being handed on.
+    frame_left: usize,
 }
+
+/// The buffer that sockets are read to, shared by all connections of a thread: an idle one owns none.
+pub(super) type Spare = Rc<RefCell<BytesMut>>;
 
 /// How much may be read, and what came of it; shared with whoever drives the connection.
 #[derive(Debug, Default)]
@@ -26,13 +48,69 @@ pub(super) struct Gate {
 }
 
 impl Gated {
-    pub(super) fn new(stream: TcpStream, gate: Rc<Gate>) -> Self {
-        Self { stream, gate }
+    /// The socket of whoever was dialled.
+    pub(super) fn server(stream: TcpStream, gate: Rc<Gate>, spare: Spare) -> Self {
+        Self { stream, gate, read: BytesMut::new(), spare, is_lodged: false, frame_left: PREFACE_BYTES }
+    }
+
+    /// The socket of whoever dialled.
+    pub(super) fn client(stream: TcpStream, gate: Rc<Gate>, spare: Spare) -> Self {
+        Self { stream, gate, read: BytesMut::new(), spare, is_lodged: false, frame_left: 0 }
+    }
+
+    // How many bytes can be handed on: none that are behind the frame, and none of a head that is not whole.
+    fn ready(&mut self) -> usize {
+        if self.frame_left == 0
+            && let Some(head) = self.read.first_chunk::<HEAD_BYTES>()
+        {
+            self.frame_left = HEAD_BYTES + u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        }
+        self.frame_left.min(self.read.len())
+    }
+
+    fn hand_on(&mut self, count: usize, buffer: &mut ReadBuf<'_>) {
+        let count = count.min(buffer.remaining());
+        buffer.put_slice(&self.read[..count]);
+        self.read.advance(count);
+        self.frame_left -= count;
+    }
+
+    // Takes the buffer that all share.
+    fn lodge(&mut self) {
+        if !std::mem::replace(&mut self.is_lodged, true) {
+            let mut buffer = self.spare.take();
+            buffer.clear();
+            buffer.extend_from_slice(&self.read);
+            self.read = buffer;
+        }
+    }
+
+    // Leaves it to the next connection, and itself with what it needs.
+    fn move_out(&mut self) {
+        if std::mem::take(&mut self.is_lodged) {
+            let kept = BytesMut::from(&self.read[..]);
+            self.spare.replace(std::mem::replace(&mut self.read, kept));
+        }
+    }
+
+    // Reads from the socket once. How many bytes came; none at the end.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        ready!(self.stream.poll_read_ready(cx))?;
+        let most = self.gate.left.get().min(READ_BYTES);
+        self.lodge();
+        // What was handed on makes room.
+        self.read.reserve(most);
+        let filled = pin!(self.stream.read_buf(&mut (&mut self.read).limit(most))).poll(cx);
+        if let Poll::Ready(Ok(count)) = filled {
+            self.gate.left.set(self.gate.left.get() - count);
+            self.gate.read.set(self.gate.read.get() + count);
+        }
+        filled
     }
 }
 
 impl Gate {
-    /// Lets about so many bytes in: as many more at the most as HTTP/2 has room for in one read.
+    /// Lets so many bytes in.
     pub(super) fn open(&self, bytes: usize) {
         self.left.set(bytes);
         self.read.set(0);
@@ -62,16 +140,28 @@ impl Gate {
 
 impl AsyncRead for Gated {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.gate.left.get() == 0 {
-            self.gate.is_starved.set(true);
-            return Poll::Pending;
+        loop {
+            let ready = self.ready();
+            if ready > 0 {
+                self.hand_on(ready, buffer);
+                return Poll::Ready(Ok(()));
+            }
+            let filled = if self.gate.left.get() > 0 {
+                self.poll_fill(cx)
+            } else {
+                self.gate.is_starved.set(true);
+                Poll::Pending
+            };
+            match filled {
+                Poll::Ready(Ok(1..)) => {}
+                // At the end, what there is of a head is no loss.
+                Poll::Ready(ended) => return Poll::Ready(ended.map(|_| ())),
+                Poll::Pending => {
+                    self.move_out();
+                    return Poll::Pending;
+                }
+            }
         }
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        let count = buffer.filled().len() - before;
-        self.gate.left.set(self.gate.left.get().saturating_sub(count));
-        self.gate.read.set(self.gate.read.get() + count);
-        polled
     }
 }
 

@@ -6,7 +6,7 @@
 //!           ◄─ or grpc-status 8, 12, or 405, 415 ───   and no call
 //! ```
 
-use super::gate::{Gate, Gated};
+use super::gate::{Gate, Gated, Spare};
 use super::{Grpc, SEND_BYTES_MAX, Side};
 use crate::host::Door;
 use crate::places::{Place, Places};
@@ -63,6 +63,7 @@ pub(crate) struct Opening {
     spares_loopback: bool,
     opening: Places,
     pending: Places,
+    spare: Spare,
 }
 
 impl Opening {
@@ -78,6 +79,7 @@ impl Opening {
             spares_loopback: config.spare_loopback,
             opening: Places::new(OPENING_MAX, OPENING_PER_IP_MAX),
             pending: Places::new(pending_max, pending_per_ip_max),
+            spare: Spare::default(),
         })
     }
 
@@ -98,17 +100,17 @@ impl Opening {
 
 /// Opens a call on a socket that we dialled. Nothing when the peer does not want one.
 pub(crate) async fn dial(opening: &Opening, stream: TcpStream, address: Address) -> Option<Grpc> {
-    timeout(opening.time_max, ask(opening.path, stream, address)).await.ok()?
+    timeout(opening.time_max, ask(opening, stream, address)).await.ok()?
 }
 
-async fn ask(path: &str, stream: TcpStream, address: Address) -> Option<Grpc> {
+async fn ask(opening: &Opening, stream: TcpStream, address: Address) -> Option<Grpc> {
     let gate = Rc::new(Gate::default());
     gate.open(OPENING_BYTES_MAX);
-    let handshake = client().handshake::<_, Bytes>(Gated::new(stream, gate.clone()));
+    let handshake = client().handshake::<_, Bytes>(Gated::client(stream, gate.clone(), opening.spare.clone()));
     let (mut requests, mut connection) = handshake.await.ok()?;
     poll_fn(|cx| requests.poll_ready(cx)).await.ok()?;
-    let (response, sending) = requests.send_request(request(path, address)?, false).ok()?;
-    let response = answered(&mut connection, response).await?;
+    let (response, sending) = requests.send_request(request(opening.path, address)?, false).ok()?;
+    let response = answered(&mut connection, &gate, response).await?;
     let receiving = opens_call(&response).then(|| response.into_body())?;
     Some(Grpc::new(Side::Client(connection, requests), sending, receiving, gate))
 }
@@ -132,13 +134,14 @@ fn request(path: &str, address: Address) -> Option<Request<()>> {
 // Waits for the response's headers, driving the connection meanwhile.
 async fn answered(
     connection: &mut h2::client::Connection<Gated, Bytes>,
+    gate: &Gate,
     mut response: ResponseFuture,
 ) -> Option<Response<RecvStream>> {
     poll_fn(|cx| {
         let is_over = Pin::new(&mut *connection).poll(cx).is_ready();
         match Pin::new(&mut response).poll(cx) {
             Poll::Ready(response) => Poll::Ready(response.ok()),
-            Poll::Pending if is_over => Poll::Ready(None),
+            Poll::Pending if is_over || gate.is_starved() => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         }
     })
@@ -179,10 +182,10 @@ async fn welcome<P: Protocol>(
 ) -> Result<(), h2::Error> {
     let gate = Rc::new(Gate::default());
     gate.open(OPENING_BYTES_MAX);
-    let mut connection = server().handshake::<_, Bytes>(Gated::new(stream, gate.clone())).await?;
+    let mut connection =
+        server().handshake::<_, Bytes>(Gated::server(stream, gate.clone(), opening.spare.clone())).await?;
     loop {
-        let Some(asked) = connection.accept().await else { return Err(Reason::NO_ERROR.into()) };
-        let (request, mut respond) = asked?;
+        let (request, mut respond) = asked(&mut connection, &gate).await?;
         match judge(&request, opening).and_then(|takes_gzip| Ok((takes_gzip, pending(door, opening, &ends)?))) {
             Ok((takes_compressed, pending)) => {
                 let sending = respond.send_response(welcoming(takes_compressed), false)?;
@@ -197,6 +200,20 @@ async fn welcome<P: Protocol>(
             Err(refusal) => refuse(door, &mut respond, *refusal)?,
         }
     }
+}
+
+// Waits for a request. A peer that has sent all that it may and has asked for nothing is not worth waiting for.
+async fn asked(
+    connection: &mut h2::server::Connection<Gated, Bytes>,
+    gate: &Gate,
+) -> Result<(Request<RecvStream>, SendResponse<Bytes>), h2::Error> {
+    poll_fn(|cx| match connection.poll_accept(cx) {
+        Poll::Ready(Some(asked)) => Poll::Ready(asked),
+        Poll::Ready(None) => Poll::Ready(Err(Reason::NO_ERROR.into())),
+        Poll::Pending if gate.is_starved() => Poll::Ready(Err(Reason::ENHANCE_YOUR_CALM.into())),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
 }
 
 fn server() -> h2::server::Builder {

@@ -2,11 +2,15 @@
 
 use crate::memory::{in_a_child, resident_bytes};
 use crate::oracle::{self, PLAIN};
-use crate::raw::{CONTINUATION, DATA, END_HEADERS, HEADERS, PING, RST_STREAM, Raw, SETTINGS, frame, headers};
-use crate::toy::{Config, PATH, Toy, drain, run, until_connected};
+use crate::raw::{
+    CONTINUATION, DATA, END_HEADERS, HEADERS, PING, RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE, frame, headers,
+};
+use crate::toy::{Config, PATH, Parrot, Toy, drain, message, network, run, until, until_connected};
 use bytes::Bytes;
-use polypeer_driver::Handle;
+use polypeer_driver::{Handle, start};
+use std::io::Write;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// More than any of these may cost, and far less than what is sent.
 const GROWTH_MAX: usize = 4 << 20;
@@ -23,7 +27,7 @@ async fn suffer(node: &Handle<Toy>, flood: impl FnOnce(SocketAddr) -> usize + Se
     while !flooding.is_finished() {
         assert_eq!(bystander.ask(b'e', b"unhurt").await, (b'e', Bytes::from_static(b"unhurt")));
         most = most.max(resident_bytes().saturating_sub(before));
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let sent = flooding.await.expect("the flood ends");
     assert!(most <= GROWTH_MAX, "{most} bytes of memory for {sent} sent");
@@ -62,6 +66,33 @@ fn drop_after(raw: Raw) -> usize {
 }
 
 #[tokio::test]
+async fn who_must_wait_for_the_ledger_fills_no_memory() {
+    const NAME: &str = "abuse::who_must_wait_for_the_ledger_fills_no_memory";
+    if in_a_child(NAME) {
+        return;
+    }
+    let slow = Parrot(Duration::from_secs(2));
+    let node = start(network(Config::default()), slow, None).expect("a free port");
+    let address = node.listening().expect("it listens");
+    let before = resident_bytes();
+    let mut raw = Raw::call(address);
+    raw.0.set_write_timeout(Some(Duration::from_millis(300))).expect("a socket");
+    // Questions, more than may wait, and then a frame for each byte of the next ones: what is taken of those while
+    // nothing is read would be a million of them in a window.
+    raw.send(&frame(DATA, 0, 1, &message(b'a', b"?").repeat(2000)).repeat(3));
+    until(&node, "the ledger is behind", |view| view.meters.totals().asks_waiting > 4000).await;
+    let tiny = frame(DATA, 0, 1, b"\0").repeat(1000);
+    let flooding = tokio::task::spawn_blocking(move || while raw.0.write_all(&tiny).is_ok() {});
+    flooding.await.expect("the socket takes no more, or is closed");
+    let grown = resident_bytes().saturating_sub(before);
+    assert!(grown <= GROWTH_MAX, "{grown} bytes of memory");
+    let totals = node.read(|view| *view.meters.totals()).await.expect("it runs");
+    assert!(totals.asks_waiting <= 4_096 + 1024, "{} questions wait", totals.asks_waiting);
+    until_connected(&node, 0).await;
+    drain(node).await;
+}
+
+#[tokio::test]
 async fn pings() {
     check("pings", on_a_call(frame(PING, 0, 0, &[7; 8]))).await;
 }
@@ -85,7 +116,7 @@ async fn data_of_one_byte() {
 
 #[tokio::test]
 async fn window_updates() {
-    check("window_updates", on_a_call(frame(8, 0, 0, &1u32.to_be_bytes()))).await;
+    check("window_updates", on_a_call(frame(WINDOW_UPDATE, 0, 0, &1u32.to_be_bytes()))).await;
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod abuse;
 mod closing;
+mod conservation;
 mod memory;
 mod opening;
 mod oracle;

@@ -1,6 +1,6 @@
 //! What calls cost the process, in processes of their own.
 
-use crate::raw::{DATA, Raw};
+use crate::raw::Raw;
 use crate::toy::{Config, drain, run, until_connected};
 use std::fs;
 use std::process::Command;
@@ -34,25 +34,32 @@ async fn an_idle_ready_peer_takes_less_than_32_kib() {
         return;
     }
     const PEERS: usize = 1000;
-    let node = run(Config::default());
+    let node = run(Config { needs_greeting: true, ..Config::default() });
     let address = node.listening().expect("it listens");
     // The clients are plain sockets, so that the memory measured is the node's.
-    let mut clients = Vec::with_capacity(PEERS + 100);
-    // What the first hundred bring with them is the process's, not a peer's.
-    let mut before = 0;
-    for count in 0..PEERS + 100 {
-        if count == 100 {
-            before = resident_bytes();
-        }
+    let call = || {
         let mut client = Raw::call(address);
+        client.widen(1 << 20);
+        client.message(b'h', b"");
         client.message(b'e', &[1; 200]);
-        while client.receive().expect("the call stands").kind != DATA {}
-        clients.push(client);
-    }
+        client.expect_bytes(6 + 206);
+        client
+    };
+    // What the first hundred bring with them is the process's, not a peer's.
+    let first: Vec<Raw> = (0..100).map(|_| call()).collect();
+    let before = resident_bytes();
+    let mut clients: Vec<Raw> = (0..PEERS).map(|_| call()).collect();
     until_connected(&node, (PEERS + 100) as u64).await;
+    let quiet = (resident_bytes() - before) / PEERS;
+    // What it took to carry more than small talk is given back.
+    for client in &mut clients {
+        client.message(b'e', &[1; 200_000]);
+        client.expect_bytes(200_006);
+    }
     let each = (resident_bytes() - before) / PEERS;
-    println!("{each} bytes for each idle peer");
+    println!("{quiet} bytes for each idle peer, {each} after each has sent and received 200 kB");
     assert!(each <= 32 << 10, "{each} bytes for each idle peer");
+    drop(first);
     drop(clients);
     drain(node).await;
 }

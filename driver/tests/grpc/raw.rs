@@ -14,8 +14,12 @@ pub(crate) const CONTINUATION: u8 = 9;
 /// Reasons.
 pub(crate) const INTERNAL_ERROR: u32 = 2;
 pub(crate) const CANCEL: u32 = 8;
+pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 const ACK: u8 = 1;
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const WINDOW_UPDATE: u8 = 8;
+const FRAME_BYTES_MAX: usize = 16 << 10;
 
 /// What came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +70,7 @@ impl Raw {
         stream.set_read_timeout(Some(LIMIT)).expect("a socket");
         stream.set_write_timeout(Some(LIMIT)).expect("a socket");
         let mut raw = Self(stream);
-        raw.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        raw.send(PREFACE);
         raw.send(&frame(SETTINGS, 0, 0, b""));
         raw.send(&frame(SETTINGS, ACK, 0, b""));
         raw
@@ -80,12 +84,40 @@ impl Raw {
         raw
     }
 
+    /// A call, when the node is there and answers.
+    pub(crate) fn try_call(address: SocketAddr) -> Option<Self> {
+        let mut raw = Self(TcpStream::connect(address).ok()?);
+        raw.0.set_read_timeout(Some(LIMIT)).ok()?;
+        let request = frame(HEADERS, END_HEADERS, 1, &headers(PATH));
+        raw.0.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, b""), &request].concat()).ok()?;
+        while raw.receive()?.kind != HEADERS {}
+        Some(raw)
+    }
+
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).expect("it reads");
     }
 
+    /// Lets the node send so many bytes more than the 64 KiB that it may at first.
+    pub(crate) fn widen(&mut self, bytes: u32) {
+        self.send(
+            &[frame(WINDOW_UPDATE, 0, 0, &bytes.to_be_bytes()), frame(WINDOW_UPDATE, 0, 1, &bytes.to_be_bytes())]
+                .concat(),
+        );
+    }
+
     pub(crate) fn message(&mut self, letter: u8, payload: &[u8]) {
-        self.send(&frame(DATA, 0, 1, &message(letter, payload)));
+        let whole = message(letter, payload);
+        let frames: Vec<_> = whole.chunks(FRAME_BYTES_MAX).map(|part| frame(DATA, 0, 1, part)).collect();
+        self.send(&frames.concat());
+    }
+
+    /// Receives messages of so many bytes in all, prefixes included.
+    pub(crate) fn expect_bytes(&mut self, mut bytes: usize) {
+        while bytes > 0 {
+            let came = self.receive().expect("the call stands");
+            bytes -= if came.kind == DATA { came.body.len() } else { 0 };
+        }
     }
 
     /// The next frame; nothing at the end, however it ended.
