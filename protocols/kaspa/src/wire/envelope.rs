@@ -1,6 +1,6 @@
 //! Opens and makes `KaspadMessage`s: one payload and two ids (Kaspa spec, section 2.1).
 
-use super::frames::{GZIP, IDENTITY, PREFIX_BYTES};
+use super::frames::{GZIP, IDENTITY, PREFIX_BYTES, SYNCING_BYTES_MAX};
 use super::gzip;
 use super::proto::{Fields, Writer};
 use super::{Kind, WireError};
@@ -27,11 +27,18 @@ pub struct Envelope {
     pub response_id: u32,
 }
 
-/// Opens a frame as [`super::Frames`] cuts it.
+/// Opens a frame as [`super::Frames`] cuts it, of a peer in its last phase.
+pub fn unpack(frame: Frame<'_>) -> Result<Envelope, WireError> {
+    unpack_within(frame, SYNCING_BYTES_MAX)
+}
+
+/// Opens a frame as [`super::Frames`] cuts it. What is compressed inflates to `payload_bytes_max` bytes at most and to
+/// no more than its kind has: the phase that limits what comes limits what becomes of it too
+/// ([`super::Frames::payload_bytes_max`]).
 ///
 /// The last payload set counts, and one kind twice is the two joined: what protobuf says of a oneof. Nothing of the
 /// payload is looked at.
-pub fn unpack(frame: Frame<'_>) -> Result<Envelope, WireError> {
+pub fn unpack_within(frame: Frame<'_>, payload_bytes_max: usize) -> Result<Envelope, WireError> {
     let (prefix, payload) = frame.bytes().split_first_chunk::<PREFIX_BYTES>().ok_or(WireError::Prefix)?;
     let [flag, length @ ..] = *prefix;
     if u32::from_be_bytes(length) as usize != payload.len() {
@@ -40,7 +47,7 @@ pub fn unpack(frame: Frame<'_>) -> Result<Envelope, WireError> {
     match flag {
         IDENTITY => open(payload, |body| frame.after(PREFIX_BYTES).share().slice_ref(body)),
         GZIP => {
-            let inflated = gzip::inflate(payload)?;
+            let inflated = gzip::inflate(payload, payload_bytes_max)?;
             open(&inflated, |body| inflated.slice_ref(body))
         }
         _ => Err(WireError::Prefix),

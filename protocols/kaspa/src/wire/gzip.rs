@@ -31,10 +31,10 @@ const RATIO_MAX: usize = 100;
 /// kaspad's level.
 const LEVEL: u8 = 6;
 
-/// What a payload with flag 1 inflates to.
-pub(super) fn inflate(member: &[u8]) -> Result<Bytes, WireError> {
+/// What a payload with flag 1 inflates to: at most `bytes_max` bytes, and what its kind may have.
+pub(super) fn inflate(member: &[u8], bytes_max: usize) -> Result<Bytes, WireError> {
     let data = header_end(member).and_then(|at| member.get(at..)).ok_or(WireError::GzipHeader)?;
-    let mut inflation = Inflation::new(data);
+    let mut inflation = Inflation::new(data, bytes_max);
     while inflation.step()?.is_continue() {}
     inflation.finish()
 }
@@ -78,18 +78,19 @@ struct Inflation<'a> {
     inflater: DecompressorOxide,
     // Compressed, and what comes behind.
     rest: &'a [u8],
-    compressed_bytes: usize,
+    // Whatever the kind: what the phase and the honest ratio allow.
+    bytes_max: usize,
     out: Vec<u8>,
     // Bytes of `out` that are inflated.
     done: usize,
 }
 
 impl<'a> Inflation<'a> {
-    fn new(data: &'a [u8]) -> Self {
+    fn new(data: &'a [u8], bytes_max: usize) -> Self {
         Self {
             inflater: DecompressorOxide::new(),
             rest: data,
-            compressed_bytes: data.len(),
+            bytes_max: bytes_max.min((data.len() * RATIO_MAX).max(RATIO_FREE_BYTES)),
             out: alloc::vec![0; FIRST_BYTES],
             done: 0,
         }
@@ -118,7 +119,7 @@ impl<'a> Inflation<'a> {
     fn bytes_max(&self) -> usize {
         let inflated = self.out.get(..self.done).unwrap_or_default();
         let of_kind = first_kind(inflated).map_or(UNKNOWN_BYTES_MAX, Kind::envelope_bytes_max);
-        of_kind.min((self.compressed_bytes * RATIO_MAX).max(RATIO_FREE_BYTES))
+        of_kind.min(self.bytes_max)
     }
 
     fn finish(mut self) -> Result<Bytes, WireError> {
@@ -148,7 +149,7 @@ mod tests {
     fn spent(payload: &[u8]) -> (WireError, usize, usize) {
         let mut member = Vec::new();
         deflate(payload, &mut member);
-        let mut inflation = Inflation::new(&member[header_end(&member).expect("ours")..]);
+        let mut inflation = Inflation::new(&member[header_end(&member).expect("ours")..], usize::MAX);
         loop {
             match inflation.step() {
                 Ok(end) => assert!(end.is_continue(), "a bomb inflates to its end"),
@@ -175,7 +176,7 @@ mod tests {
         deflate(&[0x9a, 1, 0], &mut member);
         let length = member.len();
         member[length - 4..].copy_from_slice(&u32::MAX.to_le_bytes());
-        let mut inflation = Inflation::new(&member[header_end(&member).expect("ours")..]);
+        let mut inflation = Inflation::new(&member[header_end(&member).expect("ours")..], usize::MAX);
         assert!(inflation.step().is_ok_and(|end| end.is_break()));
         assert_eq!(inflation.out.capacity(), super::FIRST_BYTES);
         assert_eq!(inflation.finish(), Err(WireError::GzipChecksum));

@@ -131,6 +131,17 @@ fn bombs_are_stopped_at_their_kind() {
 }
 
 #[test]
+fn what_is_inflated_is_limited_by_the_phase() {
+    let fixture = super::fixtures::one("proof_chunk_level_0");
+    let frame = framed(GZIP, &compress(&fixture.payload, 6));
+    let within = |bytes_max| unpack_within(Frame::from(&frame), bytes_max);
+    assert!(frame.len() < GREETING_BYTES_MAX && fixture.payload.len() > GREETING_BYTES_MAX);
+    assert_eq!(within(GREETING_BYTES_MAX), Err(WireError::GzipBomb));
+    assert_eq!(within(fixture.payload.len() - 1), Err(WireError::GzipBomb));
+    assert_eq!(within(fixture.payload.len()), Ok(fixture.envelope()));
+}
+
+#[test]
 fn an_envelope_that_does_not_begin_with_its_payload_may_be_short() {
     let unknown = |bytes: usize| {
         let field = super::edit::delimited(100, &vec![0; bytes]);
