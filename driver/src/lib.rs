@@ -6,18 +6,25 @@
 //!
 //! ```text
 //!   handles ── words ──►┌──────────── net:NAME ────────────┐
-//!                       │ sockets ► framer ► engine ► queue │◄── answers ── ledger:NAME
+//!                       │ streams ► framer ► engine ► queue │◄── answers ── ledger:NAME
 //!   events  ◄───────────│            ▲ clock, alarms        │─── asks ────►
 //!                       └──────┬──────────────┬─────────────┘
 //!                          records          steps
 //!                       store:NAME       record:NAME
 //! ```
 //!
+//! A stream is a TCP connection, or a call of gRPC on one, as the network's `Profile::transport` says: bytes each way.
+//!
+//! ```text
+//!   Tcp   socket ◄────────────────────────────────────────────► framer, queue
+//!   Grpc  socket ◄─ gate ─► HTTP/2, by h2 ◄─ DATA of a stream ─► framer, queue
+//! ```
+//!
 //! Everything is bounded: queues by `Profile::queue_bytes_max`, memory over all networks by a [`Budget`], the
 //! ledger's mailbox by not reading from peers, the store's and the recorder's desks by giving up. A panic anywhere
 //! ends the network visibly ([`State::Failed`]), never silently.
 //!
-//! It refuses to know any protocol by name, or what a frame means.
+//! It refuses to know any protocol by name, or what a frame means; nor does it compress or inflate.
 
 mod budget;
 mod clock;
