@@ -191,7 +191,7 @@ fn parents_are_strictly_compressed() {
 
 #[test]
 fn parents_expand_to_a_limit() {
-    let most: Vec<Hash> = (0..2048_u32).map(|index| blake(index)).collect();
+    let most: Vec<Hash> = (0..2048_u32).map(blake).collect();
     let header_at = header(&[(255, &most)]).expect("the limit");
     assert_eq!(header_at.parents.expanded_count(), 522_240);
     let levels = || std::iter::repeat_n(&most[..], 255);
