@@ -87,7 +87,12 @@ impl Kaspa {
     ) -> Result<Peer, Misbehavior> {
         // A copy of a short one, so that what is kept of it holds no large buffer.
         let frame = frame.keep();
-        let envelope = wire::unpack(Frame::from(&frame))?;
+        let phase = match &peer {
+            Peer::Greeting(_) => wire::GREETING,
+            Peer::Ready(_) if self.sync.is_with(connection) => wire::SYNCING,
+            Peer::Ready(_) => wire::OPEN,
+        };
+        let envelope = wire::unpack_within(Frame::from(&frame), wire::Frames::payload_bytes_max(phase))?;
         if envelope.kind == Kind::Reject {
             self.on_reject(cx, connection, &envelope)?;
             return Ok(peer);

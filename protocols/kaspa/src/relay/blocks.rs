@@ -2,7 +2,7 @@
 //! sections 4.3 and 4.4).
 
 use crate::handshake::ready_mut;
-use crate::ledger::{BlockOutcome, Hash, Request, State, Status};
+use crate::ledger::{BlockOutcome, Fault, Hash, Request, State, Status};
 use crate::peer::{Route, Wanted};
 use crate::questions::Asked;
 use crate::wire::{self, BlockView, Hashes, Kind, OneHash};
@@ -11,6 +11,10 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use polypeer_engine::kit::cost::Class;
 use polypeer_engine::{ConnectionId, Overflow, Useful};
+
+/// Parents on all levels together that a header is hashed with. The form allows half a million, which would be 16 MiB of
+/// hashing; no network has more than 256 levels of 64, the most that simnet allows.
+const PARENTS_MAX: usize = 256 * 64;
 
 /// A block that the ledger judges.
 #[derive(Debug)]
@@ -35,7 +39,11 @@ impl Kaspa {
         body: Bytes,
     ) -> Result<(), Misbehavior> {
         let block = BlockView::decode(&body)?;
-        let got = block.header()?.hash();
+        let header = block.header()?;
+        if header.parents.expanded_count() > PARENTS_MAX {
+            return Err(Misbehavior::InvalidBlock(Fault::Parents));
+        }
+        let got = header.hash();
         if got != wanted {
             return Err(Misbehavior::OtherBlock { wanted, got });
         }
