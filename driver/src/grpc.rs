@@ -55,6 +55,8 @@ pub(crate) struct Grpc {
     noise: Noise,
     // Whether the HTTP/2 connection has ended.
     is_over: bool,
+    // Whether all that came was received, and nothing more comes.
+    is_read: bool,
 }
 
 /// Who dialled.
@@ -79,6 +81,7 @@ impl Grpc {
             unsent: 0,
             noise: Noise::new(),
             is_over: false,
+            is_read: false,
         }
     }
 
@@ -163,9 +166,13 @@ impl Grpc {
                     self.inbox = bytes;
                     return Poll::Ready(Ok(true));
                 }
-                Poll::Ready(None) => return Poll::Ready(Ok(false)),
-                Poll::Ready(Some(Err(error))) if is_orderly(&error) => return Poll::Ready(Ok(false)),
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(broken(error))),
+                Poll::Ready(end) => {
+                    self.is_read = true;
+                    return Poll::Ready(match end {
+                        Some(Err(error)) if !is_orderly(&error) => Err(broken(error)),
+                        _ => Ok(false),
+                    });
+                }
             }
         }
     }
@@ -173,19 +180,17 @@ impl Grpc {
     /// Takes the first of `bytes`, of `waiting` in all; not one byte more than the peer's window and the socket have
     /// room for.
     pub(crate) fn try_write(&mut self, bytes: &Bytes, waiting: usize) -> io::Result<usize> {
-        if self.is_over {
-            return Err(ErrorKind::BrokenPipe.into());
-        }
         self.sending.reserve_capacity(waiting.min(SEND_BYTES_MAX));
         if self.gate.is_blocked() {
             // The queue holds small frames more cheaply than HTTP/2 does.
             return Err(ErrorKind::WouldBlock.into());
         }
         let count = self.sending.capacity().min(bytes.len());
-        if count == 0 && self.poll_reset().is_pending() {
-            return Err(ErrorKind::WouldBlock.into());
+        if self.is_over || count == 0 || self.sending.send_data(bytes.slice(..count), false).is_err() {
+            // A call that was ended takes nothing, but its last word is to be received first.
+            let is_broken = self.is_read && self.takes_nothing();
+            return Err(if is_broken { ErrorKind::BrokenPipe } else { ErrorKind::WouldBlock }.into());
         }
-        self.sending.send_data(bytes.slice(..count), false).map_err(broken)?;
         self.unsent += count;
         self.noise.sent(count);
         Ok(count)
@@ -193,14 +198,13 @@ impl Grpc {
 
     /// See [`crate::stream::Stream::poll_writable`].
     pub(crate) fn poll_writable(&mut self) -> Poll<()> {
-        if self.is_over || self.poll_reset().is_ready() {
-            return Poll::Ready(());
-        }
-        if self.gate.is_blocked() || self.sending.capacity() == 0 { Poll::Pending } else { Poll::Ready(()) }
+        let takes_more = !self.gate.is_blocked() && self.sending.capacity() > 0;
+        if takes_more { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    fn poll_reset(&mut self) -> Poll<()> {
-        self.sending.poll_reset(&mut Context::from_waker(Waker::noop())).map(|_| ())
+    /// See [`crate::stream::Stream::takes_nothing`].
+    pub(crate) fn takes_nothing(&mut self) -> bool {
+        self.is_over || self.sending.poll_reset(&mut Context::from_waker(Waker::noop())).is_ready()
     }
 
     /// See [`crate::stream::Stream::shut_down`].

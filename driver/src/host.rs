@@ -497,7 +497,7 @@ impl<P: Protocol> Host<P> {
         let cause = ending.cause;
         let is_overdue = now >= ending.until;
         if connection.queue_bytes() > 0 {
-            if is_overdue {
+            if is_overdue || connection.is_finished && connection.stream.takes_nothing() {
                 self.end(id, cause);
             }
             return;

@@ -46,6 +46,14 @@ impl Stream {
         }
     }
 
+    /// Whether what is written goes nowhere, which a TCP socket says when it is written to.
+    pub(crate) fn takes_nothing(&mut self) -> bool {
+        match self {
+            Self::Tcp(_) => false,
+            Self::Grpc(call) => call.takes_nothing(),
+        }
+    }
+
     /// We write no more. It fails only when the connection is broken already, and then reading says so.
     pub(crate) fn shut_down(&mut self) {
         match self {

@@ -5,9 +5,10 @@ use crate::oracle::{self, PLAIN};
 use crate::raw::{
     CONTINUATION, DATA, END_HEADERS, HEADERS, PING, RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE, frame, headers,
 };
-use crate::toy::{Config, PATH, Parrot, Toy, drain, message, network, run, until, until_connected};
+use crate::toy::{Config, PATH, Parrot, Toy, connect, drain, message, network, run, until, until_connected};
 use bytes::Bytes;
 use polypeer_driver::{Handle, start};
+use polypeer_engine::DisconnectCause;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -95,6 +96,32 @@ async fn who_must_wait_for_the_ledger_fills_no_memory() {
 #[tokio::test]
 async fn pings() {
     check("pings", on_a_call(frame(PING, 0, 0, &[7; 8]))).await;
+}
+
+#[tokio::test]
+async fn pings_from_whom_we_called() {
+    const NAME: &str = "abuse::pings_from_whom_we_called";
+    if in_a_child(NAME) {
+        return;
+    }
+    let node = run(Config::default());
+    let (mut bystander, _) = oracle::call(node.listening().expect("it listens"), PLAIN).await.expect("a call");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    connect(&node, listener.local_addr().expect("a socket")).await;
+    let before = resident_bytes();
+    let flooding = tokio::task::spawn_blocking(move || {
+        let piece = frame(PING, 0, 0, &[7; 8]).repeat(1000);
+        let times = FLOOD_BYTES / piece.len();
+        Raw::answer(&listener).flood(std::iter::repeat_n(piece, times))
+    });
+    let sent = flooding.await.expect("the flood ends");
+    assert!(sent < FLOOD_BYTES / 4, "the offender is closed, after {sent} bytes");
+    until(&node, "closed", |view| view.engine.protocol().gone == [DisconnectCause::Broken]).await;
+    let grown = resident_bytes().saturating_sub(before);
+    assert!(grown <= GROWTH_MAX, "{grown} bytes of memory");
+    assert_eq!(bystander.ask(b'e', b"unhurt").await, (b'e', Bytes::from_static(b"unhurt")));
+    drop(bystander);
+    drain(node).await;
 }
 
 #[tokio::test]

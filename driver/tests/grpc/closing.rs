@@ -1,8 +1,8 @@
 //! How calls end, and that what was to be said last arrives.
 
 use crate::oracle::{self, GZIP, Listener, PLAIN};
-use crate::raw::{CANCEL, GOAWAY, INTERNAL_ERROR, RST_STREAM, Raw, frame};
-use crate::toy::{Config, connect, drain, run, tell_all, until, until_connected, until_gone};
+use crate::raw::{CANCEL, DATA, END_STREAM, GOAWAY, INTERNAL_ERROR, RST_STREAM, Raw, frame};
+use crate::toy::{Config, connect, drain, message, run, tell_all, until, until_connected, until_gone};
 use bytes::Bytes;
 use polypeer_engine::{DisconnectCause, P2pAction};
 use std::time::{Duration, Instant};
@@ -170,6 +170,36 @@ async fn a_peer_that_we_called_may_end_it_or_vanish() {
     drop(call.to);
     until_gone(&node, &[DisconnectCause::Theirs]).await;
     drop(call.from);
+    // Another one only hangs up.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    connect(&node, listener.local_addr().expect("a socket")).await;
+    let (socket, _) = listener.accept().await.expect("it dials");
+    let mut server = h2::server::handshake(socket).await.expect("HTTP/2");
+    let (_, mut respond) = server.accept().await.expect("a request").expect("a request");
+    let headers = http::Response::builder().header("content-type", "application/grpc").body(()).expect("headers");
+    let sending = respond.send_response(headers, false).expect("it is sent");
+    let serving = tokio::spawn(async move { server.accept().await.is_none() });
+    until_connected(&node, 1).await;
+    serving.abort();
+    until_gone(&node, &[DisconnectCause::Theirs, DisconnectCause::Broken]).await;
+    drop(sending);
+    drain(node).await;
+}
+
+#[tokio::test]
+async fn what_a_peer_said_last_is_heard_though_it_takes_no_answer() {
+    let node = run(Config { linger_ms: 60_000, ..Config::default() });
+    let address = node.listening().expect("it listens");
+    let mut raw = tokio::task::spawn_blocking(move || Raw::call(address)).await.expect("a call");
+    // More than its window of 64 KiB is on its way to it.
+    raw.message(b'r', &[0, 0, 1, 0]);
+    until(&node, "it waits", |view| view.meters.totals().all.queue_bytes > 0).await;
+    let last = frame(DATA, END_STREAM, 1, &message(b'.', b"last"));
+    raw.send(&[last, frame(RST_STREAM, 0, 1, &CANCEL.to_be_bytes())].concat());
+    drop(raw);
+    until_gone(&node, &[DisconnectCause::Theirs]).await;
+    let heard = node.read(|view| view.engine.protocol().last.clone()).await;
+    assert_eq!(heard, Ok(message(b'.', b"last")));
     drain(node).await;
 }
 

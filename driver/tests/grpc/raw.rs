@@ -40,14 +40,17 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, body: &[u8]) -> Vec<u8> {
 
 /// The headers of a call, each as a literal that no table keeps.
 pub(crate) fn headers(path: &str) -> Vec<u8> {
-    let pairs = [
+    literals(&[
         (":method", "POST"),
         (":scheme", "http"),
         (":path", path),
         (":authority", "127.0.0.1"),
         ("content-type", "application/grpc"),
         ("te", "trailers"),
-    ];
+    ])
+}
+
+fn literals(pairs: &[(&str, &str)]) -> Vec<u8> {
     let mut out = Vec::new();
     for (name, value) in pairs {
         out.push(0);
@@ -81,6 +84,22 @@ impl Raw {
         let mut raw = Self::connect(address);
         raw.send(&frame(HEADERS, END_HEADERS, 1, &headers(PATH)));
         while raw.receive().expect("an answer").kind != HEADERS {}
+        raw
+    }
+
+    /// A call that the node made, answered.
+    pub(crate) fn answer(listener: &std::net::TcpListener) -> Self {
+        let (stream, _) = listener.accept().expect("it dials");
+        stream.set_read_timeout(Some(LIMIT)).expect("a socket");
+        let mut raw = Self(stream);
+        raw.0.read_exact(&mut [0; PREFACE.len()]).expect("a preface");
+        raw.send(&frame(SETTINGS, 0, 0, b""));
+        raw.send(&frame(SETTINGS, ACK, 0, b""));
+        while raw.receive().expect("a request").kind != HEADERS {}
+        // 0x88 stands for `:status: 200`.
+        let mut headers = vec![0x88];
+        headers.extend_from_slice(&literals(&[("content-type", "application/grpc")]));
+        raw.send(&frame(HEADERS, END_HEADERS, 1, &headers));
         raw
     }
 

@@ -159,7 +159,9 @@ async fn a_large_answer_reaches_tonic() {
 
 #[tokio::test]
 async fn one_frame_reaches_all_and_a_slow_reader_holds_up_nobody() {
-    let node = run(Config { queue_bytes_max: 1 << 20, needs_greeting: true, ..Config::default() });
+    let network = network(Config { queue_bytes_max: 1 << 20, needs_greeting: true, ..Config::default() });
+    let budget = network.queue_budget.clone();
+    let node = start(network, Parrot(Duration::ZERO), None).expect("a free port");
     let address = node.listening().expect("it listens");
     let (mut fast, _) = oracle::call(address, PLAIN).await.expect("a call");
     fast.ask(b'h', b"").await;
@@ -177,8 +179,12 @@ async fn one_frame_reaches_all_and_a_slow_reader_holds_up_nobody() {
     })
     .await
     .expect("it runs");
+    // What HTTP/2 holds is counted too.
+    assert!(budget.used() >= 900_000, "{} bytes", budget.used());
     assert_eq!(slow.next().await, (b'b', Bytes::from(vec![5; 50_000])));
     drop((slow, fast));
+    until_connected(&node, 0).await;
+    assert_eq!(budget.used(), 0);
     drain(node).await;
 }
 
