@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The h2 library keeps HTTP/2's rules: frames, flow control, header compression, and limits to rapid resets,
-//! continuations, empty and tiny frames. It is driven by the connection's own task alone, a few KiB at a time, so that
+//! continuations, empty and tiny frames. It is driven by the connection's own task alone, some KiB at a time, so that
 //! what it has taken is received before it takes more: a peer that is not read fills a window at the other end, not
 //! memory at ours. gRPC's prefix of a message is the framer's; compression is the protocol's.
 
@@ -27,9 +27,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-/// Bytes that HTTP/2 takes from the socket before what it made of them is received. A frame of one byte has ten, and
-/// the library keeps some 150 for it: so much of that can wait.
-const STEP_BYTES: usize = 16 << 10;
+/// Bytes that HTTP/2 takes from the socket before what it made of them is received.
+const STEP_BYTES: usize = 64 << 10;
 /// Bytes that a connection may bring in a turn before the others have theirs.
 const TURN_BYTES: usize = 256 << 10;
 /// Bytes that are taken from a peer that must wait for the ledger, until it is read again: enough for some hundred
@@ -223,7 +222,7 @@ impl Grpc {
 
     /// See [`crate::stream::Stream::held_bytes`].
     pub(crate) fn held_bytes(&self) -> usize {
-        self.unsent + self.inbox.len()
+        self.unsent + self.inbox.len() + self.gate.held()
     }
 
     /// Says GOAWAY if the socket takes it, and closes.

@@ -13,8 +13,11 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// What is read from the socket at one time.
-const READ_BYTES: usize = 16 << 10;
+/// What is read from the socket at one time: so much that the read's fixed cost does not show.
+const READ_BYTES: usize = 64 << 10;
+/// Frames that are let in at one time. For the smallest, one byte with its head, the library keeps some 150 bytes; it
+/// ends a connection on which 2,000 of them wait.
+const FRAMES_MAX: usize = 1000;
 /// What a frame begins with: its length in three bytes, its kind, its flags and its stream.
 const HEAD_BYTES: usize = 9;
 /// What a client says first of all, and a server hears, before the first frame.
@@ -25,8 +28,8 @@ const PREFACE_BYTES: usize = 24;
 pub(super) struct Gated {
     stream: TcpStream,
     gate: Rc<Gate>,
-    // What was read and not handed on. Between turns that is a part of a frame's head at the most, unless HTTP/2 waits
-    // for the socket to take what it answers.
+    // What was read and not handed on. Between turns that is a part of a frame's head at the most, unless there were too
+    // many frames, or HTTP/2 waits for the socket to take what it answers.
     read: BytesMut,
     spare: Spare,
     // Whether that stands in the buffer that all share.
@@ -42,7 +45,9 @@ pub(super) type Spare = Rc<RefCell<BytesMut>>;
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     left: Cell<usize>,
+    frames_left: Cell<usize>,
     read: Cell<usize>,
+    held: Cell<usize>,
     is_starved: Cell<bool>,
     is_blocked: Cell<bool>,
 }
@@ -62,7 +67,9 @@ impl Gated {
     fn ready(&mut self) -> usize {
         if self.frame_left == 0
             && let Some(head) = self.read.first_chunk::<HEAD_BYTES>()
+            && let Some(frames_left) = self.gate.frames_left.get().checked_sub(1)
         {
+            self.gate.frames_left.set(frames_left);
             self.frame_left = HEAD_BYTES + u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
         }
         self.frame_left.min(self.read.len())
@@ -87,9 +94,12 @@ impl Gated {
 
     // Leaves it to the next connection, and itself with what it needs.
     fn move_out(&mut self) {
+        self.gate.held.set(self.read.len());
         if std::mem::take(&mut self.is_lodged) {
             let kept = BytesMut::from(&self.read[..]);
             self.spare.replace(std::mem::replace(&mut self.read, kept));
+        } else if self.read.is_empty() {
+            self.read = BytesMut::new();
         }
     }
 
@@ -110,9 +120,10 @@ impl Gated {
 }
 
 impl Gate {
-    /// Lets so many bytes in.
+    /// Lets so many bytes in, and no more than so many frames.
     pub(super) fn open(&self, bytes: usize) {
         self.left.set(bytes);
+        self.frames_left.set(FRAMES_MAX);
         self.read.set(0);
         self.is_starved.set(false);
     }
@@ -120,6 +131,11 @@ impl Gate {
     /// Bytes that were read since it was opened.
     pub(super) fn read(&self) -> usize {
         self.read.get()
+    }
+
+    /// Bytes that were read and wait here.
+    pub(super) fn held(&self) -> usize {
+        self.held.get()
     }
 
     /// Whether more would have been read, so that nobody waits for the socket.
@@ -146,7 +162,7 @@ impl AsyncRead for Gated {
                 self.hand_on(ready, buffer);
                 return Poll::Ready(Ok(()));
             }
-            let filled = if self.gate.left.get() > 0 {
+            let filled = if self.gate.left.get() > 0 && self.gate.frames_left.get() > 0 {
                 self.poll_fill(cx)
             } else {
                 self.gate.is_starved.set(true);
