@@ -146,13 +146,21 @@ impl Dag {
 
     /// A block and all below it.
     pub(crate) fn past(&self, of: &Hash) -> BTreeSet<Hash> {
-        let (mut past, mut next) = (BTreeSet::new(), vec![*of]);
+        let mut past = BTreeSet::new();
+        self.add_past(of, &mut past);
+        past
+    }
+
+    // Adds a block and what is below it. What was added.
+    fn add_past(&self, of: &Hash, past: &mut BTreeSet<Hash>) -> Vec<Hash> {
+        let (mut added, mut next) = (Vec::new(), vec![*of]);
         while let Some(hash) = next.pop() {
             if past.insert(hash) {
+                added.push(hash);
                 next.extend(&self.blocks[&hash].parents);
             }
         }
-        past
+        added
     }
 
     /// The selected chain of a block, itself first, genesis last.
@@ -228,11 +236,10 @@ impl Dag {
         let (mut given, mut headers, mut reached) = (self.past(low), Vec::new(), *low);
         let mut bytes = 0;
         for next in chain.iter().rev() {
-            let new = self.past(next);
-            let fresh = self.ascending(new.difference(&given).copied());
+            let fresh = self.ascending(self.add_past(next, &mut given));
             headers.extend(fresh.iter().map(|hash| self.blocks[hash].header.clone()));
             bytes += fresh.iter().map(|hash| self.blocks[hash].header.len()).sum::<usize>();
-            (given, reached) = (new, *next);
+            reached = *next;
             if bytes >= bytes_max as usize {
                 break;
             }

@@ -1,9 +1,13 @@
 //! Stories of a Kaspa node, told through the engine with scripted peers. Each is told twice: same effects.
 
 mod addresses;
+mod bad_sources;
+mod blame;
+mod catching_up;
 mod dag;
 mod greeting;
 mod make;
+mod noise;
 mod orphans;
 mod peers;
 mod pings;

@@ -94,7 +94,12 @@ impl Stage {
 
     fn is_received(&mut self, connection: ConnectionId, version: &Version) -> ConnectionId {
         self.greets(connection, version);
-        assert!(self.is_open(connection), "{:?}", self.hears(connection));
+        assert!(
+            self.is_open(connection),
+            "{:?} {:?}",
+            self.hears(connection),
+            self.engine.state().reasons.all().next()
+        );
         self.says(connection, Kind::Addresses, &[]);
         self.hears(connection);
         connection

@@ -337,6 +337,8 @@ fn the_proof_is_genesis_on_every_level_in_the_form_of_the_version() {
         assert_eq!(proof.response_id, 2);
         let levels = Items::decode(&proof.body, 251).expect("levels");
         assert_eq!(levels.len(), 251);
-        assert!(levels.iter().all(|level| Items::decode(&level, 1).is_ok_and(|level| level.iter().eq([header.clone()]))));
+        assert!(
+            levels.iter().all(|level| Items::decode(&level, 1).is_ok_and(|level| level.iter().eq([header.clone()])))
+        );
     });
 }

@@ -11,7 +11,7 @@ use polypeer_engine::{
     Framer as _, Ledger as _, Now, P2pAction, P2pConfig, Phase, Protocol as _, Record, Ticket, Time, To, journal,
 };
 use polypeer_kaspa::ledger::{Answer, Request};
-use polypeer_kaspa::wire::{self, Envelope, Frames};
+use polypeer_kaspa::wire::{self, Envelope, Frames, Kind};
 use polypeer_kaspa::{Config, Kaspa};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -92,9 +92,12 @@ pub(crate) struct Stage {
     pub(crate) is_asleep: bool,
     /// Whether peers read what they are sent.
     pub(crate) reads: bool,
+    /// Those who answer Pings of their own accord.
+    pub(crate) lively: Vec<ConnectionId>,
     /// The number of the next peer, by which its id is unlike others'.
     pub(crate) next_peer: u64,
     lines: BTreeMap<ConnectionId, Line>,
+    closing: Vec<ConnectionId>,
     config: Config,
     pub(crate) digests: Vec<[u8; 8]>,
     accepted: u64,
@@ -119,8 +122,10 @@ impl Stage {
             asked: Vec::new(),
             is_asleep,
             reads: true,
+            lively: Vec::new(),
             next_peer: 1,
             lines: BTreeMap::new(),
+            closing: Vec::new(),
             config,
             digests: Vec::new(),
             accepted: 0,
@@ -148,6 +153,9 @@ impl Stage {
 
     fn settle(&mut self) {
         loop {
+            for connection in std::mem::take(&mut self.closing) {
+                self.step(P2pAction::Disconnected { connection, cause: DisconnectCause::Ours });
+            }
             if self.reads {
                 self.read();
             }
@@ -205,6 +213,7 @@ impl Stage {
                 }
                 Effect::Close { connection, how } => {
                     self.lines.remove(&connection);
+                    self.closing.push(connection);
                     assert_eq!(self.closed.insert(connection, how), None, "closed twice");
                 }
                 Effect::SetPhase { connection, phase, .. } => {
@@ -281,8 +290,17 @@ impl Stage {
         while let Some(wake) = self.engine.next_wake().filter(|wake| *wake <= end.monotonic) {
             self.now = self.now.after(wake.since(self.now.monotonic));
             self.act(P2pAction::Wake);
+            self.lively.clone().into_iter().for_each(|peer| self.answers_pings(peer));
         }
         self.now = end;
+    }
+
+    fn answers_pings(&mut self, connection: ConnectionId) {
+        let (pings, rest): (Vec<_>, Vec<_>) = self.hears(connection).into_iter().partition(|it| it.kind == Kind::Ping);
+        for ping in pings {
+            self.types(connection, &wire::pack(Kind::Pong, &ping.body, 0, 0));
+        }
+        self.has_not_heard(connection, &rest);
     }
 
     pub(crate) fn is_open(&self, connection: ConnectionId) -> bool {

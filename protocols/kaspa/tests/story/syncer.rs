@@ -26,7 +26,7 @@ pub(crate) struct Syncer {
     pub(crate) headers_given: usize,
     /// What it was asked, in order.
     pub(crate) asked: Vec<Kind>,
-    walk: VecDeque<Bytes>,
+    pub(crate) walk: VecDeque<Bytes>,
 }
 
 impl Syncer {

@@ -4,7 +4,7 @@ use crate::dag::{Dag, hash_of};
 use crate::make;
 use bytes::Bytes;
 use polypeer_engine::{Ledger, Now, Ticket, To};
-use polypeer_kaspa::ledger::{Answer, BlockOutcome, Hash, Request, TransactionOutcome};
+use polypeer_kaspa::ledger::{Answer, BlockOutcome, Hash, Import, ImportFault, Imported, Request, TransactionOutcome};
 use polypeer_kaspa::wire::TransactionView;
 use std::collections::BTreeMap;
 
@@ -17,6 +17,8 @@ pub(crate) struct Toy {
     pub(crate) outcomes: BTreeMap<Hash, BlockOutcome>,
     /// What is said of these transactions.
     pub(crate) verdicts: BTreeMap<Hash, TransactionOutcome>,
+    /// Which pruning point a proof is found to be of, or what is wrong with all that is imported.
+    pub(crate) proof: Result<Hash, ImportFault>,
     /// What the node said of itself last.
     pub(crate) is_catching_up: bool,
     pub(crate) meets_full_nodes: bool,
@@ -36,6 +38,7 @@ impl Toy {
             waiting: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             verdicts: BTreeMap::new(),
+            proof: Ok(Hash::ZERO),
             is_catching_up: false,
             meets_full_nodes: false,
             log: Vec::new(),
@@ -123,7 +126,9 @@ impl Toy {
                 Answer::MissingTransactions(ids.into_iter().filter(|id| !self.waiting.contains_key(id)).collect())
             }
             Request::Kept { .. } => Answer::Kept(None),
-            Request::Import(_) => panic!("these stories are of networks that prune nothing"),
+            Request::Import(Import::Abandon) => return None,
+            Request::Import(Import::ProofEnd) => Answer::Imported(Imported::Proof(self.proof)),
+            Request::Import(_) => Answer::Imported(Imported::Taken(self.proof.map(|_| ()))),
             Request::CatchingUp(is_catching_up) => {
                 self.is_catching_up = is_catching_up;
                 return None;

@@ -197,7 +197,10 @@ fn a_malformed_transaction_is_refused() {
     let (transactions, ids) = some(1);
     let cases: [(Vec<u8>, &str); 3] = [
         (Vec::new(), "Optional field is None while expected to be Some"),
-        ([&transactions[0][..], &[0x08, 0x80, 0x80, 0x04]].concat(), "Integer parsing error: out of range integral type conversion attempted"),
+        (
+            [&transactions[0][..], &[0x08, 0x80, 0x80, 0x04]].concat(),
+            "Integer parsing error: out of range integral type conversion attempted",
+        ),
         (transaction_with(1, 1 << 20).to_vec(), "p2p conversion size too large error"),
     ];
     for (bytes, text) in cases {
@@ -374,7 +377,9 @@ fn requests_are_answered_in_order_with_what_waits() {
             assert_eq!(answer.response_id, 0, "these never carry an id");
             match answer.kind {
                 Kind::Transaction => assert_eq!(TransactionView::decode(&answer.body).map(|view| view.id()), Ok(id)),
-                Kind::TransactionNotFound => assert_eq!((OneHash::decode(&answer.body), id), (Ok(OneHash(id)), make::hash(1))),
+                Kind::TransactionNotFound => {
+                    assert_eq!((OneHash::decode(&answer.body), id), (Ok(OneHash(id)), make::hash(1)))
+                }
                 other => panic!("{other:?}"),
             }
         }
