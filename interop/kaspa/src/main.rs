@@ -4,7 +4,6 @@
 //! and once for ours, where it can also with the sides of the connection changed. Rows that wait run together.
 
 mod client;
-mod forwarder;
 mod kaspad;
 mod mining;
 mod polypeer;

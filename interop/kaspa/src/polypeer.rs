@@ -1,7 +1,6 @@
 //! Runs our node as a process, and asks it with its own commands.
 
 use crate::client::wire::Hash32;
-use crate::kaspad::POLL;
 use crate::mining::wire_hash;
 use crate::process::{Program, free_address};
 use anyhow::{Context, Result, ensure};
@@ -16,6 +15,12 @@ use tokio::time::{Instant, sleep};
 const START: Duration = Duration::from_secs(60);
 /// The network that rows run on.
 const NETWORK: &str = "kaspa-simnet";
+/// One with the same name on the wire and other rules.
+const OWN_NETWORK: &str = "small";
+/// Where such a network is described.
+const CONFIG: &str = "config.toml";
+/// How often a state is asked for while one waits for it: every question is a process.
+const ASK: Duration = Duration::from_millis(200);
 
 /// A running node of ours.
 pub(crate) struct Polypeer {
@@ -25,26 +30,46 @@ pub(crate) struct Polypeer {
     program: Program,
     executable: PathBuf,
     folder: PathBuf,
+    network: &'static str,
 }
 
 impl Polypeer {
-    /// Starts one with its data in a folder, and waits until it answers.
-    pub(crate) async fn start(executable: &Path, folder: &Path, add_peers: &[SocketAddr]) -> Result<Self> {
-        Self::start_at(executable, folder, add_peers, free_address()?).await
+    /// Starts one with its data in a folder, and waits until it answers; with simnet's rules, or those of a file.
+    pub(crate) async fn start(executable: &Path, folder: &Path, overrides: Option<&Path>) -> Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let network = if overrides.is_some() { OWN_NETWORK } else { NETWORK };
+        if let Some(file) = overrides {
+            let file = file.display();
+            let text = format!(
+                "[networks.{OWN_NETWORK}]\nprotocol = \"kaspa\"\nbase = \"{NETWORK}\"\nparams_file = \"{file}\"\n"
+            );
+            std::fs::write(folder.join(CONFIG), text)?;
+        }
+        Self::start_at(executable, folder, network, &[], free_address()?).await
     }
 
-    async fn start_at(executable: &Path, folder: &Path, add_peers: &[SocketAddr], address: SocketAddr) -> Result<Self> {
+    async fn start_at(
+        executable: &Path,
+        folder: &Path,
+        network: &'static str,
+        add_peers: &[SocketAddr],
+        address: SocketAddr,
+    ) -> Result<Self> {
         let api = free_address()?;
         let mut command = Command::new(executable);
-        command.args(["run", "--network", NETWORK, "--no-dns-seed", "--out-peers", "0"]);
+        command.args(["run", "--network", network, "--no-dns-seed", "--out-peers", "0"]);
         command.arg("--listen").arg(address.to_string()).arg("--api").arg(api.to_string());
         command.arg("--data-dir").arg(folder.join("data"));
+        if network == OWN_NETWORK {
+            command.arg("--config").arg(folder.join(CONFIG));
+        }
         for peer in add_peers {
             command.arg("--add-peer").arg(peer.to_string());
         }
         command.env("RUST_LOG", "info,polypeer=debug");
         let program = Program::start(&mut command, folder)?;
-        let mut node = Self { address, api, program, executable: executable.to_owned(), folder: folder.to_owned() };
+        let (executable, folder) = (executable.to_owned(), folder.to_owned());
+        let mut node = Self { address, api, program, executable, folder, network };
         let until = Instant::now() + START;
         loop {
             node.program.running()?;
@@ -52,14 +77,14 @@ impl Polypeer {
                 return Ok(node);
             }
             ensure!(Instant::now() < until, "polypeer does not answer within {START:?}");
-            sleep(POLL).await;
+            sleep(ASK).await;
         }
     }
 
     /// Kills it without notice and starts it again with the same data, at the same address.
     pub(crate) async fn kill_and_restart(&mut self, add_peers: &[SocketAddr]) -> Result<()> {
         self.program.kill().await?;
-        *self = Self::start_at(&self.executable, &self.folder, add_peers, self.address).await?;
+        *self = Self::start_at(&self.executable, &self.folder, self.network, add_peers, self.address).await?;
         Ok(())
     }
 
@@ -101,7 +126,7 @@ impl Polypeer {
         let until = Instant::now() + limit;
         while self.sink().await.ok() != Some(*sink) {
             ensure!(Instant::now() < until, "polypeer does not reach {} within {limit:?}", const_hex::encode(sink));
-            sleep(POLL).await;
+            sleep(ASK).await;
         }
         Ok(())
     }

@@ -19,6 +19,9 @@ pub(crate) struct Depths {
 
 /// Deep enough for more than 99 trusted entries and more than 1,000 outputs.
 pub(crate) const DEEP: Depths = Depths { finality: 300, pruning: 700, blocks: 2_600 };
+/// As kaspad's own tests have it: the pruning point leaves genesis soon after 300 blocks.
+pub(crate) const SHALLOW: Depths = Depths { finality: 100, pruning: 200, blocks: 0 };
+
 impl Depths {
     /// What a kaspad of this network is started with; the file goes into the folder.
     pub(crate) fn options(&self, folder: &Path) -> Result<Options> {

@@ -14,6 +14,7 @@ mod transactions;
 
 use crate::client::{Gzip, Hello, Line, Listener, Peer, Refused, SHORTLY, dial};
 use crate::kaspad::Kaspad;
+use crate::pruned::Depths;
 use crate::target::{Kind, Programs, Target};
 use anyhow::{Context, Result, bail, ensure};
 use std::path::PathBuf;
@@ -78,6 +79,7 @@ macro_rules! row {
         }
     };
 }
+pub(crate) use blocks::with_subsidy;
 pub(crate) use row;
 
 /// Every row, in the spec's order.
@@ -119,14 +121,19 @@ impl Scene {
         side: Side,
         long: bool,
     ) -> Result<Self> {
-        let target = Target::start(kind, &programs, &folder).await?;
+        let target = Target::start(kind, &programs, &folder, None).await?;
         let (differences, figures) = (Mutex::default(), Mutex::default());
         Ok(Self { target, long, programs, folder, kind, side, differences, figures })
     }
 
     /// Starts another one of the same kind.
     pub(crate) async fn another(&self, name: &str) -> Result<Target> {
-        Target::start(self.kind, &self.programs, &self.folder.join(name)).await
+        Target::start(self.kind, &self.programs, &self.folder.join(name), None).await
+    }
+
+    /// Starts another one of the same kind on a network with small parameters.
+    pub(crate) async fn overridden(&self, name: &str, depths: &Depths) -> Result<Target> {
+        Target::start(self.kind, &self.programs, &self.folder.join(name), Some(depths)).await
     }
 
     /// A kaspad with ten thousand blocks, and one more that is new.

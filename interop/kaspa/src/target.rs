@@ -91,12 +91,14 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Starts one that holds genesis alone.
-    pub(crate) async fn start(kind: Kind, programs: &Programs, folder: &Path) -> Result<Self> {
+    /// Starts one that holds genesis alone, with simnet's rules or smaller ones.
+    pub(crate) async fn start(kind: Kind, programs: &Programs, folder: &Path, depths: Option<&Depths>) -> Result<Self> {
+        let options = depths.map(|depths| depths.options(folder)).transpose()?.unwrap_or_default();
+        let place = folder.join("target");
         let node = match kind {
-            Kind::Kaspad => Node::Kaspad(start_kaspad(&programs.kaspad, &folder.join("target")).await?),
+            Kind::Kaspad => Node::Kaspad(Kaspad::start(&programs.kaspad, &place, options).await?),
             Kind::Polypeer => {
-                let node = Polypeer::start(&programs.polypeer, &folder.join("target"), &[]).await?;
+                let node = Polypeer::start(&programs.polypeer, &place, options.overrides.as_deref()).await?;
                 Node::Polypeer(node, OnceCell::new())
             }
         };

@@ -14,15 +14,13 @@ use std::collections::{BTreeSet, HashMap};
 pub(crate) enum Fault {
     /// Nothing.
     None,
-    /// Nothing either: every header travels alone.
-    SingleHeaders,
     /// The first two bodies of a batch change places.
     SwappedBodies,
     /// The first body of a batch has no transactions.
     EmptyBody,
     /// The first headers have no header.
     EmptyHeaders,
-    /// `DoneHeaders` is never said.
+    /// `DoneHeaders` is never said; every header travels alone before, which is no fault.
     NeverDone,
 }
 
@@ -90,7 +88,7 @@ impl Chain {
             }
             Some(Payload::RequestHeaders(wanted)) => {
                 let all = self.between(&get(wanted.low_hash.as_ref()), &get(wanted.high_hash.as_ref()));
-                let size = if fault == Fault::SingleHeaders { 1 } else { HEADERS_PER_MESSAGE };
+                let size = if fault == Fault::NeverDone { 1 } else { HEADERS_PER_MESSAGE };
                 *queue = all.chunks(size).rev().map(<[Header]>::to_vec).collect();
                 self.next_headers(peer, request, fault, queue);
             }

@@ -135,11 +135,18 @@ impl Peer {
                 (Some(Payload::Version(version)), None) => {
                     theirs = Some(version);
                     line.send(Payload::Verack(Empty {}));
+                    if acknowledged {
+                        line.send(Payload::Ready(Empty {}));
+                    }
                 }
-                (Some(Payload::Verack(_)), _) => acknowledged = true,
+                (Some(Payload::Verack(_)), version) if !acknowledged => {
+                    acknowledged = true;
+                    if version.is_some() {
+                        line.send(Payload::Ready(Empty {}));
+                    }
+                }
                 (Some(Payload::Reject(reject)), _) => reason = Some(reject.reason),
                 (Some(Payload::Ready(_)), Some(theirs)) if acknowledged => {
-                    line.send(Payload::Ready(Empty {}));
                     let greeted = Self::ungreeted(line, they_dialled);
                     return Ok(Self { theirs: std::mem::take(theirs), manners: Manners::GOOD, ..greeted });
                 }

@@ -122,7 +122,7 @@ async fn bad_block(scene: &Scene) -> Result<()> {
 }
 
 /// The same block whose coinbase claims another subsidy (Kaspa spec, section 5.6: 8 bytes of blue score come first).
-fn with_subsidy(mut block: Block, subsidy: u64) -> Result<Block> {
+pub(crate) fn with_subsidy(mut block: Block, subsidy: u64) -> Result<Block> {
     let coinbase = block.transactions.first_mut().context("a template without coinbase")?;
     let place = coinbase.payload.get_mut(8..16).context("a coinbase without subsidy")?;
     place.copy_from_slice(&subsidy.to_le_bytes());
@@ -149,9 +149,9 @@ async fn orphan(scene: &Scene) -> Result<()> {
     drop(near);
 
     let mut far = scene.peer().await?;
-    let second = mined.get(1).context("the stranger has not mined")?;
-    // Another orphan: the first one may be in the pool.
-    locator_asked(&mut far, &parent.block, &[parent.hash, second.hash]).await?;
+    // Neither of them was spoken of before: what somebody else was just asked for is not asked for again.
+    let [first, second, ..] = mined.as_slice() else { bail!("the stranger has not mined") };
+    locator_asked(&mut far, &second.block, &[second.hash, first.hash]).await?;
     let open_ended = far
         .wait("request for a chain locator", |message| match &message.payload {
             Some(Payload::RequestIbdChainBlockLocator(wanted)) => {

@@ -3,8 +3,7 @@
 use super::{Row, Scene, row};
 use crate::client::hashing::block_hash;
 use crate::client::wire::{Empty, Hash32, Payload, PruningPointHash, RequestIbdChainBlockLocator, get_all, hash};
-use crate::client::{Gzip, Hello, Manners, Peer, SHORTLY, dial};
-use crate::forwarder::Forwarder;
+use crate::client::{Gzip, Hello, Peer, dial};
 use crate::pruned;
 use anyhow::{Context, Result, bail, ensure};
 use std::time::Duration;
@@ -39,36 +38,40 @@ async fn genesis_has_no_state(scene: &Scene) -> Result<()> {
     peer.rejected("local pruning point is genesis").await
 }
 
+/// As for a sync; the proof and the outputs come on top.
+const IMPORT: Duration = Duration::from_secs(120);
+
+// The target imports what a pruned kaspad has, gives it all to us, and brings up a fresh kaspad with it.
 async fn pruned_past(scene: &Scene) -> Result<()> {
-    if scene.ours_differs("our node's past begins at genesis: its proof says so, and there is nothing to import") {
-        let mut peer = scene.peer().await?;
-        let top = proof(&mut peer).await?;
-        return Ok(ensure!(top == scene.target.genesis().await?, "the proof does not end at genesis"));
-    }
-    let (node, _) = scene.target.pruned("pruned", &pruned::DEEP).await?;
-    let point = node.pruning_point().await?;
+    let (source, _) = scene.target.pruned("pruned", &pruned::DEEP).await?;
+    let (point, sink) = (source.pruning_point().await?, source.sink().await?);
+    let target = scene.overridden("importing", &pruned::DEEP).await?;
+    target.keep(source.address).await?;
+    target.reaches(&sink, IMPORT).await.context("the target imports")?;
     for version in [10, 11] {
         let hello = Hello { protocol_version: version, ..Hello::fresh() };
-        let mut peer = Peer::greet(dial(node.address, Gzip::BOTH).await?, &hello, false).await?;
-        peer.manners = Manners::GOOD;
-        ensure!(chain_ends(&mut peer).await? == (node.sink().await?, point), "the chain's ends");
-        if version == 11 {
-            ensure!(proof(&mut peer).await? == point, "the proof does not end at the pruning point");
-        } else {
-            whole_proof(&mut peer, &point).await?;
-        }
-        anticone(&mut peer, &point, version).await.with_context(|| format!("version {version}"))?;
-        smt_state(&mut peer, &point).await?;
-        let count = outputs(&mut peer, &point).await?.context("the pruning point has no outputs")?;
-        ensure!(count > PAIRS_PER_CHUNK, "only {count} outputs: no second chunk");
-        ensure!(outputs(&mut peer, &[0x92; 32]).await?.is_none(), "an unknown pruning point has outputs");
+        let mut peer = Peer::greet(dial(target.address(), Gzip::BOTH).await?, &hello, false).await?;
+        asked_for_all(&mut peer, version, &sink, &point).await.with_context(|| format!("version {version}"))?;
     }
-    // A fresh node takes all that from the pruned one, through a forwarder of bytes.
     let fresh = scene.target.overridden("fresh", &pruned::DEEP).await?;
-    let forwarder = Forwarder::open(node.address).await?;
-    fresh.dial(forwarder.address).await?;
-    fresh.reaches(&node.sink().await?, SHORTLY + SHORTLY).await?;
+    fresh.keep(target.address()).await?;
+    fresh.reaches(&sink, IMPORT).await.context("a fresh kaspad imports from the target")?;
     ensure!(fresh.pruning_point().await? == point, "the fresh node has another pruning point");
+    Ok(())
+}
+
+async fn asked_for_all(peer: &mut Peer, version: u32, sink: &Hash32, point: &Hash32) -> Result<()> {
+    ensure!(chain_ends(peer).await? == (*sink, *point), "the chain has other ends");
+    if version == 11 {
+        ensure!(proof(peer).await? == *point, "the proof does not end at the pruning point");
+    } else {
+        whole_proof(peer, point).await?;
+    }
+    anticone(peer, point, version).await?;
+    smt_state(peer, point).await?;
+    let count = outputs(peer, point).await?.context("the pruning point has no outputs")?;
+    ensure!(count > PAIRS_PER_CHUNK, "only {count} outputs: no second chunk");
+    ensure!(outputs(peer, &[0x92; 32]).await?.is_none(), "an unknown pruning point has outputs");
     Ok(())
 }
 

@@ -30,14 +30,14 @@ async fn chain(scene: &Scene) -> Result<Chain> {
 async fn serve_sync(scene: &Scene) -> Result<()> {
     let chain = chain(scene).await?;
     let mut peer = scene.peer().await?;
-    served(scene, &chain, &mut peer, Fault::None).await?;
+    served(scene, &chain, &mut peer).await?;
     peer.open().await
 }
 
-async fn served(scene: &Scene, chain: &Chain, peer: &mut Peer, fault: Fault) -> Result<()> {
+async fn served(scene: &Scene, chain: &Chain, peer: &mut Peer) -> Result<()> {
     let tip = chain.tip();
     tokio::select! {
-        ended = chain.serve(peer, fault) => bail!("the target closed: {:?}", ended?),
+        ended = chain.serve(peer, Fault::None) => bail!("the target closed: {:?}", ended?),
         reached = scene.target.reaches(&tip, SHORTLY + SHORTLY) => reached,
     }
 }
@@ -59,7 +59,7 @@ async fn serve_badly(scene: &Scene) -> Result<()> {
         }
     }
     let mut peer = scene.peer().await?;
-    served(scene, &chain, &mut peer, Fault::SingleHeaders).await.context("one header per message")
+    served(scene, &chain, &mut peer).await.context("without a fault, after all these")
 }
 
 async fn chain_locators(scene: &Scene) -> Result<()> {
