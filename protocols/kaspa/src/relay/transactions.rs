@@ -73,6 +73,28 @@ impl Fetching {
     }
 }
 
+impl Fetching {
+    // Takes the next answer off what is owed.
+    fn answered(&mut self, got: Hash, now: Time) -> Result<(), Misbehavior> {
+        let Some(wanted) = self.expected.front().copied() else { return Ok(()) };
+        if got != wanted {
+            return Err(Misbehavior::OtherTransaction { wanted, got });
+        }
+        self.expected.pop_front();
+        self.since = if self.expected.is_empty() { None } else { Some(now) };
+        Ok(())
+    }
+}
+
+// Whether the peer owes an answer at all; one that nobody asked for is not even read.
+fn is_owed(cx: &mut Cx<'_>, connection: ConnectionId, ready: &Ready, kind: Kind) -> bool {
+    let is_owed = !ready.fetching.expected.is_empty();
+    if !is_owed {
+        cx.slip(connection, Misbehavior::Unasked(kind));
+    }
+    is_owed
+}
+
 impl Transactions {
     pub(crate) fn new(secret: u64) -> Self {
         Self { open: BTreeMap::new(), known: Seen::new(KNOWN_MAX, secret), outbox: Vec::new(), told: None, swept: None }
@@ -109,7 +131,7 @@ impl Kaspa {
             other => other,
         })?;
         // A node that is catching up cannot judge them.
-        if ids.len() == 0 || !self.is_nearly_synced(cx) {
+        if ids.is_empty() || !self.is_nearly_synced(cx) {
             return Ok(());
         }
         if !self.pays_for_announcements(cx, connection, ids.len()) {
@@ -171,10 +193,11 @@ impl Kaspa {
         ready: &mut Ready,
         body: Bytes,
     ) -> Result<(), Misbehavior> {
-        let got = TransactionView::decode(&body)?.id();
-        if !self.is_expected(cx, connection, ready, got, Kind::Transaction)? {
+        if !is_owed(cx, connection, ready, Kind::Transaction) {
             return Ok(());
         }
+        let got = TransactionView::decode(&body)?.id();
+        ready.fetching.answered(got, cx.time())?;
         let fetching = &mut ready.fetching;
         if fetching.in_judgement_bytes + fetching.arrived_bytes + body.len() <= IN_JUDGEMENT_BYTES_MAX {
             fetching.arrived_bytes += body.len();
@@ -194,33 +217,14 @@ impl Kaspa {
         ready: &mut Ready,
         body: &Bytes,
     ) -> Result<(), Misbehavior> {
+        if !is_owed(cx, connection, ready, Kind::TransactionNotFound) {
+            return Ok(());
+        }
         let id = OneHash::decode(body)?.0;
-        if self.is_expected(cx, connection, ready, id, Kind::TransactionNotFound)? {
-            self.ask_others_for(cx, connection, [id]);
-            self.hand_over(cx, connection, ready);
-        }
+        ready.fetching.answered(id, cx.time())?;
+        self.ask_others_for(cx, connection, [id]);
+        self.hand_over(cx, connection, ready);
         Ok(())
-    }
-
-    // Whether the answer is one; takes it off what is owed.
-    fn is_expected(
-        &mut self,
-        cx: &mut Cx<'_>,
-        connection: ConnectionId,
-        ready: &mut Ready,
-        got: Hash,
-        kind: Kind,
-    ) -> Result<bool, Misbehavior> {
-        let Some(wanted) = ready.fetching.expected.pop_front() else {
-            cx.slip(connection, Misbehavior::Unasked(kind));
-            return Ok(false);
-        };
-        if got != wanted {
-            ready.fetching.expected.push_front(wanted);
-            return Err(Misbehavior::OtherTransaction { wanted, got });
-        }
-        ready.fetching.since = if ready.fetching.expected.is_empty() { None } else { Some(cx.time()) };
-        Ok(true)
     }
 
     // What has come goes to the ledger when it is enough, or all.
