@@ -58,7 +58,13 @@ impl Polypeer {
         let api = free_address()?;
         let mut command = Command::new(executable);
         command.args(["run", "--network", network, "--no-dns-seed", "--out-peers", "0"]);
-        command.arg("--listen").arg(address.to_string()).arg("--api").arg(api.to_string());
+        command
+            .arg("--listen")
+            .arg(address.to_string())
+            .arg("--api")
+            .arg(api.to_string())
+            .arg("--metrics")
+            .arg("127.0.0.1:0");
         command.arg("--data-dir").arg(folder.join("data"));
         if network == OWN_NETWORK {
             command.arg("--config").arg(folder.join(CONFIG));
