@@ -37,8 +37,10 @@ async fn the_last_word_arrives_though_the_peer_keeps_sending() {
         });
         assert_eq!(call.next().await, (b'z', Bytes::from_static(b"bye")));
         assert_eq!(call.receive().await.expect("status 0"), None);
-        drop(call);
         flood.abort();
+        let from = call.half_close();
+        until_connected(&node, 0).await;
+        drop(from);
     }
     until_gone(&node, &[DisconnectCause::Ours; 10]).await;
     drain(node).await;
