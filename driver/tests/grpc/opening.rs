@@ -10,7 +10,7 @@ use polypeer_driver::{Handle, start};
 use polypeer_engine::DialFailure;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tonic::Code;
@@ -135,6 +135,30 @@ async fn refused(node: &Handle<Toy>) {
 }
 
 #[tokio::test]
+async fn sockets_without_a_call_have_places_too() {
+    const PER_IP_MAX: u64 = 16;
+    let mut network = network(Config::default());
+    network.p2p.spare_loopback = false;
+    let node = start(network, Parrot(Duration::ZERO), None).expect("a free port");
+    let address = node.listening().expect("it listens");
+    let mut silent = Vec::new();
+    for _ in 0..PER_IP_MAX {
+        silent.push(TcpStream::connect(address).await.expect("it accepts"));
+    }
+    let mut late = TcpStream::connect(address).await.expect("the kernel accepts");
+    let read = timeout(LIMIT, late.read(&mut [0])).await.expect("it is closed at once");
+    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+    assert_eq!(node.read(|view| view.meters.totals().calls_refused).await, Ok(1));
+    // The places are free again when those are gone.
+    drop(silent);
+    until(&node, "gone", |view| view.meters.totals().calls_failed == PER_IP_MAX).await;
+    let (mut call, _) = oracle::call(address, PLAIN).await.expect("a call");
+    assert_eq!(call.ask(b'e', b"").await.0, b'e');
+    drop(call);
+    drain(node).await;
+}
+
+#[tokio::test]
 async fn loopback_may_be_spared_but_not_for_ever() {
     let node = run(Config { needs_greeting: true, ..Config::default() });
     let address = node.listening().expect("it listens");
@@ -211,7 +235,7 @@ async fn a_socket_on_which_nothing_is_asked_is_closed_when_its_time_is_over() {
         let mut socket = TcpStream::connect(address).await.expect("it accepts");
         socket.write_all(says).await.expect("it reads");
         let mut back = Vec::new();
-        let read = timeout(LIMIT, tokio::io::AsyncReadExt::read_to_end(&mut socket, &mut back)).await;
+        let read = timeout(LIMIT, socket.read_to_end(&mut back)).await;
         // In order or by a reset: it is closed.
         assert!(read.is_ok(), "{says:?}");
     }
