@@ -1,6 +1,6 @@
 //! Keeps the DAG of headers in memory: who is whose parent, what lies on which chain, where the sink is.
 
-use crate::node::{Held, Node, Number};
+use crate::node::{Held, Node, Number, Rank};
 use crate::params::Params;
 use crate::reachability::Reachability;
 use crate::work::{Work, to_wire};
@@ -25,6 +25,8 @@ pub(crate) struct Dag {
     /// The sink's selected chain, by depth.
     chain: Vec<Number>,
     header_tip: Number,
+    /// The pruning point: the first block, or what an import brought. Below it nothing is held.
+    base: Number,
 }
 
 impl Dag {
@@ -40,6 +42,7 @@ impl Dag {
             tips: BTreeSet::from([GENESIS]),
             chain: vec![GENESIS],
             header_tip: GENESIS,
+            base: GENESIS,
         }
     }
 
@@ -55,6 +58,21 @@ impl Dag {
 
     pub(crate) fn number(&self, hash: &Hash) -> Option<Number> {
         self.numbers.get(hash).copied()
+    }
+
+    /// The number of a block that is held: not one below the base.
+    pub(crate) fn held(&self, hash: &Hash) -> Option<Number> {
+        self.number(hash).filter(|number| !self.node(*number).rank.is_below())
+    }
+
+    /// The pruning point.
+    pub(crate) fn base(&self) -> Number {
+        self.base
+    }
+
+    /// Whether the pruning point is on a block's selected chain, so that it may lead.
+    fn is_above_base(&self, block: Number) -> bool {
+        self.base < self.count() && self.is_chain_ancestor(self.base, block)
     }
 
     pub(crate) fn is_ancestor(&self, block: Number, other: Number) -> bool {
@@ -90,11 +108,40 @@ impl Dag {
         self.numbers.insert(hash, number);
         if !is_lost {
             self.bodiless.insert(number);
-            if self.compare(number, self.header_tip).is_gt() {
+            if self.is_above_base(number) && self.compare(number, self.header_tip).is_gt() {
                 self.header_tip = number;
             }
         }
         number
+    }
+
+    /// Adds a block that an import brought. It is not judged, and waits for no body.
+    pub(crate) fn add_imported(&mut self, mut node: Node) -> Number {
+        let number = self.count();
+        (node.depth, node.jump) = self.above(node.selected_parent);
+        let merged = self.unseen(node.selected_parent, &node.parents);
+        self.reachability.add(node.selected_parent, merged);
+        node.held = Held::Header;
+        self.numbers.insert(node.hash, number);
+        self.nodes.push(node);
+        number
+    }
+
+    /// What is in the past of the parents and not in that of the selected one.
+    fn unseen(&self, selected_parent: Number, parents: &[Number]) -> BTreeSet<Number> {
+        let mut queue = parents.to_vec();
+        let mut unseen = BTreeSet::new();
+        while let Some(block) = queue.pop() {
+            if !self.is_ancestor(block, selected_parent) && unseen.insert(block) {
+                queue.extend(&self.node(block).parents);
+            }
+        }
+        unseen
+    }
+
+    /// Makes a block the pruning point. It need not be here yet.
+    pub(crate) fn set_base(&mut self, base: Number) {
+        (self.base, self.header_tip) = (base, base);
     }
 
     /// Depth and jump of a block on this selected parent: the jumps of two neighbours that are equally long become one.
@@ -135,7 +182,7 @@ impl Dag {
             self.tips.remove(parent);
         }
         self.tips.insert(number);
-        if self.compare(number, self.sink()).is_gt() {
+        if self.is_above_base(number) && self.compare(number, self.sink()).is_gt() {
             self.lead(number);
         }
     }
@@ -150,7 +197,8 @@ impl Dag {
         }
         if lost.contains(&self.header_tip) {
             let others = self.bodiless.iter().copied().chain([self.sink()]);
-            self.header_tip = others.max_by(|one, other| self.compare(*one, *other)).unwrap_or(GENESIS);
+            let leading = others.filter(|block| self.is_above_base(*block));
+            self.header_tip = leading.max_by(|one, other| self.compare(*one, *other)).unwrap_or(self.base);
         }
         lost
     }
@@ -205,9 +253,12 @@ impl Dag {
     }
 
     /// The highest block of `parent`'s chain that is further than the merge depth below `blue_score`; nothing where
-    /// there is none.
+    /// there is none above the pruning point.
     pub(crate) fn merge_root(&self, parent: Number, blue_score: u64) -> Option<Number> {
         let required = blue_score.checked_sub(self.params.rate.merge_depth)?;
+        if required < self.node(self.base).blue_score || !self.is_above_base(parent) {
+            return None;
+        }
         let above = self.lowest(parent, |node| node.blue_score >= required);
         let node = self.node(above);
         if node.blue_score < required { Some(above) } else { Some(node.selected_parent) }
@@ -230,9 +281,10 @@ impl Dag {
         let mut nodes = std::mem::take(&mut self.nodes).into_iter().take(count as usize);
         let Some(genesis) = nodes.next() else { return };
         let mut back = Self::new(self.params.clone(), genesis);
+        back.set_base(self.base);
         for node in nodes {
             let held = node.held;
-            let number = back.add(node);
+            let number = if node.rank == Rank::Judged { back.add(node) } else { back.add_imported(node) };
             match held {
                 Held::Full if !emptied.contains(&number) => back.fill(number),
                 Held::Invalid => drop(back.condemn(number)),

@@ -3,10 +3,10 @@
 use crate::body::Body;
 use crate::dag::{Dag, GENESIS};
 use crate::genesis::Genesis;
-use crate::node::{self, Held, Levels, Node};
+use crate::node::{self, Held, Levels, Node, Rank};
 use crate::params::Params;
-use crate::store::{Store, Write};
-use crate::tables::{FULL, HELD, INVALID, NODES, Result, torn};
+use crate::store::{Change, Store, Write};
+use crate::tables::{FULL, INVALID, Result, SETS, torn};
 use crate::work::{Work, work};
 use bytes::Bytes;
 use polypeer_engine::kit::chain::Hash;
@@ -38,7 +38,7 @@ impl Genesis {
         Body { bytes: Items::of([&transaction[..]]).encode(), ids }
     }
 
-    fn node(&self, level_max: u8) -> Node {
+    pub(crate) fn node(&self, level_max: u8) -> Node {
         Node {
             hash: self.hash,
             timestamp: self.timestamp,
@@ -51,6 +51,7 @@ impl Genesis {
             depth: 0,
             jump: GENESIS,
             level: level_max,
+            rank: Rank::Judged,
             held: Held::Full,
             blues: 0,
             merge_set: [].into(),
@@ -65,10 +66,15 @@ impl Genesis {
 
 /// What a new store begins with.
 pub(crate) fn first_writes(params: &Params) -> Vec<Write> {
+    first_changes(params).into_iter().map(Write::Served).collect()
+}
+
+/// The first block.
+pub(crate) fn first_changes(params: &Params) -> Vec<Change> {
     let genesis = &params.genesis;
     let row = node::encode(&genesis.node(params.level_max));
     let header: Bytes = genesis.header().encode();
-    vec![Write::Header { number: GENESIS, header, row }, Write::Body { number: GENESIS, body: genesis.body().bytes }]
+    vec![Change::Header { number: GENESIS, header, row }, Change::Body { number: GENESIS, body: genesis.body().bytes }]
 }
 
 /// A hash of all by which headers are judged: what a store holds was computed by it.
@@ -83,8 +89,10 @@ impl Dag {
     pub(crate) fn load(store: &Store, params: &Params) -> Result<Self> {
         store.look(|database| {
             let snapshot = database.begin_read()?;
-            let (nodes, held) = (snapshot.open_table(NODES)?, snapshot.open_table(HELD)?);
+            let set = &SETS[store.counters.served()];
+            let (nodes, held) = (snapshot.open_table(set.nodes)?, snapshot.open_table(set.held)?);
             let mut dag = Self::new(params.clone(), params.genesis.node(params.level_max));
+            dag.set_base(u32::try_from(store.counters.base).map_err(|_| torn("the pruning point"))?);
             let mut held = held.range(1..)?.peekable();
             for (row, number) in nodes.range(1..)?.zip(1_u64..) {
                 let (key, row) = row?;
@@ -109,15 +117,18 @@ impl Dag {
         named.chain([&node.selected_parent]).all(|block| *block < self.count())
     }
 
-    /// Adds what was added before.
-    fn restore(&mut self, mut node: Node) -> u32 {
+    /// Adds what was judged, or imported, before.
+    pub(crate) fn restore(&mut self, mut node: Node) -> u32 {
         let mut merged: Vec<u32> =
             node.merge_set.iter().copied().filter(|block| *block != node.selected_parent).collect();
         merged.sort_unstable_by(|one, other| self.compare(*other, *one));
-        let outlook = self.look_back(node.selected_parent, node.blue_score, &merged);
-        (node.difficulty, node.median) = (outlook.difficulty, outlook.median);
+        // Without its merge set nothing is known of what it looks back at.
+        if !node.merge_set.is_empty() {
+            let outlook = self.look_back(node.selected_parent, node.blue_score, &merged);
+            (node.difficulty, node.median) = (outlook.difficulty, outlook.median);
+        }
         let parent = self.node(node.selected_parent);
         node.work = if parent.bits == node.bits { parent.work } else { work(node.bits) };
-        self.add(node)
+        if node.rank == Rank::Judged { self.add(node) } else { self.add_imported(node) }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::mempool::Waiting;
 use crate::node::Number;
-use crate::store::Write;
+use crate::store::Change;
 use bytes::Bytes;
 use polypeer_engine::kit::chain::Hash;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -11,29 +11,25 @@ use std::collections::{HashMap, HashSet, VecDeque};
 /// network asks for work; when the oldest is forgotten, it can be tried and refused once more.
 const INVALID_MAX: usize = 65_536;
 
-/// What a batch has taken.
+/// What a batch has taken of a DAG.
 #[derive(Debug, Default)]
 pub(crate) struct Fresh {
-    pub(crate) writes: Vec<Write>,
-    pub(crate) bytes: u64,
     headers: HashMap<Number, Bytes>,
     bodies: HashMap<Number, Bytes>,
+    kept: HashMap<(u16, u64), Bytes>,
     /// Identifiers in the bodies, and those of them that waited.
     pub(crate) ids: Vec<Hash>,
     pub(crate) confirmed: Vec<(Hash, Waiting)>,
-    /// The operator's transactions that wait since.
-    pub(crate) operators: Vec<Hash>,
 }
 
 impl Fresh {
-    pub(crate) fn push(&mut self, write: Write) {
-        match &write {
-            Write::Header { number, header, .. } => drop(self.headers.insert(*number, header.clone())),
-            Write::Body { number, body } => drop(self.bodies.insert(*number, body.clone())),
-            Write::Lost(_) | Write::Keep(..) | Write::Drop(_) => {}
+    pub(crate) fn push(&mut self, change: &Change) {
+        match change {
+            Change::Header { number, header, .. } => drop(self.headers.insert(*number, header.clone())),
+            Change::Body { number, body } => drop(self.bodies.insert(*number, body.clone())),
+            Change::Kept { part, place, bytes } => drop(self.kept.insert((*part, *place), bytes.clone())),
+            Change::Lost(_) => {}
         }
-        self.bytes += write.bytes();
-        self.writes.push(write);
     }
 
     pub(crate) fn header(&self, number: Number) -> Option<&Bytes> {
@@ -42,6 +38,10 @@ impl Fresh {
 
     pub(crate) fn body(&self, number: Number) -> Option<&Bytes> {
         self.bodies.get(&number)
+    }
+
+    pub(crate) fn kept(&self, part: u16, place: u64) -> Option<&Bytes> {
+        self.kept.get(&(part, place))
     }
 
     /// The blocks whose bodies it has.

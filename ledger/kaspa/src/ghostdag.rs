@@ -75,7 +75,8 @@ impl Dag {
                 return Err(Fault::MergeSet);
             }
             for parent in &self.node(block).parents {
-                if !merged.contains(parent) && !self.is_ancestor(*parent, selected_parent) {
+                let is_seen = self.is_past_of(*parent, selected_parent);
+                if !is_seen && !merged.contains(parent) {
                     merged.insert(*parent);
                     queue.push_back(*parent);
                 }
@@ -84,6 +85,12 @@ impl Dag {
         let mut merged: Vec<Number> = merged.into_iter().collect();
         merged.sort_unstable_by(|one, other| self.compare(*one, *other));
         Ok(merged)
+    }
+
+    /// Whether a block is in the past of a selected parent. What is below the base is in the base's.
+    fn is_past_of(&self, block: Number, selected_parent: Number) -> bool {
+        let is_below = self.node(block).rank.is_below() && self.is_ancestor(self.base(), selected_parent);
+        is_below || self.is_ancestor(block, selected_parent)
     }
 
     /// The blue blocks that are parallel to the candidate, each with the size of its blue anticone so far; nothing when

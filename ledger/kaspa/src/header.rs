@@ -2,7 +2,7 @@
 
 use crate::dag::{Dag, GENESIS};
 use crate::ghostdag::Colouring;
-use crate::node::{Held, Levels, Node, Number};
+use crate::node::{Held, Levels, Node, Number, Rank};
 use crate::pow::{Puzzle, level};
 use crate::work::{from_wire, target, work};
 use polypeer_engine::kit::chain::Hash;
@@ -54,15 +54,15 @@ impl Dag {
     /// The numbers of a header's parents.
     ///
     /// # Errors
-    /// One is invalid, some are not here, or one is in the past of another.
+    /// One is invalid, some are not here, one is in the past of another, or none has the pruning point in its past.
     pub(crate) fn parents(&self, header: &Header) -> Result<Vec<Number>, BlockOutcome> {
         let hashes = header.direct_parents();
-        let known: Vec<Number> = hashes.iter().filter_map(|hash| self.number(hash)).collect();
+        let known: Vec<Number> = hashes.iter().filter_map(|hash| self.held(hash)).collect();
         if known.iter().any(|parent| self.node(*parent).held == Held::Invalid) {
             return Err(BlockOutcome::Invalid(Fault::InvalidParent));
         }
         if known.len() < hashes.len() {
-            let missing = hashes.iter().filter(|hash| self.number(hash).is_none());
+            let missing = hashes.iter().filter(|hash| self.held(hash).is_none());
             return Err(BlockOutcome::ParentsUnknown(missing.copied().collect()));
         }
         let is_related = |(at, parent): (usize, &Number)| {
@@ -71,6 +71,9 @@ impl Dag {
         };
         if known.iter().enumerate().any(is_related) {
             return Err(BlockOutcome::Invalid(Fault::Parents));
+        }
+        if !known.iter().any(|parent| self.is_ancestor(self.base(), *parent)) {
+            return Err(BlockOutcome::TooOld);
         }
         Ok(known)
     }
@@ -107,6 +110,7 @@ impl Dag {
             depth: 0,
             jump: GENESIS,
             level,
+            rank: Rank::Judged,
             held: Held::Header,
             // At most k + 1.
             blues: colouring.blues.len() as u16,

@@ -1,17 +1,299 @@
-//! Refuses the state of a pruned network: this ledger's base is the first block.
+//! Imports the state of a pruned network, and serves what was imported (Kaspa spec, sections 4.6.6 to 4.6.9).
+//!
+//! What comes is staged beside what is served, in tables of its own, and takes its place with one commit. A faulty piece
+//! leaves what is served as it was.
+//!
+//! What is checked: levels, places and proof of work of the proof's headers, that each has its parents before it, that
+//! the pruning point ends it, that it claims more work than what is held; that pruning points lead from the first block
+//! to it; what GHOSTDAG made of the trusted blocks, as far as they show it, and bits and score of those at the base by
+//! their windows; bodies; the sequencing commitment, the lanes and their proofs; the outputs. What is not: the proof's
+//! blue work is what its headers say, where a full node counts it level by level.
 
-use polypeer_kaspa::ledger::{BlockOutcome, Import, ImportFault, Imported, Status};
+mod base;
+mod blocks;
+mod proof;
+mod state;
 
-/// There is no room for it here, whoever sends it.
-pub(crate) fn refuse(import: &Import) -> Imported {
-    let fault = ImportFault::NoRoom;
-    match import {
-        Import::ProofEnd => Imported::Proof(Err(fault)),
-        Import::Headers(_) => Imported::HeadersTaken(Some(BlockOutcome::NoRoom)),
-        Import::Statuses(hashes) => Imported::Statuses(vec![Status::Unknown; hashes.len()]),
-        Import::MissingBodies { .. } => Imported::MissingBodies(Vec::new()),
-        Import::Bodies(_) => Imported::BodiesTaken(Some(BlockOutcome::NoRoom)),
-        Import::Finish => Imported::Finished(Err(fault)),
-        _ => Imported::Taken(Err(fault)),
+use crate::dag::Dag;
+use crate::fresh::{Fresh, Invalid};
+use crate::mempool::Mempool;
+use crate::store::{Change, Write};
+use crate::tables::Reading;
+use crate::taking::Work;
+use bytes::Bytes;
+use polypeer_engine::kit::chain::Hash;
+use polypeer_kaspa::hash::{LanesTree, MuHash};
+use polypeer_kaspa::ledger::{Answer, BlockOutcome, Import, ImportFault, Imported, Keep, KeptPage, Request, Status};
+use polypeer_kaspa::wire::{Header, SmtMetadata};
+use proof::Proof;
+use std::collections::HashMap;
+
+/// Parts of what is kept: a level of the proof is its number.
+const POINTS: u16 = 256;
+const TRUSTED: u16 = 257;
+const BLOCKS: u16 = 258;
+const METADATA: u16 = 259;
+const LANES: u16 = 260;
+const OUTPUTS: u16 = 261;
+/// Headers of a proof and of what comes with it, in about 100 MiB while they are staged: ten times what the main
+/// network's has.
+const HEADERS_MAX: usize = 1 << 20;
+
+type Taken<T> = Result<T, ImportFault>;
+
+/// Which piece comes next. It only goes forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    Proof,
+    Points,
+    Trusted,
+    Blocks,
+    Lanes,
+    Outputs,
+    Bodies,
+}
+
+/// A header that came, and where it is kept.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    blue_work: crate::work::Work,
+    level: u8,
+    part: u16,
+    place: u64,
+}
+
+/// What is being imported.
+pub(crate) struct Staging {
+    step: Step,
+    proof: Proof,
+    /// The pruning point, once the proof is believed.
+    point: Option<(Hash, Header)>,
+    entries: HashMap<Hash, Entry>,
+    /// Places of trusted blocks, and how many there are.
+    trusted: HashMap<Hash, u64>,
+    /// Blocks at the base with their places, and how many items there are with the headers below.
+    bases: HashMap<Hash, u64>,
+    blocks: u64,
+    /// The last block of the chain below the pruning point that is here.
+    below: Option<Header>,
+    /// What is built of it.
+    dag: Option<Dag>,
+    lanes: Option<(SmtMetadata, LanesTree, u64)>,
+    outputs: MuHash,
+    output_count: u64,
+}
+
+impl Staging {
+    fn new(level_max: u8) -> Self {
+        Self {
+            step: Step::Proof,
+            proof: Proof::new(level_max),
+            point: None,
+            entries: HashMap::new(),
+            trusted: HashMap::new(),
+            bases: HashMap::new(),
+            blocks: 0,
+            below: None,
+            dag: None,
+            lanes: None,
+            outputs: MuHash::default(),
+            output_count: 0,
+        }
+    }
+
+    /// Whether a piece of this step may come now.
+    fn at(&mut self, step: Step) -> Taken<()> {
+        if self.step == step { Ok(()) } else { Err(ImportFault::OutOfOrder) }
+    }
+
+    fn enter(&mut self, hash: Hash, entry: Entry) -> Taken<()> {
+        self.entries.entry(hash).or_insert(entry);
+        if self.entries.len() > HEADERS_MAX { Err(ImportFault::NoRoom) } else { Ok(()) }
+    }
+}
+
+/// A batch at work on what is served, and on what is being imported.
+pub(crate) struct Turn<'a> {
+    pub(crate) work: Work<'a>,
+    staging: &'a mut Option<Staging>,
+    staged_reading: Option<&'a Reading>,
+    staged: Fresh,
+    replaced: Option<Dag>,
+}
+
+/// What a batch leaves.
+pub(crate) struct Done {
+    pub(crate) fresh: Fresh,
+    pub(crate) changes: Vec<Write>,
+    pub(crate) operators: Vec<Hash>,
+    pub(crate) is_broken: bool,
+    /// What was served before an import took its place.
+    pub(crate) replaced: Option<Dag>,
+}
+
+impl<'a> Turn<'a> {
+    pub(crate) fn new(work: Work<'a>, staging: &'a mut Option<Staging>, staged_reading: Option<&'a Reading>) -> Self {
+        Self { work, staging, staged_reading, staged: Fresh::default(), replaced: None }
+    }
+
+    pub(crate) fn done(self) -> Done {
+        let Work { fresh, writes, operators, is_broken, .. } = self.work;
+        Done { fresh, changes: writes, operators, is_broken, replaced: self.replaced }
+    }
+
+    /// The answer; nothing to a request that has none.
+    pub(crate) fn answer(&mut self, request: &Request) -> Option<Answer> {
+        match request {
+            Request::Import(import) => Some(Answer::Imported(self.import(import))),
+            Request::Kept { keep, count_max, bytes_max } => {
+                Some(Answer::Kept(self.kept(*keep, *count_max as usize, *bytes_max as usize)))
+            }
+            _ => self.work.answer(request),
+        }
+    }
+
+    fn import(&mut self, import: &Import) -> Imported {
+        match import {
+            Import::Begin => Imported::Taken(self.begin()),
+            Import::Abandon => Imported::Taken(self.abandon()),
+            Import::Proof { level, headers } => self.piece(|it, work| it.take_proof(work, *level, headers)),
+            Import::ProofEnd => Imported::Proof(self.stage(Staging::end_proof)),
+            Import::PruningPoints(headers) => self.piece(|it, work| it.take_points(work, headers)),
+            Import::Trusted(blocks) => self.piece(|it, work| it.take_trusted(work, blocks)),
+            Import::TrustedEnd => self.piece(|it, _| it.end_trusted()),
+            Import::Blocks(blocks) => self.piece(|it, work| it.take_blocks(work, blocks)),
+            Import::BlocksEnd => self.piece(Staging::end_blocks),
+            Import::Headers(headers) => {
+                Imported::HeadersTaken(self.on_dag(|work| work.take_headers(headers).1, Some(BlockOutcome::NoRoom)))
+            }
+            Import::Statuses(hashes) => {
+                let unknown = vec![Status::Unknown; hashes.len()];
+                Imported::Statuses(self.on_dag(|work| work.statuses(hashes), unknown))
+            }
+            Import::LanesBegin { metadata, count } => self.piece(|it, work| it.begin_lanes(work, metadata, *count)),
+            Import::Lanes(lanes) => self.piece(|it, work| it.take_lanes(work, lanes)),
+            Import::Outputs(outputs) => self.piece(|it, work| it.take_outputs(work, outputs)),
+            Import::OutputsEnd => self.piece(|it, _| it.end_outputs()),
+            Import::MissingBodies { of, count_max } => {
+                Imported::MissingBodies(self.on_dag(|work| work.missing_bodies(of, *count_max), Vec::new()))
+            }
+            Import::Bodies(bodies) => {
+                Imported::BodiesTaken(self.on_dag(|work| work.take_bodies(bodies).1, Some(BlockOutcome::NoRoom)))
+            }
+            Import::Finish => Imported::Finished(self.finish().map(|()| self.work.state())),
+        }
+    }
+
+    fn begin(&mut self) -> Taken<()> {
+        self.abandon()?;
+        *self.staging = Some(Staging::new(self.work.dag.params.level_max));
+        Ok(())
+    }
+
+    fn abandon(&mut self) -> Taken<()> {
+        *self.staging = None;
+        self.staged = Fresh::default();
+        self.staged_reading = None;
+        self.work.room.ok_or(ImportFault::NoRoom)?;
+        self.work.writes.push(Write::Clear);
+        Ok(())
+    }
+
+    /// What is staged becomes what is served.
+    fn finish(&mut self) -> Taken<()> {
+        let staging = self.staging.take().ok_or(ImportFault::OutOfOrder)?;
+        if staging.step != Step::Bodies {
+            *self.staging = Some(staging);
+            return Err(ImportFault::Incomplete);
+        }
+        self.work.room.ok_or(ImportFault::NoRoom)?;
+        let dag = staging.dag.ok_or(ImportFault::Incomplete)?;
+        self.work.writes.push(Write::Switch(dag.base()));
+        let before = std::mem::replace(self.work.dag, dag);
+        self.replaced.get_or_insert(before);
+        // What the batch has taken of the old DAG is gone with it.
+        self.work.fresh = std::mem::take(&mut self.staged);
+        self.work.reading = self.staged_reading.take();
+        Ok(())
+    }
+
+    fn piece(&mut self, take: impl FnOnce(&mut Staging, &mut Work<'_>) -> Taken<()>) -> Imported {
+        Imported::Taken(self.stage(take))
+    }
+
+    /// Works on what is staged. After a fault nothing of it is left.
+    fn stage<T>(&mut self, take: impl FnOnce(&mut Staging, &mut Work<'_>) -> Taken<T>) -> Taken<T> {
+        let mut staging = self.staging.take().ok_or(ImportFault::OutOfOrder)?;
+        let taken = self.with_work(None, |work| take(&mut staging, work));
+        match &taken {
+            Ok(_) => *self.staging = Some(staging),
+            Err(_) => drop(self.abandon()),
+        }
+        taken
+    }
+
+    /// Works on the staged DAG; it is there once its base is.
+    fn on_dag<T>(&mut self, take: impl FnOnce(&mut Work<'_>) -> T, otherwise: T) -> T {
+        let Some(mut staging) = self.staging.take() else { return otherwise };
+        let taken = match staging.dag.take() {
+            Some(mut dag) => {
+                let taken = self.with_work(Some(&mut dag), take);
+                staging.dag = Some(dag);
+                taken
+            }
+            None => otherwise,
+        };
+        *self.staging = Some(staging);
+        taken
+    }
+
+    /// Lets something work whose changes are staged. What it does to the mempool and to the memory of invalid blocks is
+    /// forgotten: the network that it is on may never be ours.
+    fn with_work<T>(&mut self, dag: Option<&mut Dag>, take: impl FnOnce(&mut Work<'_>) -> T) -> T {
+        let (mut mempool, mut invalid) = (Mempool::new(0), Invalid::default());
+        let mut work = Work {
+            dag: dag.unwrap_or(self.work.dag),
+            mempool: &mut mempool,
+            invalid: &mut invalid,
+            reading: self.staged_reading,
+            fresh: std::mem::take(&mut self.staged),
+            writes: std::mem::take(&mut self.work.writes),
+            wrap: Write::Staged,
+            room: self.work.room,
+            operators: Vec::new(),
+            now: self.work.now,
+            is_broken: false,
+        };
+        let taken = take(&mut work);
+        let Work { fresh, writes, room, is_broken, .. } = work;
+        (self.staged, self.work.writes, self.work.room) = (fresh, writes, room);
+        self.work.is_broken |= is_broken;
+        taken
+    }
+
+    /// A page of what was imported; nothing when nothing was.
+    fn kept(&self, keep: Keep, count_max: usize, bytes_max: usize) -> Option<KeptPage> {
+        let reading = self.work.reading.filter(|_| self.work.dag.base() != crate::dag::GENESIS)?;
+        let (part, from) = match keep {
+            Keep::Proof { level, from } => (u16::from(level), u64::from(from)),
+            Keep::PruningPoints => (POINTS, 0),
+            Keep::Trusted(from) => (TRUSTED, from),
+            Keep::Blocks(from) => (BLOCKS, from),
+            Keep::LanesBegin => (METADATA, 0),
+            Keep::Lanes(from) => (LANES, from),
+            Keep::Outputs(from) => (OUTPUTS, from),
+        };
+        let (items, is_last) = reading.page(part, from, count_max, bytes_max).ok()?;
+        Some(KeptPage { items, is_last })
+    }
+}
+
+impl Work<'_> {
+    /// Keeps an item of an import as it came.
+    fn keep(&mut self, part: u16, place: u64, bytes: &Bytes) -> Taken<()> {
+        let change = Change::Kept { part, place, bytes: bytes.clone() };
+        self.room.filter(|room| change.bytes() <= *room).ok_or(ImportFault::NoRoom)?;
+        self.push(change);
+        Ok(())
     }
 }

@@ -4,10 +4,11 @@ use crate::config::{Config, OpenError};
 use crate::dag::Dag;
 use crate::founding::{first_writes, rules};
 use crate::fresh::{Fresh, Invalid};
+use crate::importing::{Done, Staging, Turn};
 use crate::mempool::Mempool;
 use crate::producer::Production;
 use crate::reader::{Reader, Shared};
-use crate::store::{Source, Store};
+use crate::store::{Source, Store, Write};
 use crate::tables::{OPERATOR, Result};
 use crate::taking::Work;
 use bytes::Bytes;
@@ -42,6 +43,8 @@ pub struct Kaspa {
     shared: Arc<Shared>,
     store: Store,
     invalid: Invalid,
+    /// What is being imported.
+    staging: Option<Staging>,
     production: Option<Production>,
     health: Health,
 }
@@ -87,7 +90,8 @@ impl Kaspa {
         });
         let reader = Reader { shared: shared.clone(), database: store.shared() };
         let production = config.producer.map(Production::new);
-        let ledger = Self { shared, store, invalid: Invalid::default(), production, health: Health::Sound };
+        let (invalid, staging, health) = (Invalid::default(), None, Health::Sound);
+        let ledger = Self { shared, store, invalid, staging, production, health };
         ledger.load_operators()?;
         Ok((ledger, reader))
     }
@@ -133,30 +137,41 @@ impl Kaspa {
         let mut dag = shared.dag.write().unwrap_or_else(PoisonError::into_inner);
         let mut mempool = shared.mempool.write().unwrap_or_else(PoisonError::into_inner);
         let count = dag.count();
-        let room = shared.bytes_max.saturating_sub(self.store.counters.bytes);
-        let mut work = Work {
+        let counters = self.store.counters;
+        let room = shared.bytes_max.saturating_sub(counters.bytes + counters.staged);
+        let readings = self.store.readings().ok();
+        let [reading, staged_reading] =
+            [0, 1].map(|place: usize| readings.and_then(|readings| readings[place].as_ref()));
+        let work = Work {
             dag: &mut dag,
             mempool: &mut mempool,
             invalid: &mut self.invalid,
-            reading: self.store.reading().ok(),
+            reading,
             fresh: Fresh::default(),
+            writes: Vec::new(),
+            wrap: Write::Served,
             room: writes.then_some(room),
+            operators: Vec::new(),
             now,
             is_broken: false,
         };
-        let mut ready = work.run(batch);
-        let (fresh, is_broken) = (work.fresh, work.is_broken);
-        let is_stored = fresh.writes.is_empty() || writes && self.store.commit(&fresh.writes, None).is_ok();
+        let mut turn = Turn::new(work, &mut self.staging, staged_reading);
+        let mut ready = turn.run(batch);
+        let Done { fresh, changes, operators, is_broken, replaced } = turn.done();
+        let is_stored = changes.is_empty() || writes && self.store.commit(&changes, None).is_ok();
         if is_stored && !(is_broken && writes) {
             shared.bytes.store(self.store.counters.bytes, Ordering::Relaxed);
             answers.append(&mut ready);
-            let operators = fresh.operators.into_iter().map(|id| (To::Engine, Answer::NewTransaction { id }));
-            answers.extend(operators);
+            answers.extend(operators.into_iter().map(|id| (To::Engine, Answer::NewTransaction { id })));
             return true;
         }
         if !is_stored {
-            dag.truncate(count, &fresh.filled());
-            fresh.operators.iter().for_each(|id| drop(mempool.remove(id)));
+            self.staging = None;
+            match replaced {
+                Some(before) => *dag = before,
+                None => dag.truncate(count, &fresh.filled()),
+            }
+            operators.iter().for_each(|id| drop(mempool.remove(id)));
             mempool.put_back(&fresh.ids, fresh.confirmed);
         }
         false
@@ -191,6 +206,7 @@ impl Kaspa {
             // A commit that failed at its very end has come through after all.
             let mut dag = self.shared.dag.write().unwrap_or_else(PoisonError::into_inner);
             *dag = Dag::load(&self.store, &dag.params)?;
+            self.staging = None;
         }
         if has_room {
             // Another commit makes sure of what is seen now.
@@ -228,12 +244,12 @@ struct Batch<'b> {
     own: Option<&'b Bytes>,
 }
 
-impl Work<'_> {
+impl Turn<'_> {
     /// The answers hold once the batch is committed.
     fn run(&mut self, batch: &Batch<'_>) -> Vec<(To, Answer)> {
         let mut answers = Vec::with_capacity(batch.requests.len());
-        if let Some((hash, BlockOutcome::Accepted)) = batch.own.map(|block| self.take_block(block)) {
-            answers.push((To::Engine, Answer::NewBlock { hash, state: self.state() }));
+        if let Some((hash, BlockOutcome::Accepted)) = batch.own.map(|block| self.work.take_block(block)) {
+            answers.push((To::Engine, Answer::NewBlock { hash, state: self.work.state() }));
         }
         for (ticket, request) in batch.requests {
             answers.extend(self.answer(request).map(|answer| (To::Asker(*ticket), answer)));

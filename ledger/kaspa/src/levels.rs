@@ -1,16 +1,21 @@
 //! Finds a block's parents on each level: the lowest-lying blocks of at least that level that its past ends in.
 
 use crate::dag::{Dag, GENESIS};
-use crate::node::Number;
+use crate::node::{Number, Rank};
 
 impl Dag {
     /// The parents on each level from 0 up, up to the highest one on which they are not the first block alone. The
     /// first list is the direct parents as they are given.
     pub(crate) fn parents_by_level(&self, parents: &[Number]) -> Vec<Vec<Number>> {
-        let mut lists: Vec<Vec<Number>> = Vec::new();
-        for level in 0..=self.params.level_max {
-            let list = self.parents_at_level(parents, level);
-            if level > 0 && list == [GENESIS] {
+        // One that has the pruning point in its past comes first: below that only its word counts.
+        let mut from_base = parents.to_vec();
+        if let Some(first) = parents.iter().position(|parent| self.is_ancestor(self.base(), *parent)) {
+            from_base.swap(0, first);
+        }
+        let mut lists: Vec<Vec<Number>> = vec![parents.to_vec()];
+        for level in 1..=self.params.level_max {
+            let list = self.parents_at_level(&from_base, level);
+            if list == [GENESIS] {
                 break;
             }
             lists.push(list);
@@ -36,7 +41,8 @@ impl Dag {
 
     /// Takes a block into a list of parallel ones: in place of those in its past, unless it is in the past of one.
     fn offer(&self, found: &mut Vec<Number>, block: Number) {
-        if found.contains(&block) {
+        // Of what is only named it is not known what is above it.
+        if found.contains(&block) || self.node(block).rank == Rank::Named {
             return;
         }
         let before = found.len();

@@ -19,6 +19,30 @@ pub(crate) enum Held {
     Invalid,
 }
 
+/// Why a block is here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rank {
+    /// It was judged here by its past.
+    Judged,
+    /// It stands at the base of an import: the pruning point, or parallel to it.
+    Base,
+    /// An import brought its header with what GHOSTDAG made of it, for the windows of what is above.
+    Trusted,
+    /// An import brought its header, as a part of the proof or of the chain below the pruning point.
+    Proof,
+    /// A block at the base names it as a parent on some level; nothing else is known of it.
+    Named,
+}
+
+impl Rank {
+    const ALL: [Self; 5] = [Self::Judged, Self::Base, Self::Trusted, Self::Proof, Self::Named];
+
+    /// Whether it is below the base: to others such a block is not held.
+    pub(crate) fn is_below(self) -> bool {
+        matches!(self, Self::Trusted | Self::Proof | Self::Named)
+    }
+}
+
 /// A header as the rules see it.
 ///
 /// About 210 bytes, and what the lists take: four for each parent, each merged block and each parent on a higher level,
@@ -42,10 +66,12 @@ pub(crate) struct Node {
     /// A block further down on that chain, so chosen that every block of it is few jumps away.
     pub(crate) jump: Number,
     pub(crate) level: u8,
+    pub(crate) rank: Rank,
     pub(crate) held: Held,
     /// How many of the merge set are blue; they come first, the selected parent before all.
     pub(crate) blues: u16,
     pub(crate) merge_set: Box<[Number]>,
+    /// On level 0; of an imported block those on all levels that are here.
     pub(crate) parents: Box<[Number]>,
     /// Parents on all levels.
     pub(crate) levels: Levels,
@@ -85,6 +111,16 @@ impl Levels {
         Self(runs.into())
     }
 
+    /// Of runs: the level after each, and its list.
+    pub(crate) fn of_runs(given: impl IntoIterator<Item = (u32, Vec<Number>)>) -> Self {
+        let mut runs = Vec::new();
+        for (end, list) in given {
+            runs.extend([end, list.len() as u32]);
+            runs.extend(list);
+        }
+        Self(runs.into())
+    }
+
     /// Each run: the level after it, and its list.
     pub(crate) fn runs(&self) -> impl Iterator<Item = (u32, &[Number])> {
         let mut rest = &self.0[..];
@@ -114,7 +150,7 @@ pub(crate) fn encode(node: &Node) -> Vec<u8> {
     for number in [node.bits, node.selected_parent, u32::from(node.blues)].iter().chain(&counts) {
         row.extend(number.to_le_bytes());
     }
-    row.push(node.level);
+    row.extend([node.level, node.rank as u8]);
     let lists = node.merge_set.iter().chain(&node.parents).chain(&node.levels.0);
     lists.for_each(|number| row.extend(number.to_le_bytes()));
     for (block, size) in &node.anticones {
@@ -132,7 +168,7 @@ pub(crate) fn decode(row: &[u8]) -> Option<Node> {
     let blue_work = Work::from_limbs([reader.long()?, reader.long()?, reader.long()?]);
     let [bits, selected_parent, blues] = [reader.word()?, reader.word()?, reader.word()?];
     let [merge_set, parents, levels, anticones] = [reader.word()?, reader.word()?, reader.word()?, reader.word()?];
-    let [level] = *reader.chunk()?;
+    let [level, rank] = *reader.chunk()?;
     Some(Node {
         hash,
         timestamp,
@@ -145,6 +181,7 @@ pub(crate) fn decode(row: &[u8]) -> Option<Node> {
         depth: 0,
         jump: 0,
         level,
+        rank: *Rank::ALL.get(usize::from(rank))?,
         held: Held::Header,
         blues: u16::try_from(blues).ok()?,
         merge_set: reader.words(merge_set)?,
@@ -212,6 +249,7 @@ mod tests {
             depth: 0,
             jump: 0,
             level: 9,
+            rank: Rank::Trusted,
             held: Held::Header,
             blues: 1,
             merge_set: [8, 10].into(),

@@ -5,7 +5,7 @@
 //! chains lead through it; so nothing is produced while such a node is connected.
 
 use crate::coinbase::{Payload, subsidy};
-use crate::dag::{Dag, GENESIS};
+use crate::dag::Dag;
 use crate::genesis::NO_OUTPUTS;
 use crate::ghostdag::Colouring;
 use crate::header::VERSION;
@@ -155,7 +155,7 @@ fn template(dag: &Dag, mempool: &Mempool, now: Now, script: &[u8]) -> (Header, V
         daa_score: outlook.daa_score,
         blue_work: to_wire(colouring.blue_work),
         blue_score: colouring.blue_score,
-        pruning_point: dag.node(GENESIS).hash,
+        pruning_point: dag.node(dag.base()).hash,
     };
     (header, transactions)
 }

@@ -85,7 +85,7 @@ impl Reader {
         let dag = self.dag();
         let genesis = dag.node(GENESIS).hash;
         let (sink, header_tip) = (dag.standing(dag.sink()), dag.standing(dag.header_tip()));
-        State { sink, header_tip, pruning_point: genesis, genesis }
+        State { sink, header_tip, pruning_point: dag.node(dag.base()).hash, genesis }
     }
 
     /// Headers that are held, and how many of them wait for their bodies.
@@ -115,7 +115,7 @@ impl Reader {
         let (number, mut view) = {
             let dag = self.dag();
             let number = match key {
-                BlockKey::Hash(hash) => dag.number(hash)?,
+                BlockKey::Hash(hash) => dag.held(hash)?,
                 BlockKey::Sink => dag.sink(),
                 BlockKey::BlueScore(score) => {
                     let at = dag.chain().partition_point(|block| dag.node(*block).blue_score < *score);
@@ -136,7 +136,7 @@ impl Reader {
 
     fn fill(&self, number: Number, view: &mut BlockView) -> Option<()> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        let reading = Reading::open(database.as_ref()?).ok()?;
+        let reading = Reading::open(database.as_ref()?, true).ok()?;
         let header = reading.header(number).ok()??;
         let body = if view.status == Status::Full { reading.body(number).ok()? } else { None };
         let body = BlockBody::decode(&body.unwrap_or_default()).ok()?;
@@ -175,7 +175,7 @@ impl Reader {
 
     fn body(&self, number: Number) -> Option<BlockBody> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        let body = Reading::open(database.as_ref()?).ok()?.body(number).ok()??;
+        let body = Reading::open(database.as_ref()?, true).ok()?.body(number).ok()??;
         BlockBody::decode(&body).ok()
     }
 }

@@ -1,7 +1,5 @@
 //! Answers what only reads: locators, headers, bodies, statuses (Kaspa spec, sections 4.4, 4.6 and 4.7).
 
-use crate::dag::GENESIS;
-use crate::importing::refuse;
 use crate::node::{Held, Number};
 use crate::taking::Work;
 use bytes::Bytes;
@@ -15,7 +13,7 @@ impl Work<'_> {
     pub(crate) fn answer(&mut self, request: &Request) -> Option<Answer> {
         Some(match request {
             Request::State => Answer::State(self.state()),
-            Request::Statuses(hashes) => Answer::Statuses(hashes.iter().map(|hash| self.status(hash)).collect()),
+            Request::Statuses(hashes) => Answer::Statuses(self.statuses(hashes)),
             Request::TakeBlock(block) => {
                 let (hash, outcome) = self.take_block(block);
                 Answer::BlockTaken { hash, outcome, state: self.state() }
@@ -52,14 +50,18 @@ impl Work<'_> {
             Request::MissingTransactions(ids) => {
                 Answer::MissingTransactions(ids.iter().filter(|id| !self.mempool.contains(id)).copied().collect())
             }
-            Request::Import(import) => Answer::Imported(refuse(import)),
-            Request::Kept { .. } => Answer::Kept(None),
-            Request::CatchingUp(_) | Request::MeetsFullNodes(_) => return None,
+            Request::Import(_) | Request::Kept { .. } | Request::CatchingUp(_) | Request::MeetsFullNodes(_) => {
+                return None;
+            }
         })
     }
 
+    pub(crate) fn statuses(&self, hashes: &[Hash]) -> Vec<Status> {
+        hashes.iter().map(|hash| self.status(hash)).collect()
+    }
+
     fn status(&self, hash: &Hash) -> Status {
-        match self.dag.number(hash).map(|number| self.dag.node(number).held) {
+        match self.dag.held(hash).map(|number| self.dag.node(number).held) {
             Some(Held::Full) => Status::Full,
             Some(Held::Header) => Status::HeaderOnly,
             Some(Held::Invalid) => Status::Invalid,
@@ -75,7 +77,7 @@ impl Work<'_> {
     }
 
     fn find(&self, hash: &Hash) -> Result<Number, Refusal> {
-        self.dag.number(hash).ok_or(Refusal::UnknownHeader(*hash))
+        self.dag.held(hash).ok_or(Refusal::UnknownHeader(*hash))
     }
 
     fn hashes(&self, blocks: impl IntoIterator<Item = Number>) -> Vec<Hash> {
@@ -84,10 +86,14 @@ impl Work<'_> {
 
     /// As the network builds them: neighbours may be the same block where the chain's scores are far apart.
     fn block_locator(&self, high: &Hash, limit: u32) -> Result<Vec<Hash>, Refusal> {
-        let mut block = self.find(high)?;
+        let (mut block, base) = (self.find(high)?, self.dag.base());
+        if !self.dag.is_chain_ancestor(base, block) {
+            return Err(Refusal::PruningPointMissed(*high));
+        }
+        let lowest = self.dag.node(base).blue_score;
         let (mut locator, mut step) = (vec![block], 1_u64);
-        while block != GENESIS && locator.len() != limit as usize {
-            let score = self.dag.node(block).blue_score.saturating_sub(step);
+        while block != base && locator.len() != limit as usize {
+            let score = self.dag.node(block).blue_score.saturating_sub(step).max(lowest);
             block = self.dag.lowest(block, |node| node.blue_score >= score);
             locator.push(block);
             step = step.saturating_mul(2);
@@ -96,7 +102,7 @@ impl Work<'_> {
     }
 
     fn chain_locator(&self, low: Option<Hash>, high: Option<Hash>) -> Result<Vec<Hash>, Refusal> {
-        let low = low.map_or(Ok(GENESIS), |low| self.find(&low))?;
+        let low = low.map_or(Ok(self.dag.base()), |low| self.find(&low))?;
         let high = high.map_or(Ok(self.dag.sink()), |high| self.find(&high))?;
         if low == high {
             return Ok(self.hashes([low]));
@@ -154,7 +160,8 @@ impl Work<'_> {
         let mut queue = VecDeque::from([context]);
         let mut found = BTreeSet::new();
         while let Some(block) = queue.pop_front() {
-            if self.dag.is_ancestor(block, known) || !found.insert(block) {
+            let is_known = self.dag.node(block).rank.is_below() || self.dag.is_ancestor(block, known);
+            if is_known || !found.insert(block) {
                 continue;
             }
             if found.len() > count_max as usize {
@@ -170,8 +177,8 @@ impl Work<'_> {
         Ok(Headers { headers, reached: self.dag.node(context).hash })
     }
 
-    fn missing_bodies(&self, of: &Hash, count_max: u32) -> Vec<Hash> {
-        let Some(of) = self.dag.number(of) else { return Vec::new() };
+    pub(crate) fn missing_bodies(&self, of: &Hash, count_max: u32) -> Vec<Hash> {
+        let Some(of) = self.dag.held(of) else { return Vec::new() };
         let waiting = self.dag.bodiless().range(..=of).copied();
         let missing = waiting.filter(|block| self.dag.is_ancestor(*block, of));
         self.hashes(missing.take(count_max as usize))

@@ -7,12 +7,12 @@ use bytes::Bytes;
 use polypeer_engine::kit::chain::Hash;
 use polypeer_store::disk::{self, Failure, KeptBack, Opened, Place, Refusal};
 use redb::backends::InMemoryBackend;
-use redb::{Database, ReadableDatabase, StorageBackend};
+use redb::{Database, ReadableDatabase, StorageBackend, WriteTransaction};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// The layout's version; a file of another one is refused.
-pub(crate) const LAYOUT: u64 = 1;
+pub(crate) const LAYOUT: u64 = 2;
 
 /// Where the bytes are, and how well they are kept.
 #[derive(Clone, Debug)]
@@ -44,22 +44,56 @@ pub(crate) type SharedDatabase = Arc<RwLock<Option<Database>>>;
 /// One change.
 #[derive(Clone, Debug)]
 pub(crate) enum Write {
-    Header { number: Number, header: Bytes, row: Vec<u8> },
-    Body { number: Number, body: Bytes },
-    Lost(Number),
+    /// To the DAG that is served.
+    Served(Change),
+    /// To the one that is being imported.
+    Staged(Change),
+    /// What is being imported is forgotten.
+    Clear,
+    /// What was imported is served from now on, above this pruning point.
+    Switch(Number),
+    /// A transaction of the operator's waits.
     Keep(Hash, Bytes),
+    /// It waits no longer.
     Drop(Hash),
 }
 
-impl Write {
+/// One change to a DAG.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    Header { number: Number, header: Bytes, row: Vec<u8> },
+    Body { number: Number, body: Bytes },
+    Lost(Number),
+    Kept { part: u16, place: u64, bytes: Bytes },
+}
+
+impl Change {
     /// Bytes that it adds, as the limit of the store counts them.
     pub(crate) fn bytes(&self) -> u64 {
         let bytes = match self {
             Self::Header { header, row, .. } => header.len() + row.len(),
             Self::Body { body, .. } => body.len(),
-            Self::Lost(_) | Self::Keep(..) | Self::Drop(_) => 0,
+            Self::Kept { bytes, .. } => bytes.len(),
+            Self::Lost(_) => 0,
         };
         bytes as u64
+    }
+}
+
+impl Counters {
+    /// What they are after this change.
+    fn after(mut self, write: &Write) -> Self {
+        match write {
+            Write::Served(change) => self.bytes += change.bytes(),
+            Write::Staged(change) => self.staged += change.bytes(),
+            Write::Clear => self.staged = 0,
+            Write::Switch(base) => {
+                (self.bytes, self.staged) = (self.staged, 0);
+                (self.base, self.imports) = (u64::from(*base), self.imports + 1);
+            }
+            Write::Keep(..) | Write::Drop(_) => {}
+        }
+        self
     }
 }
 
@@ -74,7 +108,8 @@ pub(crate) struct Store {
     cache_bytes: usize,
     failure: Failure,
     database: SharedDatabase,
-    reading: Option<Reading>,
+    /// Of what is served, and of what is being imported.
+    readings: [Option<Reading>; 2],
     /// What opening it to be read did not write yet.
     kept_back: Option<KeptBack>,
     /// What the last commit that came back left.
@@ -90,8 +125,8 @@ impl Store {
         let Opened { database, was_repaired, .. } = disk::open(&source.place, cache_bytes, &failure)?;
         let counters = Counters::default();
         let database = Arc::new(RwLock::new(Some(database)));
-        let (reading, kept_back) = (None, None);
-        let mut store = Self { source, cache_bytes, failure, database, reading, kept_back, counters, was_repaired };
+        let (readings, kept_back) = (Default::default(), None);
+        let mut store = Self { source, cache_bytes, failure, database, readings, kept_back, counters, was_repaired };
         store.found(rules, first)?;
         Ok(store)
     }
@@ -103,7 +138,10 @@ impl Store {
             Some((_, held)) if held != rules.0 => Err(OpenError::OtherNetwork),
             Some(_) => {
                 self.counters = self.look(Counters::load)?;
-                Ok(())
+                // An import that was not finished begins anew.
+                Ok(if self.counters.staged > 0 {
+                    self.commit(&[Write::Clear], None)?
+                })
             }
         }
     }
@@ -136,9 +174,9 @@ impl Store {
             return Err(StoreError::PreviousIo);
         }
         // A snapshot would keep a commit from using its pages again.
-        self.reading = None;
-        let added: u64 = writes.iter().map(Write::bytes).sum();
-        let counters = Counters { commits: self.counters.commits + 1, bytes: self.counters.bytes + added };
+        self.readings = Default::default();
+        let next = Counters { commits: self.counters.commits + 1, ..self.counters };
+        let counters = writes.iter().fold(next, Counters::after);
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let mut transaction = database.as_ref().ok_or(StoreError::PreviousIo)?.begin_write()?;
         // The commit then also says which pages are in use, so that opening after a kill need not walk the file.
@@ -150,26 +188,28 @@ impl Store {
                 meta.insert("rules", rules.0.as_slice())?;
             }
             meta.insert(Counters::NAME, counters.encode().as_slice())?;
-            write(&transaction, writes)?;
         }
+        write(&transaction, writes, self.counters.served())?;
         transaction.commit()?;
         self.counters = counters;
         Ok(())
     }
 
-    /// What was last committed.
-    pub(crate) fn reading(&mut self) -> Result<&Reading> {
-        if self.reading.is_none() {
-            self.reading = Some(self.look(Reading::open)?);
+    /// What was last committed: of what is served, then of what is being imported.
+    pub(crate) fn readings(&mut self) -> Result<&[Option<Reading>; 2]> {
+        for (place, is_served) in [(0, true), (1, false)] {
+            if self.readings[place].is_none() {
+                self.readings[place] = Some(self.look(|database| Reading::open(database, is_served))?);
+            }
         }
-        self.reading.as_ref().ok_or_else(|| torn("a snapshot"))
+        Ok(&self.readings)
     }
 
     /// Shuts the database after a failure. Returns whether trying again later makes sense: it does when there was no
     /// space, and does not when the disk refused what it had promised, because what the page cache then shows may
     /// not be what the disk holds.
     pub(crate) fn shut(&mut self) -> bool {
-        (self.reading, self.kept_back) = (None, None);
+        (self.readings, self.kept_back) = (Default::default(), None);
         *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
         self.lacked_room()
     }
@@ -227,31 +267,82 @@ impl Store {
     }
 }
 
-fn write(transaction: &redb::WriteTransaction, writes: &[Write]) -> Result<()> {
-    let mut headers = transaction.open_table(HEADERS)?;
-    let mut nodes = transaction.open_table(NODES)?;
-    let mut bodies = transaction.open_table(BODIES)?;
-    let mut held = transaction.open_table(HELD)?;
-    let mut operator = transaction.open_table(OPERATOR)?;
+/// Carries changes out, in their order, one run of the same kind after the other.
+fn write(transaction: &WriteTransaction, writes: &[Write], mut served: usize) -> Result<()> {
+    // All tables exist from the first commit on, so that readers find them.
+    open(transaction)?;
+    let is_same = |one: &Write, other: &Write| std::mem::discriminant(one) == std::mem::discriminant(other);
+    for run in writes.chunk_by(is_same) {
+        match &run[0] {
+            Write::Served(_) => write_set(transaction, &SETS[served], run)?,
+            Write::Staged(_) => write_set(transaction, &SETS[1 - served], run)?,
+            Write::Clear => clear(transaction, &SETS[1 - served])?,
+            Write::Switch(_) => {
+                clear(transaction, &SETS[served])?;
+                served = 1 - served;
+            }
+            Write::Keep(..) | Write::Drop(_) => write_operator(transaction, run)?,
+        }
+    }
+    Ok(())
+}
+
+fn open(transaction: &WriteTransaction) -> Result<()> {
+    for set in &SETS {
+        transaction.open_table(set.headers)?;
+        transaction.open_table(set.nodes)?;
+        transaction.open_table(set.bodies)?;
+        transaction.open_table(set.held)?;
+        transaction.open_table(set.kept)?;
+    }
+    transaction.open_table(OPERATOR)?;
+    Ok(())
+}
+
+fn clear(transaction: &WriteTransaction, set: &Set) -> Result<()> {
+    transaction.delete_table(set.headers)?;
+    transaction.delete_table(set.nodes)?;
+    transaction.delete_table(set.bodies)?;
+    transaction.delete_table(set.held)?;
+    transaction.delete_table(set.kept)?;
+    open(transaction)
+}
+
+fn write_set(transaction: &WriteTransaction, set: &Set, writes: &[Write]) -> Result<()> {
+    let mut headers = transaction.open_table(set.headers)?;
+    let mut nodes = transaction.open_table(set.nodes)?;
+    let mut bodies = transaction.open_table(set.bodies)?;
+    let mut held = transaction.open_table(set.held)?;
+    let mut kept = transaction.open_table(set.kept)?;
     for write in writes {
-        match write {
-            Write::Header { number, header, row } => {
+        let (Write::Served(change) | Write::Staged(change)) = write else { continue };
+        match change {
+            Change::Header { number, header, row } => {
                 headers.insert(u64::from(*number), &header[..])?;
                 nodes.insert(u64::from(*number), &row[..])?;
             }
-            Write::Body { number, body } => {
+            Change::Body { number, body } => {
                 bodies.insert(u64::from(*number), &body[..])?;
                 held.insert(u64::from(*number), FULL)?;
             }
-            Write::Lost(number) => {
+            Change::Lost(number) => {
                 held.insert(u64::from(*number), INVALID)?;
             }
-            Write::Keep(id, bytes) => {
-                operator.insert(&id.0, &bytes[..])?;
+            Change::Kept { part, place, bytes } => {
+                kept.insert((*part, *place), &bytes[..])?;
             }
-            Write::Drop(id) => {
-                operator.remove(&id.0)?;
-            }
+        }
+    }
+    Ok(())
+}
+
+fn write_operator(transaction: &WriteTransaction, writes: &[Write]) -> Result<()> {
+    let mut operator = transaction.open_table(OPERATOR)?;
+    for write in writes {
+        match write {
+            Write::Keep(id, bytes) => drop(operator.insert(&id.0, &bytes[..])?),
+            Write::Drop(id) => drop(operator.remove(&id.0)?),
+            _ => {}
         }
     }
     Ok(())
@@ -260,7 +351,7 @@ fn write(transaction: &redb::WriteTransaction, writes: &[Write]) -> Result<()> {
 impl Drop for Store {
     /// Closes the file, which a reader that is still about would keep locked.
     fn drop(&mut self) {
-        self.reading = None;
+        self.readings = Default::default();
         *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }

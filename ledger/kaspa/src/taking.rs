@@ -6,7 +6,7 @@ use crate::fresh::{Fresh, Invalid};
 use crate::header::{is_remembered, judge_alone};
 use crate::mempool::Mempool;
 use crate::node::{self, Held, Node, Number};
-use crate::store::Write;
+use crate::store::{Change, Write};
 use crate::tables::Reading;
 use crate::work::from_wire;
 use bytes::Bytes;
@@ -20,11 +20,16 @@ pub(crate) struct Work<'a> {
     pub(crate) dag: &'a mut Dag,
     pub(crate) mempool: &'a mut Mempool,
     pub(crate) invalid: &'a mut Invalid,
-    /// What was last committed; nothing while the store is shut.
+    /// What was last committed of the DAG; nothing while the store is shut.
     pub(crate) reading: Option<&'a Reading>,
     pub(crate) fresh: Fresh,
-    /// Bytes that the batch may add; nothing while nothing can be written.
+    /// All that is to be committed, and what makes a change to this DAG one of them.
+    pub(crate) writes: Vec<Write>,
+    pub(crate) wrap: fn(Change) -> Write,
+    /// Bytes that the batch may still add; nothing while nothing can be written.
     pub(crate) room: Option<u64>,
+    /// The operator's transactions that wait since.
+    pub(crate) operators: Vec<Hash>,
     pub(crate) now: Now,
     /// Whether the store failed to be read.
     pub(crate) is_broken: bool,
@@ -43,7 +48,7 @@ impl Work<'_> {
         State {
             sink: self.dag.standing(self.dag.sink()),
             header_tip: self.dag.standing(self.dag.header_tip()),
-            pruning_point: genesis,
+            pruning_point: self.dag.node(self.dag.base()).hash,
             genesis,
         }
     }
@@ -77,9 +82,9 @@ impl Work<'_> {
         let frame = frame(self.dag, header, &node);
         let body = Body::judge(block.transactions(), &frame, &self.dag.params);
         let body = body.map_err(|fault| self.remember(hash, fault))?;
-        let write = header_write(self.dag.count(), header, &node);
-        self.reserve(write.bytes() + body.bytes.len() as u64)?;
-        self.fresh.push(write);
+        let change = header_change(self.dag.count(), header, &node);
+        self.reserve(change.bytes() + body.bytes.len() as u64)?;
+        self.push(change);
         let number = self.dag.add(node);
         self.fill(number, body);
         Ok(())
@@ -99,9 +104,9 @@ impl Work<'_> {
         let level = judge_alone(self.dag, &header, self.now.unix_ms).map_err(BlockOutcome::Invalid)?;
         let parents = self.dag.parents(&header)?;
         let node = self.judge(&header, hash, level, &parents)?;
-        let write = header_write(self.dag.count(), &header, &node);
-        self.reserve(write.bytes())?;
-        self.fresh.push(write);
+        let change = header_change(self.dag.count(), &header, &node);
+        self.reserve(change.bytes())?;
+        self.push(change);
         self.dag.add(node);
         Ok(())
     }
@@ -145,7 +150,7 @@ impl Work<'_> {
             Err(fault) => {
                 if is_remembered(fault) && self.room.is_some() {
                     let lost = self.dag.condemn(number);
-                    lost.into_iter().for_each(|number| self.fresh.push(Write::Lost(number)));
+                    lost.into_iter().for_each(|number| self.push(Change::Lost(number)));
                 }
                 Err(self.remember(hash, fault))
             }
@@ -155,10 +160,9 @@ impl Work<'_> {
     fn fill(&mut self, number: Number, body: Body) {
         self.dag.fill(number);
         let confirmed = self.mempool.confirm(&body.ids, number);
-        self.fresh.push(Write::Body { number, body: body.bytes });
-        for (id, _) in confirmed.iter().filter(|(_, waiting)| waiting.origin == Origin::Operator) {
-            self.fresh.push(Write::Drop(*id));
-        }
+        self.push(Change::Body { number, body: body.bytes });
+        let operators = confirmed.iter().filter(|(_, waiting)| waiting.origin == Origin::Operator);
+        self.writes.extend(operators.map(|(id, _)| Write::Drop(*id)));
         self.fresh.ids.extend(body.ids);
         self.fresh.confirmed.extend(confirmed);
     }
@@ -168,7 +172,7 @@ impl Work<'_> {
     /// # Errors
     /// It is known to be invalid.
     fn known(&self, hash: &Hash) -> Taken<Option<Number>> {
-        let number = self.dag.number(hash);
+        let number = self.dag.held(hash);
         let is_invalid = number.is_some_and(|number| self.dag.node(number).held == Held::Invalid);
         if is_invalid || self.invalid.contains(hash) { invalid(Fault::KnownInvalid) } else { Ok(number) }
     }
@@ -192,8 +196,14 @@ impl Work<'_> {
     }
 
     fn reserve(&self, bytes: u64) -> Taken<()> {
-        let needed = self.fresh.bytes + bytes;
-        if self.room.is_some_and(|room| needed <= room) { Ok(()) } else { Err(BlockOutcome::NoRoom) }
+        if self.room.is_some_and(|room| bytes <= room) { Ok(()) } else { Err(BlockOutcome::NoRoom) }
+    }
+
+    /// Lets a change be committed with the batch.
+    pub(crate) fn push(&mut self, change: Change) {
+        self.room = self.room.map(|room| room.saturating_sub(change.bytes()));
+        self.fresh.push(&change);
+        self.writes.push((self.wrap)(change));
     }
 
     /// Takes transactions. The operator's are kept, and so need a store that can be written.
@@ -217,10 +227,10 @@ impl Work<'_> {
                 _ => None,
             };
             if let Some(kept) = kept {
-                self.fresh.push(Write::Keep(id, kept));
+                self.writes.push(Write::Keep(id, kept));
             }
             if outcome == TransactionOutcome::Accepted {
-                self.fresh.operators.push(id);
+                self.operators.push(id);
             }
         }
         (id, outcome)
@@ -240,6 +250,14 @@ impl Work<'_> {
             Some(body) => Some(body.clone()),
             None if self.dag.node(number).held == Held::Full => self.read(|reading| reading.body(number)),
             None => None,
+        }
+    }
+
+    /// An item of what is being imported.
+    pub(crate) fn kept(&mut self, part: u16, place: u64) -> Option<Bytes> {
+        match self.fresh.kept(part, place) {
+            Some(kept) => Some(kept.clone()),
+            None => self.read(|reading| reading.kept(part, place)),
         }
     }
 
@@ -266,8 +284,8 @@ fn take_all<T>(items: &[T], mut take: impl FnMut(&T) -> Taken<()>) -> (u32, Opti
     (items.len() as u32, None)
 }
 
-fn header_write(number: Number, header: &Header, node: &Node) -> Write {
-    Write::Header { number, header: header.encode(), row: node::encode(node) }
+pub(crate) fn header_change(number: Number, header: &Header, node: &Node) -> Change {
+    Change::Header { number, header: header.encode(), row: node::encode(node) }
 }
 
 fn frame(dag: &Dag, header: &Header, node: &Node) -> Frame {

@@ -1,0 +1,164 @@
+//! Judges a pruning point's proof: on every level the newest blocks of at least that level, from the highest level down
+//! (Kaspa spec, section 4.6.6), and the pruning points that lead to it.
+
+use super::{Entry, POINTS, Staging, Step, Taken};
+use crate::params::Params;
+use crate::pow::{Puzzle, level};
+use crate::taking::Work;
+use crate::work::{from_wire, target};
+use bytes::Bytes;
+use polypeer_engine::kit::chain::Hash;
+use polypeer_kaspa::hash::pre_pow_hash;
+use polypeer_kaspa::ledger::ImportFault;
+use polypeer_kaspa::wire::Header;
+use std::collections::HashMap;
+
+/// How far a proof has come.
+pub(super) struct Proof {
+    level: u8,
+    /// The level's headers so far, with their blue work.
+    headers: HashMap<Hash, crate::work::Work>,
+    is_from_genesis: bool,
+    last: Option<Header>,
+    /// The last header's hash on each level that is done, from the highest down.
+    tips: Vec<Hash>,
+}
+
+impl Proof {
+    pub(super) fn new(level_max: u8) -> Self {
+        Self { level: level_max, headers: HashMap::new(), is_from_genesis: false, last: None, tips: Vec::new() }
+    }
+}
+
+/// A header's level, and whether its work is done.
+pub(super) fn weigh(header: &Header, params: &Params) -> (u8, bool) {
+    if header.parents.level_count() == 0 {
+        return (params.level_max, true);
+    }
+    let value = Puzzle::new(&pre_pow_hash(header), header.timestamp).value(header.nonce);
+    (level(value, params.level_max), params.skips_proof_of_work || value <= target(header.bits))
+}
+
+/// A header's parents on a level: the first block above the highest that it lists.
+pub(super) fn parents_at<'h>(header: &'h Header, level: u8, genesis: &'h Hash) -> &'h [Hash] {
+    match header.parents.level_count() {
+        0 => &[],
+        count if usize::from(level) < count => header.parents.level(usize::from(level)),
+        _ => std::slice::from_ref(genesis),
+    }
+}
+
+impl Staging {
+    pub(super) fn take_proof(&mut self, work: &mut Work<'_>, level: u8, headers: &[Bytes]) -> Taken<()> {
+        self.at(Step::Proof)?;
+        if level.checked_add(1) == Some(self.proof.level) {
+            self.end_level(&work.dag.params)?;
+            self.proof.level = level;
+        }
+        if level != self.proof.level || headers.is_empty() {
+            return Err(ImportFault::Levels);
+        }
+        headers.iter().try_for_each(|bytes| self.take_proof_header(work, bytes))
+    }
+
+    fn take_proof_header(&mut self, work: &mut Work<'_>, bytes: &Bytes) -> Taken<()> {
+        let header = Header::decode(bytes).map_err(|_| ImportFault::Malformed)?;
+        let (hash, params) = (header.hash(), &work.dag.params);
+        let (genesis, proof) = (params.genesis.hash, &mut self.proof);
+        let (own_level, is_worked) = match self.entries.get(&hash) {
+            Some(known) => (known.level, true),
+            None => weigh(&header, params),
+        };
+        if own_level < proof.level || !is_worked {
+            return Err(ImportFault::Level);
+        }
+        let is_first = proof.headers.is_empty();
+        let blue_work = from_wire(&header.blue_work);
+        let known = parents_at(&header, proof.level, &genesis).iter().filter_map(|parent| proof.headers.get(parent));
+        let known: Vec<_> = known.collect();
+        let has_parents = if is_first { known.is_empty() } else { !known.is_empty() };
+        let is_founded = header.parents.level_count() > 0 || hash == genesis;
+        if !is_founded || !has_parents || known.iter().any(|parent| **parent >= blue_work) {
+            return Err(ImportFault::ProofOrder);
+        }
+        let place = proof.headers.len() as u64;
+        if proof.headers.insert(hash, blue_work).is_some() {
+            return Err(ImportFault::ProofOrder);
+        }
+        proof.is_from_genesis |= is_first && hash == genesis;
+        let part = u16::from(proof.level);
+        proof.last = Some(header);
+        work.keep(part, place, bytes)?;
+        self.enter(hash, Entry { blue_work, level: own_level, part, place })
+    }
+
+    /// A level is whole when it goes down to the first block, or far enough.
+    fn end_level(&mut self, params: &Params) -> Taken<()> {
+        let proof = &mut self.proof;
+        let is_long = proof.headers.len() as u64 >= params.proof_headers.saturating_mul(2);
+        let last = proof.last.as_ref().filter(|_| proof.is_from_genesis || is_long).ok_or(ImportFault::Levels)?;
+        proof.tips.push(last.hash());
+        proof.headers.clear();
+        proof.is_from_genesis = false;
+        Ok(())
+    }
+
+    /// The pruning point, which ends the lowest level, and each up to its own; above, a parent of its does.
+    pub(super) fn end_proof(&mut self, work: &mut Work<'_>) -> Taken<Hash> {
+        self.at(Step::Proof)?;
+        let params = &work.dag.params;
+        if self.proof.level != 0 {
+            return Err(ImportFault::Levels);
+        }
+        self.end_level(params)?;
+        let point = self.proof.last.take().ok_or(ImportFault::Levels)?;
+        let hash = point.hash();
+        let (own_level, _) = weigh(&point, params);
+        let held = work.dag.node(work.dag.base()).hash;
+        if hash == params.genesis.hash || hash == held {
+            return Err(ImportFault::ProofPoint);
+        }
+        let mut tips = (0..=params.level_max).zip(self.proof.tips.iter().rev());
+        let ends = |(level, tip): (u8, &Hash)| {
+            if level <= own_level {
+                *tip == hash
+            } else {
+                parents_at(&point, level, &params.genesis.hash).contains(tip)
+            }
+        };
+        if !tips.all(ends) {
+            return Err(ImportFault::ProofPoint);
+        }
+        if from_wire(&point.blue_work) <= work.dag.node(work.dag.sink()).blue_work {
+            return Err(ImportFault::ProofWork);
+        }
+        (self.point, self.step) = (Some((hash, point)), Step::Points);
+        Ok(hash)
+    }
+
+    /// Pruning points, of which each names an earlier one as its own, and none an earlier one than the one before did.
+    pub(super) fn take_points(&mut self, work: &mut Work<'_>, headers: &[Bytes]) -> Taken<()> {
+        self.at(Step::Points)?;
+        let point = self.point.as_ref().map(|(hash, _)| *hash);
+        let mut places: HashMap<Hash, usize> = HashMap::new();
+        let (mut named, mut score, mut last) = (0, None, None);
+        for (bytes, place) in headers.iter().zip(0..) {
+            let header = Header::decode(bytes).map_err(|_| ImportFault::Malformed)?;
+            let hash = header.hash();
+            let names = if place == 0 { Some(0) } else { places.get(&header.pruning_point).copied() };
+            let rises = score.is_none_or(|score| header.blue_score > score);
+            let is_next = rises && names.is_some_and(|names| names >= named);
+            if !is_next || place == 0 && hash != work.dag.params.genesis.hash {
+                return Err(ImportFault::PruningPoints);
+            }
+            (named, score, last) = (names.unwrap_or(named), Some(header.blue_score), Some(hash));
+            places.insert(hash, place);
+            work.keep(POINTS, place as u64, bytes)?;
+        }
+        if last.is_none() || last != point {
+            return Err(ImportFault::PruningPoints);
+        }
+        self.step = Step::Trusted;
+        Ok(())
+    }
+}

@@ -1,0 +1,126 @@
+//! Judges the state at the pruning point: lanes by the sequencing commitment, outputs by theirs (Kaspa spec, sections
+//! 4.6.8, 4.6.9, 5.5 and 5.7).
+
+use super::{LANES, METADATA, OUTPUTS, Staging, Step, TRUSTED, Taken};
+use crate::taking::Work;
+use bytes::Bytes;
+use polypeer_engine::kit::chain::Hash;
+use polypeer_kaspa::hash::{LanesTree, lane_leaf, lane_proof_root, sequencing_commitment};
+use polypeer_kaspa::ledger::ImportFault;
+use polypeer_kaspa::wire::{Header, SmtLane, SmtMetadata, Utxo};
+
+/// One of so many lanes carries a proof, the first one before all.
+const LANES_A_PROOF: u64 = 1 << 20;
+
+impl Staging {
+    pub(super) fn begin_lanes(&mut self, work: &mut Work<'_>, metadata: &Bytes, count: u64) -> Taken<()> {
+        self.at(Step::Lanes)?;
+        let (hashes, rest) = metadata.as_chunks::<32>();
+        let ([lanes_root, payload_and_context, parent_commitment], []) = (hashes, rest) else {
+            return Err(ImportFault::Malformed);
+        };
+        let metadata_read = SmtMetadata {
+            lanes_root: Hash(*lanes_root),
+            payload_and_context: Hash(*payload_and_context),
+            parent_commitment: Hash(*parent_commitment),
+            lane_count: count,
+        };
+        if !self.is_committed(work, &metadata_read) {
+            return Err(ImportFault::SequencingCommitment);
+        }
+        let kept: Bytes = [&metadata[..], &count.to_be_bytes()].concat().into();
+        work.keep(METADATA, 0, &kept)?;
+        self.lanes = Some((metadata_read, LanesTree::default(), 0));
+        self.end_lanes()
+    }
+
+    /// Whether the pruning point commits to the lanes: with its parent's commitment, and with that of the block of its
+    /// chain below which lanes are forgotten.
+    fn is_committed(&self, work: &mut Work<'_>, metadata: &SmtMetadata) -> bool {
+        let Some((_, point)) = &self.point else { return false };
+        let parent = self.chain_parent(work, point);
+        let highest = point.blue_score.saturating_sub(work.dag.params.rate.finality_depth + 1);
+        let mut walk = parent.clone();
+        while let Some(header) = walk.take_if(|header| header.blue_score > highest) {
+            walk = self.chain_parent(work, &header);
+        }
+        let (Some(parent), Some(below)) = (parent, walk) else { return false };
+        let expected = sequencing_commitment(
+            &below.accepted_id_merkle_root,
+            &metadata.lanes_root,
+            &metadata.payload_and_context,
+            &metadata.parent_commitment,
+        );
+        parent.accepted_id_merkle_root == metadata.parent_commitment && point.accepted_id_merkle_root == expected
+    }
+
+    /// The header below one on its chain, if it came.
+    fn chain_parent(&self, work: &mut Work<'_>, header: &Header) -> Option<Header> {
+        let parent = header.direct_parents().first()?;
+        if let Some(place) = self.trusted.get(parent) {
+            return self.header_of(work, TRUSTED, *place);
+        }
+        let entry = self.entries.get(parent)?;
+        self.header_of(work, entry.part, entry.place)
+    }
+
+    pub(super) fn take_lanes(&mut self, work: &mut Work<'_>, lanes: &[Bytes]) -> Taken<()> {
+        self.at(Step::Lanes)?;
+        let (metadata, tree, taken) = self.lanes.as_mut().ok_or(ImportFault::OutOfOrder)?;
+        for bytes in lanes {
+            let lane = SmtLane::decode(bytes).map_err(|_| ImportFault::Malformed)?;
+            let leaf = lane_leaf(&lane.tip, lane.blue_score);
+            if *taken >= metadata.lane_count || !tree.push(&lane.key, &leaf) {
+                return Err(ImportFault::Lanes);
+            }
+            let proves = if taken.is_multiple_of(LANES_A_PROOF) {
+                lane_proof_root(&lane.key, &leaf, lane.proof) == Some(metadata.lanes_root)
+            } else {
+                lane.proof.is_empty()
+            };
+            if !proves {
+                return Err(ImportFault::LaneProof);
+            }
+            work.keep(LANES, *taken, bytes)?;
+            *taken += 1;
+        }
+        self.end_lanes()
+    }
+
+    /// Goes on when the last one is there.
+    fn end_lanes(&mut self) -> Taken<()> {
+        let Some((metadata, tree, taken)) = &self.lanes else { return Err(ImportFault::OutOfOrder) };
+        if *taken < metadata.lane_count {
+            return Ok(());
+        }
+        if tree.clone().root() != metadata.lanes_root {
+            return Err(ImportFault::Lanes);
+        }
+        self.step = Step::Outputs;
+        Ok(())
+    }
+
+    pub(super) fn take_outputs(&mut self, work: &mut Work<'_>, outputs: &[Bytes]) -> Taken<()> {
+        self.at(Step::Outputs)?;
+        let mut element = Vec::new();
+        for bytes in outputs {
+            let output = Utxo::decode(bytes).map_err(|_| ImportFault::Malformed)?;
+            element.clear();
+            output.element(&mut element);
+            self.outputs.add(&element);
+            work.keep(OUTPUTS, self.output_count, bytes)?;
+            self.output_count += 1;
+        }
+        Ok(())
+    }
+
+    pub(super) fn end_outputs(&mut self) -> Taken<()> {
+        self.at(Step::Outputs)?;
+        let commitment = self.point.as_ref().map(|(_, point)| point.utxo_commitment);
+        if Some(self.outputs.finish()) != commitment {
+            return Err(ImportFault::Outputs);
+        }
+        self.step = Step::Bodies;
+        Ok(())
+    }
+}
