@@ -27,6 +27,8 @@ async fn nobody_listens(scene: &Scene) -> Result<()> {
     ];
     for (name, payload) in deadly {
         let mut peer = scene.peer().await?;
+        // Until it has read our `Ready` the target still listens for what belongs to a handshake.
+        peer.open().await?;
         peer.send(payload);
         peer.closed().await.with_context(|| name.to_owned())?;
     }

@@ -20,6 +20,9 @@ pub(super) const ROWS: [Row; 3] = [
 /// Ids that are taken in one message.
 const IDS_MAX: u32 = 131_072;
 
+/// Ids are collected this long.
+const FLUSH: Duration = Duration::from_millis(500);
+
 /// Mines until a few coins can be spent.
 async fn coins(scene: &Scene) -> Result<Vec<Coin>> {
     let blocks = usize::try_from(MATURITY)? + 20;
@@ -111,6 +114,8 @@ async fn asked(scene: &Scene) -> Result<()> {
         .await?;
     ensure!(missing == unknown, "another one is not found");
 
+    // What comes sooner after a flush waits for the next transaction or block.
+    sleep(FLUSH + FLUSH).await;
     let source = scene.target.source().await?;
     let id = spending::submit(&source.rpc, &spending::spend(coins.first().context("no coin")?)).await?;
     peer.wait_within(SHORTLY, "inv of the transaction", |message| match &message.payload {

@@ -38,6 +38,7 @@ async fn hostile_blocks(scene: &Scene) -> Result<()> {
             if offer(&mut attacker, block).await.is_err() {
                 connections += 1;
                 attacker = scene.peer().await?;
+                offer(&mut attacker, block).await?;
             }
         }
         anyhow::Ok(connections)
