@@ -184,7 +184,7 @@ impl Kaspa {
             Kind::Ping => self.on_ping(cx, connection, body),
             Kind::Pong => self.on_pong(cx, connection, ready, body),
             Kind::Addresses => self.on_addresses(cx, connection, ready, body),
-            kind if kind.is_of_sync() => self.on_sync_message(cx, connection, ready.version, envelope),
+            kind if kind.is_of_sync() => self.on_sync_message(cx, connection, ready, envelope),
             _ => self.on_request(cx, connection, ready, &envelope),
         }
     }

@@ -48,6 +48,8 @@ pub struct Ready {
     pub(crate) announced: Announced,
     pub(crate) fetching: Fetching,
     pub(crate) serving: Serving,
+    /// When we broke off a sync with it that was no fault of its: what is still on its way from then is borne.
+    pub(crate) broken_off: Option<Time>,
 }
 
 /// A Ping under way.
@@ -97,6 +99,7 @@ impl Ready {
             announced: Announced::default(),
             fetching: Fetching::default(),
             serving: Serving::default(),
+            broken_off: None,
         }
     }
 

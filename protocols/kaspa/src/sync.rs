@@ -29,7 +29,7 @@ use crate::handshake::ready_mut;
 use crate::ledger::{BlockOutcome, Fault, Hash, Import, Request};
 use crate::questions::Asked;
 use crate::wire::{self, Envelope, Kind};
-use crate::{Alarm, Cx, Kaspa, Misbehavior};
+use crate::{Alarm, Cx, Kaspa, Misbehavior, Ready};
 use bodies::Bodies;
 use headers::HeadersStage;
 use import::Importing;
@@ -125,8 +125,13 @@ impl Kaspa {
     pub(crate) fn end_sync(&mut self, cx: &mut Cx<'_>, is_done: bool) {
         let Some(run) = self.sync.run.take() else { return };
         cx.cancel_alarm(Alarm::Sync);
-        if cx.ends(run.peer).is_some() {
+        // What is still on its way from a source that was broken off may be long.
+        if is_done {
             cx.set_phase(run.peer, wire::OPEN);
+        }
+        let broken_off = (!is_done).then(|| cx.time());
+        if let Some(ready) = ready_mut(cx, run.peer) {
+            ready.broken_off = broken_off;
         }
         cx.ask(Request::CatchingUp(false));
         if run.imports.is_some() && !is_done {
@@ -157,11 +162,11 @@ impl Kaspa {
         &mut self,
         cx: &mut Cx<'_>,
         connection: ConnectionId,
-        version: u32,
+        ready: &Ready,
         envelope: Envelope,
     ) -> Result<(), Misbehavior> {
         let kind = envelope.kind;
-        if self.sync.is_with(connection) && self.on_import_message(cx, connection, version, &envelope)? {
+        if self.sync.is_with(connection) && self.on_import_message(cx, connection, ready.version, &envelope)? {
             return Ok(());
         }
         let stage = self.sync.run.as_ref().filter(|run| run.peer == connection).map(|run| &run.stage);
@@ -175,6 +180,7 @@ impl Kaspa {
             (Some(Stage::Headers(stage) | Stage::Antipast(stage)), Kind::DoneHeaders) if stage.is_open() => {
                 self.on_done_headers(cx, connection)
             }
+            _ if ready.broken_off.is_some_and(|at| cx.time() < at + self.config.answer_timeout) => Ok(()),
             _ => {
                 // Today's nodes keep it, and it spoils the next exchange of its kind.
                 cx.slip(connection, Misbehavior::Unasked(kind));
@@ -206,6 +212,7 @@ impl Kaspa {
         let Some(run) = &self.sync.run else { return };
         let limit = match &run.stage {
             Stage::Negotiating(negotiation) => negotiation.wait(),
+            Stage::Importing(importing) => importing.wait(self.config.answer_timeout),
             _ => self.config.answer_timeout,
         };
         if !run.stage.is_owed() {

@@ -12,6 +12,7 @@ use crate::{Cx, Kaspa, Misbehavior, Ready};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use polypeer_engine::ConnectionId;
+use polypeer_engine::kit::cost::Class;
 
 /// Bytes of one message, as kaspad sends them (Kaspa spec, sections 4.6.6 and 4.6.7).
 const CHUNK_BYTES: u32 = 16 << 20;
@@ -148,9 +149,7 @@ impl Kaspa {
         version: u32,
         page: Option<KeptPage>,
     ) -> Result<(), Misbehavior> {
-        let Some(page) = page else {
-            return Err(Misbehavior::Refused(Refused::NothingImported));
-        };
+        let page = paid(cx, connection, page)?;
         let Some(Job::Proof { id, level, from, levels, level_items }) = serving.jobs.front_mut() else { return Ok(()) };
         *from = from.saturating_add(u32::try_from(page.items.len()).unwrap_or(u32::MAX));
         if version < VERSION {
@@ -194,9 +193,7 @@ impl Kaspa {
     ) -> Result<(), Misbehavior> {
         serving.pop();
         let Some(at) = serving.streams.iter().position(|stream| stream.long == long) else { return Ok(()) };
-        let Some(page) = page else {
-            return Err(Misbehavior::Refused(Refused::NothingImported));
-        };
+        let page = paid(cx, connection, page)?;
         let stream = &mut serving.streams[at];
         stream.give(cx, connection, page, version)?;
         if stream.is_over && !stream.waits {
@@ -206,6 +203,13 @@ impl Kaspa {
         }
         if stream.waits { Ok(()) } else { serving.push(Job::Long(long), long.kinds().0) }
     }
+}
+
+// A page, if there is anything, for which the peer owes.
+fn paid(cx: &mut Cx<'_>, connection: ConnectionId, page: Option<KeptPage>) -> Result<KeptPage, Misbehavior> {
+    let page = page.ok_or(Misbehavior::Refused(Refused::NothingImported))?;
+    cx.owe(connection, Class::ListServed.price(page.items.iter().map(Bytes::len).sum()));
+    Ok(page)
 }
 
 // The peer wants more of a long answer.

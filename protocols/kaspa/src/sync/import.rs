@@ -89,6 +89,11 @@ impl Importing {
         self.credit.is_none() && !matches!(self.part, Part::Judgement | Part::End(_))
     }
 
+    /// How long its next message may take.
+    pub(super) fn wait(&self, others: Duration) -> Duration {
+        if self.part == Part::Proof && self.bytes == 0 { PROOF_TIME_MAX } else { others }
+    }
+
     fn becomes(&mut self, part: Part) {
         (self.part, self.bytes, self.count) = (part, 0, 0);
     }
@@ -145,6 +150,10 @@ impl Kaspa {
         envelope: &Envelope,
     ) -> Result<bool, Misbehavior> {
         let Some(importing) = self.importing() else { return Ok(false) };
+        if importing.credit.is_some() {
+            // The peer goes on without our word.
+            return Ok(false);
+        }
         let (part, body, is_whole) = (importing.part, &envelope.body, version < VERSION);
         match (part, envelope.kind) {
             (Part::Proof, Kind::PruningPointProof) if is_whole => self.on_whole_proof(cx, body)?,

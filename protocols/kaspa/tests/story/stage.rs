@@ -10,7 +10,7 @@ use polypeer_engine::{
     Address, ChannelId, Close, ConnectionId, Direction, DisconnectCause, Effect, Ends, Engine, Event, Frame, Framed,
     Framer as _, Ledger as _, Now, P2pAction, P2pConfig, Phase, Protocol as _, Record, Ticket, Time, To, journal,
 };
-use polypeer_kaspa::ledger::{Answer, Request};
+use polypeer_kaspa::ledger::{Answer, Request, State};
 use polypeer_kaspa::wire::{self, Envelope, Frames, Kind};
 use polypeer_kaspa::{Config, Kaspa};
 use std::collections::BTreeMap;
@@ -196,6 +196,14 @@ impl Stage {
         }
     }
 
+    /// The ledger says where it stands, which is the answer to the first question of all.
+    pub(crate) fn is_told(&mut self, state: State) {
+        let (ticket, request) = self.asked.remove(0);
+        assert_eq!(request, Request::State);
+        self.act(P2pAction::LedgerAnswered { ticket: Some(ticket), answer: Answer::State(state) });
+        self.awakes();
+    }
+
     /// The ledger wakes and answers everything.
     pub(crate) fn awakes(&mut self) {
         self.is_asleep = false;
@@ -241,8 +249,14 @@ impl Stage {
     /// We dial this address, and someone is there.
     pub(crate) fn dial(&mut self, remote: &str) -> ConnectionId {
         self.act(P2pAction::Connect { address: address(remote) });
+        let connection = self.arrives();
+        assert_eq!(self.dialled.last(), Some(&(connection, address(remote))));
+        connection
+    }
+
+    /// The last dial reaches someone.
+    pub(crate) fn arrives(&mut self) -> ConnectionId {
         let (connection, dialled) = *self.dialled.last().expect("it is dialled");
-        assert_eq!(dialled, address(remote));
         let local = Address::new(address(OWN).ip(), 40_000);
         self.connected(connection, local, dialled, Some(dialled));
         connection

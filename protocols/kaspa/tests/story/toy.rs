@@ -2,6 +2,7 @@
 
 use crate::dag::{Dag, hash_of};
 use crate::make;
+use crate::staged::Staged;
 use bytes::Bytes;
 use polypeer_engine::{Ledger, Now, Ticket, To};
 use polypeer_kaspa::ledger::{Answer, BlockOutcome, Hash, Import, ImportFault, Imported, Request, TransactionOutcome};
@@ -19,6 +20,9 @@ pub(crate) struct Toy {
     pub(crate) verdicts: BTreeMap<Hash, TransactionOutcome>,
     /// Which pruning point a proof is found to be of, or what is wrong with all that is imported.
     pub(crate) proof: Result<Hash, ImportFault>,
+    /// What an import has brought so far, and what one has brought at last.
+    pub(crate) staged: Staged,
+    pub(crate) imported: Option<Staged>,
     /// What the node said of itself last.
     pub(crate) is_catching_up: bool,
     pub(crate) meets_full_nodes: bool,
@@ -39,6 +43,8 @@ impl Toy {
             outcomes: BTreeMap::new(),
             verdicts: BTreeMap::new(),
             proof: Ok(Hash::ZERO),
+            staged: Staged::default(),
+            imported: None,
             is_catching_up: false,
             meets_full_nodes: false,
             log: Vec::new(),
@@ -89,6 +95,18 @@ impl Toy {
         (id, outcome)
     }
 
+    fn import(&mut self, piece: Import) -> Answer {
+        let is_finish = piece == Import::Finish;
+        let answer = match self.proof {
+            Err(fault) => Imported::Taken(Err(fault)),
+            Ok(point) => self.staged.take(piece, point),
+        };
+        if is_finish {
+            self.imported = Some(self.staged.clone());
+        }
+        Answer::Imported(answer)
+    }
+
     fn says(&mut self, request: Request) -> Option<Answer> {
         self.log.push(name(&request));
         let dag = &self.dag;
@@ -125,10 +143,10 @@ impl Toy {
             Request::MissingTransactions(ids) => {
                 Answer::MissingTransactions(ids.into_iter().filter(|id| !self.waiting.contains_key(id)).collect())
             }
-            Request::Kept { .. } => Answer::Kept(None),
-            Request::Import(Import::Abandon) => return None,
-            Request::Import(Import::ProofEnd) => Answer::Imported(Imported::Proof(self.proof)),
-            Request::Import(_) => Answer::Imported(Imported::Taken(self.proof.map(|_| ()))),
+            Request::Kept { keep, count_max, .. } => {
+                Answer::Kept(self.imported.as_ref().map(|it| it.page(keep, count_max)))
+            }
+            Request::Import(piece) => self.import(piece),
             Request::CatchingUp(is_catching_up) => {
                 self.is_catching_up = is_catching_up;
                 return None;
