@@ -27,6 +27,8 @@ pub(crate) struct Dag {
     header_tip: Number,
     /// The pruning point: the first block, or what an import brought. Below it nothing is held.
     base: Number,
+    /// How many are below it.
+    below: Number,
 }
 
 impl Dag {
@@ -43,12 +45,18 @@ impl Dag {
             chain: vec![GENESIS],
             header_tip: GENESIS,
             base: GENESIS,
+            below: 0,
         }
     }
 
     /// How many headers there are.
     pub(crate) fn count(&self) -> Number {
         self.nodes.len() as Number
+    }
+
+    /// How many of them are held: those below the base are not.
+    pub(crate) fn held_count(&self) -> Number {
+        self.count() - self.below
     }
 
     /// What is known of a block. Numbers come from [`Dag::number`] and from other blocks, so that there is one.
@@ -122,6 +130,7 @@ impl Dag {
         let merged = self.unseen(node.selected_parent, &node.parents);
         self.reachability.add(node.selected_parent, merged);
         node.held = Held::Header;
+        self.below += Number::from(node.rank.is_below());
         self.numbers.insert(node.hash, number);
         self.nodes.push(node);
         number

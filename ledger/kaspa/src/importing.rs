@@ -74,6 +74,8 @@ pub(crate) struct Staging {
     /// Blocks at the base with their places, and how many items there are with the headers below.
     bases: HashMap<Hash, u64>,
     blocks: u64,
+    /// Places of the headers of the chain below.
+    chain: HashMap<Hash, u64>,
     /// The last block of the chain below the pruning point that is here.
     below: Option<Header>,
     /// What is built of it.
@@ -93,6 +95,7 @@ impl Staging {
             trusted: HashMap::new(),
             bases: HashMap::new(),
             blocks: 0,
+            chain: HashMap::new(),
             below: None,
             dag: None,
             lanes: None,
@@ -201,12 +204,12 @@ impl<'a> Turn<'a> {
 
     /// What is staged becomes what is served.
     fn finish(&mut self) -> Taken<()> {
+        self.work.room.ok_or(ImportFault::NoRoom)?;
         let staging = self.staging.take().ok_or(ImportFault::OutOfOrder)?;
         if staging.step != Step::Bodies {
             *self.staging = Some(staging);
             return Err(ImportFault::Incomplete);
         }
-        self.work.room.ok_or(ImportFault::NoRoom)?;
         let dag = staging.dag.ok_or(ImportFault::Incomplete)?;
         self.work.writes.push(Write::Switch(dag.base()));
         let before = std::mem::replace(self.work.dag, dag);
@@ -223,6 +226,7 @@ impl<'a> Turn<'a> {
 
     /// Works on what is staged. After a fault nothing of it is left.
     fn stage<T>(&mut self, take: impl FnOnce(&mut Staging, &mut Work<'_>) -> Taken<T>) -> Taken<T> {
+        self.work.room.ok_or(ImportFault::NoRoom)?;
         let mut staging = self.staging.take().ok_or(ImportFault::OutOfOrder)?;
         let taken = self.with_work(None, |work| take(&mut staging, work));
         match &taken {

@@ -161,6 +161,9 @@ impl Kaspa {
         let is_stored = changes.is_empty() || writes && self.store.commit(&changes, None).is_ok();
         if is_stored && !(is_broken && writes) {
             shared.bytes.store(self.store.counters.bytes, Ordering::Relaxed);
+            if replaced.is_some() {
+                mempool.forget_recent();
+            }
             answers.append(&mut ready);
             answers.extend(operators.into_iter().map(|id| (To::Engine, Answer::NewTransaction { id })));
             return true;
@@ -206,6 +209,9 @@ impl Kaspa {
             // A commit that failed at its very end has come through after all.
             let mut dag = self.shared.dag.write().unwrap_or_else(PoisonError::into_inner);
             *dag = Dag::load(&self.store, &dag.params)?;
+            // It may be one that an import brought.
+            self.shared.mempool.write().unwrap_or_else(PoisonError::into_inner).forget_recent();
+            self.shared.bytes.store(self.store.counters.bytes, Ordering::Relaxed);
             self.staging = None;
         }
         if has_room {

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! requests ─► header (version, time, proof of work) ─► ghostdag ─► window, levels ─► body ─┐
-//!             one batch at work on the DAG in memory                                        │
+//!             one batch at work on the DAG in memory, or on one that is being imported      │
 //!             one durable commit ◄── headers, what was computed, bodies ◄───────────────────┘
 //!                  │
 //!             answers, new blocks          Reader (any thread, committed state)
@@ -26,8 +26,11 @@
 //! * A header's UTXO commitment, accepted-id root (the sequencing commitment) and pruning point, and what a coinbase
 //!   pays. The network takes blocks in which these are wrong, but no chain of its leads through them: our sink can be
 //!   such a block where theirs is another. It takes the work of that chain to bring it about.
-//! * Finality: a heavier chain is followed however deep it forks.
-//! * Nothing is pruned. The base is always the first block; a network is held whole or up to a limit of bytes.
+//! * Finality: a heavier chain is followed however deep it forks, down to the base.
+//! * Of an import the blue work that the proof's headers claim: see `importing`.
+//!
+//! Nothing is pruned: all that is above the base is kept, which is the first block or the pruning point that an import
+//! brought, up to a limit of bytes. Beyond it nothing new is taken, and what is held is served on.
 //!
 //! [`Kaspa`] is the ledger, for one thread; [`Reader`] looks at it from others; [`Params`] are a network's rules.
 

@@ -149,6 +149,12 @@ impl Mempool {
         }
     }
 
+    /// Forgets what stood in recent blocks: their numbers are those of a DAG that is no more.
+    pub(crate) fn forget_recent(&mut self) {
+        self.recent.clear();
+        self.recent_order.clear();
+    }
+
     /// Makes a peer's transaction the operator's. Its bytes when it was a peer's.
     pub(crate) fn adopt(&mut self, id: &Hash) -> Option<Bytes> {
         let waiting = self.waiting.get_mut(id).filter(|waiting| waiting.origin == Origin::Peer)?;

@@ -8,7 +8,7 @@ use crate::tables::Reading;
 use bytes::Bytes;
 use polypeer_engine::kit::chain::Hash;
 use polypeer_kaspa::ledger::{Standing, State, Status};
-use polypeer_kaspa::wire::{BlockBody, TransactionView, encode_block};
+use polypeer_kaspa::wire::{BlockBody, Header, TransactionView, encode_block};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
@@ -91,7 +91,7 @@ impl Reader {
     /// Headers that are held, and how many of them wait for their bodies.
     pub fn counts(&self) -> (u64, u64) {
         let dag = self.dag();
-        (u64::from(dag.count()), dag.bodiless().len() as u64)
+        (u64::from(dag.held_count()), dag.bodiless().len() as u64)
     }
 
     /// Full blocks without full children.
@@ -112,32 +112,34 @@ impl Reader {
 
     /// A block.
     pub fn block(&self, key: &BlockKey) -> Option<BlockView> {
-        let (number, mut view) = {
-            let dag = self.dag();
-            let number = match key {
-                BlockKey::Hash(hash) => dag.held(hash)?,
-                BlockKey::Sink => dag.sink(),
-                BlockKey::BlueScore(score) => {
-                    let at = dag.chain().partition_point(|block| dag.node(*block).blue_score < *score);
-                    *dag.chain().get(at)?
-                }
-            };
-            (number, describe(&dag, number))
+        let dag = self.dag();
+        let number = match key {
+            BlockKey::Hash(hash) => dag.held(hash)?,
+            BlockKey::Sink => dag.sink(),
+            BlockKey::BlueScore(score) => {
+                let score = (*score).max(dag.node(dag.base()).blue_score);
+                let at = dag.chain().partition_point(|block| dag.node(*block).blue_score < score);
+                *dag.chain().get(at)?
+            }
         };
+        let mut view = describe(&dag, number);
+        // The DAG stays locked: an import would give another block the number.
         self.fill(number, &mut view)?;
         Some(view)
     }
 
-    /// The newest blocks of the sink's selected chain, the sink first.
+    /// The newest blocks of the sink's selected chain, the sink first; none below the pruning point.
     pub fn chain(&self, count: usize) -> Vec<Standing> {
         let dag = self.dag();
-        dag.chain().iter().rev().take(count).map(|block| dag.standing(*block)).collect()
+        let above = dag.chain().get(dag.node(dag.base()).depth as usize..).unwrap_or_default();
+        above.iter().rev().take(count).map(|block| dag.standing(*block)).collect()
     }
 
     fn fill(&self, number: Number, view: &mut BlockView) -> Option<()> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let reading = Reading::open(database.as_ref()?, true).ok()?;
         let header = reading.header(number).ok()??;
+        view.parents = Header::decode(&header).ok()?.direct_parents().to_vec();
         let body = if view.status == Status::Full { reading.body(number).ok()? } else { None };
         let body = BlockBody::decode(&body.unwrap_or_default()).ok()?;
         let views = body.0.slices().filter_map(|transaction| TransactionView::decode(transaction).ok());
@@ -159,6 +161,8 @@ impl Reader {
     /// A transaction that waits or stood in a recent block: as far back as the mempool remembers, and not beyond a
     /// restart.
     pub fn transaction(&self, id: &Hash) -> Option<FoundView> {
+        // Locked until the body is read: an import would give another block the number.
+        let dag = self.dag();
         let number = {
             let mempool = self.mempool();
             if let Some(waiting) = mempool.get(id) {
@@ -166,7 +170,7 @@ impl Reader {
             }
             mempool.block_of(id)?
         };
-        let Standing { hash, blue_score, .. } = self.dag().standing(number);
+        let Standing { hash, blue_score, .. } = dag.standing(number);
         let body = self.body(number)?;
         let is_it = |bytes: &&[u8]| TransactionView::decode(bytes).is_ok_and(|view| view.id() == *id);
         let bytes = body.0.slices().find(is_it).map(Bytes::copy_from_slice)?;
@@ -184,7 +188,7 @@ fn describe(dag: &Dag, number: Number) -> BlockView {
     let node = dag.node(number);
     BlockView {
         standing: dag.standing(number),
-        parents: node.parents.iter().map(|parent| dag.node(*parent).hash).collect(),
+        parents: Vec::new(),
         status: match node.held {
             Held::Full => Status::Full,
             Held::Header => Status::HeaderOnly,

@@ -139,9 +139,10 @@ impl Store {
             Some(_) => {
                 self.counters = self.look(Counters::load)?;
                 // An import that was not finished begins anew.
-                Ok(if self.counters.staged > 0 {
-                    self.commit(&[Write::Clear], None)?
-                })
+                if self.counters.staged > 0 {
+                    self.commit(&[Write::Clear], None)?;
+                }
+                Ok(())
             }
         }
     }

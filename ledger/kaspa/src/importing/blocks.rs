@@ -72,6 +72,7 @@ impl Staging {
         } else {
             self.take_below(work, hash, &header)?;
             self.weigh_in(work, hash, &header, BLOCKS, place)?;
+            self.chain.insert(hash, place);
             self.below = Some(header);
         }
         self.blocks += 1;
@@ -95,6 +96,9 @@ impl Staging {
 
     /// The next header of the chain below, without those that are trusted.
     fn take_below(&mut self, work: &mut Work<'_>, hash: Hash, header: &Header) -> Taken<()> {
+        if self.bases.is_empty() {
+            return Err(ImportFault::Blocks);
+        }
         let from = self.below.take().or_else(|| self.point.as_ref().map(|(_, point)| point.clone()));
         let mut above = from.ok_or(ImportFault::OutOfOrder)?;
         loop {

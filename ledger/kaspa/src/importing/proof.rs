@@ -11,13 +11,17 @@ use polypeer_engine::kit::chain::Hash;
 use polypeer_kaspa::hash::pre_pow_hash;
 use polypeer_kaspa::ledger::ImportFault;
 use polypeer_kaspa::wire::Header;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// How far a proof has come.
 pub(super) struct Proof {
     level: u8,
     /// The level's headers so far, with their blue work.
     headers: HashMap<Hash, crate::work::Work>,
+    /// Those of them on which none stands yet.
+    leaves: HashSet<Hash>,
+    /// Whether a level had headers beside the past of its last one.
+    is_loose: bool,
     is_from_genesis: bool,
     last: Option<Header>,
     /// The last header's hash on each level that is done, from the highest down.
@@ -26,7 +30,8 @@ pub(super) struct Proof {
 
 impl Proof {
     pub(super) fn new(level_max: u8) -> Self {
-        Self { level: level_max, headers: HashMap::new(), is_from_genesis: false, last: None, tips: Vec::new() }
+        let (headers, leaves, tips) = (HashMap::new(), HashSet::new(), Vec::new());
+        Self { level: level_max, headers, leaves, is_loose: false, is_from_genesis: false, last: None, tips }
     }
 }
 
@@ -74,13 +79,22 @@ impl Staging {
         }
         let is_first = proof.headers.is_empty();
         let blue_work = from_wire(&header.blue_work);
-        let known = parents_at(&header, proof.level, &genesis).iter().filter_map(|parent| proof.headers.get(parent));
-        let known: Vec<_> = known.collect();
-        let has_parents = if is_first { known.is_empty() } else { !known.is_empty() };
+        let parents = parents_at(&header, proof.level, &genesis);
+        let known: Vec<_> = parents.iter().filter_map(|parent| proof.headers.get(parent)).collect();
+        // A level that begins with the first block lacks nobody's parent.
+        let has_parents = match known.len() {
+            count if is_first => count == 0,
+            count if proof.is_from_genesis => count == parents.len(),
+            count => count > 0,
+        };
         let is_founded = header.parents.level_count() > 0 || hash == genesis;
         if !is_founded || !has_parents || known.iter().any(|parent| **parent >= blue_work) {
             return Err(ImportFault::ProofOrder);
         }
+        for parent in parents {
+            proof.leaves.remove(parent);
+        }
+        proof.leaves.insert(hash);
         let place = proof.headers.len() as u64;
         if proof.headers.insert(hash, blue_work).is_some() {
             return Err(ImportFault::ProofOrder);
@@ -95,10 +109,11 @@ impl Staging {
     /// A level is whole when it goes down to the first block, or far enough.
     fn end_level(&mut self, params: &Params) -> Taken<()> {
         let proof = &mut self.proof;
+        proof.is_loose |= proof.leaves.len() > 1;
         let is_long = proof.headers.len() as u64 >= params.proof_headers.saturating_mul(2);
         let last = proof.last.as_ref().filter(|_| proof.is_from_genesis || is_long).ok_or(ImportFault::Levels)?;
         proof.tips.push(last.hash());
-        proof.headers.clear();
+        (proof.headers, proof.leaves) = (HashMap::new(), HashSet::new());
         proof.is_from_genesis = false;
         Ok(())
     }
@@ -126,7 +141,7 @@ impl Staging {
                 parents_at(&point, level, &params.genesis.hash).contains(tip)
             }
         };
-        if !tips.all(ends) {
+        if self.proof.is_loose || !tips.all(ends) {
             return Err(ImportFault::ProofPoint);
         }
         if from_wire(&point.blue_work) <= work.dag.node(work.dag.sink()).blue_work {

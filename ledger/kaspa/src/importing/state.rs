@@ -1,7 +1,7 @@
 //! Judges the state at the pruning point: lanes by the sequencing commitment, outputs by theirs (Kaspa spec, sections
 //! 4.6.8, 4.6.9, 5.5 and 5.7).
 
-use super::{LANES, METADATA, OUTPUTS, Staging, Step, TRUSTED, Taken};
+use super::{BLOCKS, LANES, METADATA, OUTPUTS, Staging, Step, TRUSTED, Taken};
 use crate::taking::Work;
 use bytes::Bytes;
 use polypeer_engine::kit::chain::Hash;
@@ -54,14 +54,14 @@ impl Staging {
         parent.accepted_id_merkle_root == metadata.parent_commitment && point.accepted_id_merkle_root == expected
     }
 
-    /// The header below one on its chain, if it came.
+    /// The header below one on its chain, if it came among the trusted ones or with the chain.
     fn chain_parent(&self, work: &mut Work<'_>, header: &Header) -> Option<Header> {
         let parent = header.direct_parents().first()?;
-        if let Some(place) = self.trusted.get(parent) {
-            return self.header_of(work, TRUSTED, *place);
+        match (self.trusted.get(parent), self.chain.get(parent)) {
+            (Some(place), _) => self.header_of(work, TRUSTED, *place),
+            (None, Some(place)) => self.header_of(work, BLOCKS, *place),
+            (None, None) => None,
         }
-        let entry = self.entries.get(parent)?;
-        self.header_of(work, entry.part, entry.place)
     }
 
     pub(super) fn take_lanes(&mut self, work: &mut Work<'_>, lanes: &[Bytes]) -> Taken<()> {
