@@ -4,11 +4,12 @@
 //! It is what is done with a peer whose chain shares no block with ours, or whose pruning point is one whose body is not
 //! held: everything is staged by the ledger beside what is held, and replaces it when it is whole.
 
+mod state;
+
 use super::Stage;
 use crate::handshake::VERSION;
 use crate::ledger::{Answer, Hash, Import, ImportFault, Imported, Request};
-use crate::wire::{BlockWithTrustedData, CHUNK_ITEMS_MAX, Envelope, Items, Kind, OneHash, ProofChunk, SmtMetadata};
-use crate::wire::{TrustedData, decode_lanes};
+use crate::wire::{BlockWithTrustedData, CHUNK_ITEMS_MAX, Envelope, Items, Kind, ProofChunk, TrustedData};
 use crate::{Cx, Kaspa, Misbehavior};
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -23,12 +24,6 @@ const STREAM_BYTES_MAX: usize = 1 << 30;
 const POINTS_MAX: usize = 1 << 20;
 /// Blocks after which the peer waits for a word (Kaspa spec, section 4.6.7).
 const BLOCKS_A_CREDIT: u64 = 99;
-/// Chunks of lanes after which it does (Kaspa spec, section 4.6.8).
-const LANES_A_CREDIT: u64 = 10;
-/// Chunks of outputs after which it does (Kaspa spec, section 4.6.9).
-const OUTPUTS_A_CREDIT: u64 = 99;
-/// Outputs in a chunk: kaspad sends 1,000 and takes any number; this is what 20 MiB of the smallest could be.
-const OUTPUTS_MAX: usize = 1 << 18;
 /// Pieces that the ledger has not judged while the peer is asked for more.
 const JUDGING_MAX: usize = 2;
 /// Levels that a proof may have (Kaspa spec, section 2.8).
@@ -296,84 +291,10 @@ impl Kaspa {
         }
     }
 
-    /// All headers above the pruning point are there: what are the lanes and outputs at it?
-    pub(super) fn begin_state(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, sink: Hash, point: Hash) {
-        self.set_importing(sink, point, Part::Metadata);
-        self.send_to_sync(cx, connection, Kind::RequestPruningPointSmtState, &OneHash(point).encode(), 0);
-        self.sync_due(cx, self.config.answer_timeout);
-    }
-
     fn set_importing(&mut self, sink: Hash, point: Hash, part: Part) {
         if let Some(run) = &mut self.sync.run {
             run.stage = Stage::Importing(Importing::new(sink, point, part));
         }
-    }
-
-    fn on_metadata(&mut self, cx: &mut Cx<'_>, body: &Bytes) -> Result<(), Misbehavior> {
-        let SmtMetadata { lanes_root, payload_and_context, parent_commitment, lane_count } = SmtMetadata::decode(body)?;
-        let metadata = [lanes_root.0, payload_and_context.0, parent_commitment.0].concat().into();
-        self.hand_in(cx, Import::LanesBegin { metadata, count: lane_count });
-        match lane_count {
-            0 => self.waits_for(Next::Outputs),
-            lanes => {
-                if let Some(importing) = self.importing() {
-                    importing.becomes(Part::Lanes(lanes));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn on_lanes(
-        &mut self,
-        cx: &mut Cx<'_>,
-        connection: ConnectionId,
-        left: u64,
-        body: &Bytes,
-    ) -> Result<(), Misbehavior> {
-        let lanes = decode_lanes(body)?;
-        let more = Misbehavior::Import(ImportFault::Lanes);
-        let left = left.checked_sub(lanes.len() as u64).ok_or(more)?;
-        self.hand_in(cx, Import::Lanes(lanes.iter().collect()));
-        if left == 0 {
-            self.waits_for(Next::Outputs);
-            return Ok(());
-        }
-        let Some(importing) = self.importing() else { return Ok(()) };
-        importing.part = Part::Lanes(left);
-        importing.count += 1;
-        if importing.count.is_multiple_of(LANES_A_CREDIT) {
-            importing.credit = Some(Kind::RequestNextPruningPointSmtChunk);
-            self.give_credit(cx, connection);
-        }
-        Ok(())
-    }
-
-    fn begin_outputs(&mut self, cx: &mut Cx<'_>, connection: ConnectionId) {
-        let Some(importing) = self.importing() else { return };
-        importing.becomes(Part::Outputs);
-        let point = importing.point;
-        self.send_to_sync(cx, connection, Kind::RequestPruningPointUtxoSet, &OneHash(point).encode(), 0);
-        self.sync_due(cx, self.config.answer_timeout);
-    }
-
-    fn on_outputs(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, body: &Bytes) -> Result<(), Misbehavior> {
-        let outputs: Vec<Bytes> = Items::decode(body, OUTPUTS_MAX)?.iter().collect();
-        if !outputs.is_empty() {
-            self.hand_in(cx, Import::Outputs(outputs));
-        }
-        let Some(importing) = self.importing() else { return Ok(()) };
-        importing.count += 1;
-        if importing.count.is_multiple_of(OUTPUTS_A_CREDIT) {
-            importing.credit = Some(Kind::RequestNextPruningPointUtxoSetChunk);
-            self.give_credit(cx, connection);
-        }
-        Ok(())
-    }
-
-    fn on_outputs_end(&mut self, cx: &mut Cx<'_>) {
-        self.hand_in(cx, Import::OutputsEnd);
-        self.waits_for(Next::Bodies);
     }
 
     /// Everything is staged.
