@@ -141,8 +141,11 @@ impl Staging {
                 parents_at(&point, level, &params.genesis.hash).contains(tip)
             }
         };
-        if self.proof.is_loose || !tips.all(ends) {
+        if !tips.all(ends) {
             return Err(ImportFault::ProofPoint);
+        }
+        if self.proof.is_loose {
+            return Err(ImportFault::ProofOrder);
         }
         if from_wire(&point.blue_work) <= work.dag.node(work.dag.sink()).blue_work {
             return Err(ImportFault::ProofWork);
