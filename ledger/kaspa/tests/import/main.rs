@@ -1,0 +1,11 @@
+//! Stories of a pruned network's state that comes in, piece by piece, from what a real node sent.
+
+mod altered;
+mod bounds;
+mod kept;
+mod older;
+#[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
+mod syncer;
+mod whole;
+#[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
+mod world;
