@@ -149,7 +149,7 @@ impl Kaspa {
             return Err(Misbehavior::Unexpected { expected: wanted.kind(), got: envelope.kind });
         }
         match wanted {
-            Wanted::Block(hash) => self.on_block(cx, connection, ready, hash, envelope.body)?,
+            Wanted::Block(hash) => self.on_block(cx, connection, ready, (id, hash), envelope.body)?,
             Wanted::Locator(block) => self.on_block_locator(cx, connection, block, &envelope.body)?,
             Wanted::Bodies { left, run } => {
                 let left = left.saturating_sub(1);

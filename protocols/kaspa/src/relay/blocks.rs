@@ -22,6 +22,8 @@ pub(crate) struct Judged {
     pub(crate) hash: Hash,
     pub(crate) block: Bytes,
     pub(crate) from: ConnectionId,
+    // The number that it was asked for under, free again; 0 when it comes from the orphans.
+    route: u32,
     // Whether it was wanted as the root of an orphan, or was one itself.
     is_root: bool,
     is_orphan: bool,
@@ -35,7 +37,7 @@ impl Kaspa {
         cx: &mut Cx<'_>,
         connection: ConnectionId,
         ready: &mut Ready,
-        wanted: Hash,
+        (route, wanted): (u32, Hash),
         body: Bytes,
     ) -> Result<(), Misbehavior> {
         let block = BlockView::decode(&body)?;
@@ -57,7 +59,7 @@ impl Kaspa {
             fetch.is_here = true;
             is_root = fetch.is_root;
         }
-        let judged = Judged { hash: wanted, block: body, from: connection, is_root, is_orphan: false };
+        let judged = Judged { hash: wanted, block: body, from: connection, route, is_root, is_orphan: false };
         self.judge_block(cx, judged);
         Ok(())
     }
@@ -136,7 +138,8 @@ impl Kaspa {
             return self.worker_done(cx, from);
         }
         let due = cx.time() + self.config.answer_timeout;
-        let id = self.next_request_id();
+        // A worker keeps its number, as today's nodes have it.
+        let id = judged.route;
         let limit = self.locator_limit();
         let Some(ready) = ready_mut(cx, from) else { return };
         ready.routes.insert(id, Route { wanted: Wanted::Locator(hash), due });
@@ -171,7 +174,8 @@ impl Kaspa {
             return self.worker_done(cx, connection);
         };
         if statuses.contains(&Status::Full) {
-            let judged = Judged { hash: block, block: bytes, from: connection, is_root: false, is_orphan: false };
+            let judged =
+                Judged { hash: block, block: bytes, from: connection, route: 0, is_root: false, is_orphan: false };
             self.keep_orphan(cx, judged, &parents);
         } else {
             self.worker_done(cx, connection);
@@ -204,7 +208,7 @@ impl Kaspa {
     // A block is held: those that lacked only it are judged.
     fn adopt_orphans(&mut self, cx: &mut Cx<'_>, parent: &Hash) {
         for (hash, block, from) in self.relay.orphans.adopt(parent) {
-            self.judge_block(cx, Judged { hash, block, from, is_root: false, is_orphan: true });
+            self.judge_block(cx, Judged { hash, block, from, route: 0, is_root: false, is_orphan: true });
         }
     }
 
