@@ -45,6 +45,9 @@ struct Arguments {
     /// Take the time that is not there for every change: stay connected for ten minutes.
     #[arg(long)]
     long: bool,
+    /// Keep the logs and data of what passed too.
+    #[arg(long)]
+    keep: bool,
     /// Print the rows and do nothing.
     #[arg(long)]
     list: bool,
@@ -93,6 +96,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
         polypeer: find_polypeer(arguments.polypeer.as_deref(), &kinds)?,
         root: folder.path().to_owned(),
         stock: tokio::sync::OnceCell::new(),
+        keep: arguments.keep,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let started = std::time::Instant::now();
@@ -100,8 +104,8 @@ fn run(arguments: &Arguments) -> Result<bool> {
     // What still runs must end before its folder does.
     drop(runtime);
     let good = report::print(&rows, &kinds, &outcomes, started.elapsed());
-    if !good {
-        println!("the logs of what failed are in {}", folder.keep().display());
+    if !good || arguments.keep {
+        println!("the logs are in {}", folder.keep().display());
     }
     Ok(good)
 }

@@ -34,17 +34,27 @@ pub(crate) struct Polypeer {
 }
 
 impl Polypeer {
-    /// Starts one with its data in a folder, and waits until it answers; with simnet's rules, or those of a file.
-    pub(crate) async fn start(executable: &Path, folder: &Path, overrides: Option<&Path>) -> Result<Self> {
+    /// Starts one with its data in a folder, and waits until it answers; with simnet's rules, or those of a file, and
+    /// strict with loopback or not.
+    pub(crate) async fn start(
+        executable: &Path,
+        folder: &Path,
+        overrides: Option<&Path>,
+        is_strict: bool,
+    ) -> Result<Self> {
         std::fs::create_dir_all(folder)?;
         let network = if overrides.is_some() { OWN_NETWORK } else { NETWORK };
-        if let Some(file) = overrides {
-            let file = file.display();
-            let text = format!(
-                "[networks.{OWN_NETWORK}]\nprotocol = \"kaspa\"\nbase = \"{NETWORK}\"\nparams_file = \"{file}\"\n"
-            );
-            std::fs::write(folder.join(CONFIG), text)?;
+        let mut config = match overrides {
+            None => String::new(),
+            Some(file) => format!(
+                "[networks.{OWN_NETWORK}]\nprotocol = \"kaspa\"\nbase = \"{NETWORK}\"\nparams_file = \"{}\"\n",
+                file.display()
+            ),
+        };
+        if is_strict {
+            config.push_str("[limits]\nspare_loopback = false\n");
         }
+        std::fs::write(folder.join(CONFIG), config)?;
         Self::start_at(executable, folder, network, &[], free_address()?).await
     }
 
@@ -66,9 +76,7 @@ impl Polypeer {
             .arg("--metrics")
             .arg("127.0.0.1:0");
         command.arg("--data-dir").arg(folder.join("data"));
-        if network == OWN_NETWORK {
-            command.arg("--config").arg(folder.join(CONFIG));
-        }
+        command.arg("--config").arg(folder.join(CONFIG));
         for peer in add_peers {
             command.arg("--add-peer").arg(peer.to_string());
         }

@@ -15,7 +15,7 @@ mod transactions;
 use crate::client::{Gzip, Hello, Line, Listener, Peer, Refused, SHORTLY, dial};
 use crate::kaspad::Kaspad;
 use crate::pruned::Depths;
-use crate::target::{Kind, Programs, Target};
+use crate::target::{Kind, Programs, Rules, Target};
 use anyhow::{Context, Result, bail, ensure};
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -121,19 +121,20 @@ impl Scene {
         side: Side,
         long: bool,
     ) -> Result<Self> {
-        let target = Target::start(kind, &programs, &folder, None).await?;
+        let target = Target::start(kind, &programs, &folder, Rules::Simnet).await?;
         let (differences, figures) = (Mutex::default(), Mutex::default());
         Ok(Self { target, long, programs, folder, kind, side, differences, figures })
     }
 
-    /// Starts another one of the same kind.
-    pub(crate) async fn another(&self, name: &str) -> Result<Target> {
-        Target::start(self.kind, &self.programs, &self.folder.join(name), None).await
-    }
-
     /// Starts another one of the same kind on a network with small parameters.
     pub(crate) async fn overridden(&self, name: &str, depths: &Depths) -> Result<Target> {
-        Target::start(self.kind, &self.programs, &self.folder.join(name), Some(depths)).await
+        Target::start(self.kind, &self.programs, &self.folder.join(name), Rules::Small(depths)).await
+    }
+
+    /// Replaces the target by one that does not spare loopback.
+    pub(crate) async fn make_strict(&mut self) -> Result<()> {
+        self.target = Target::start(self.kind, &self.programs, &self.folder.join("strict"), Rules::Strict).await?;
+        Ok(())
     }
 
     /// A kaspad with ten thousand blocks, and one more that is new.

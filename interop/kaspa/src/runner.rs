@@ -76,13 +76,14 @@ async fn run_one(row: Row, kind: Kind, side: Side, programs: Arc<Programs>, long
     let folder = programs.root.join(format!("{}-{}-{kind:?}-{side:?}", row.number, row.name).to_lowercase());
     let started = Instant::now();
     let limit = if long { ROW_MAX_LONG } else { ROW_MAX };
+    let keep = programs.keep;
     let result = timeout(limit, play(row, kind, side, programs, folder.clone(), long)).await;
     let took = started.elapsed();
     let (failure, (differences, figures)) = match result.unwrap_or_else(|_| Err(anyhow!("not done within {limit:?}"))) {
         Ok(findings) => (None, findings),
         Err(error) => (Some(format!("{error:#}")), Default::default()),
     };
-    if failure.is_none() {
+    if failure.is_none() && !keep {
         // What passed has nothing to show; a file that cannot be removed goes with the whole folder.
         let _ = std::fs::remove_dir_all(&folder);
     }

@@ -3,6 +3,7 @@
 //! These rows too run with a kaspad in the target's place: what it cannot do is not asked of ours.
 
 mod attacking;
+mod bridge;
 mod relaying;
 mod staying;
 mod syncing;

@@ -30,6 +30,8 @@ pub(crate) struct Programs {
     pub(crate) root: PathBuf,
     /// The data of a kaspad that mined what many rows need, made when the first of them asks.
     pub(crate) stock: OnceCell<PathBuf>,
+    /// Whether what passed stays to be looked at.
+    pub(crate) keep: bool,
 }
 
 impl Programs {
@@ -77,6 +79,17 @@ pub(crate) enum Kind {
     Polypeer,
 }
 
+/// What a target is started with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Rules<'a> {
+    /// As everybody has it.
+    Simnet,
+    /// The limits for strangers hold for loopback too, as they always do at a kaspad.
+    Strict,
+    /// A network with small parameters.
+    Small(&'a Depths),
+}
+
 enum Node {
     Kaspad(Kaspad),
     // What cannot mine gets its blocks from a kaspad beside it.
@@ -91,14 +104,18 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Starts one that holds genesis alone, with simnet's rules or smaller ones.
-    pub(crate) async fn start(kind: Kind, programs: &Programs, folder: &Path, depths: Option<&Depths>) -> Result<Self> {
-        let options = depths.map(|depths| depths.options(folder)).transpose()?.unwrap_or_default();
+    /// Starts one that holds genesis alone.
+    pub(crate) async fn start(kind: Kind, programs: &Programs, folder: &Path, rules: Rules<'_>) -> Result<Self> {
+        let options = match rules {
+            Rules::Small(depths) => depths.options(folder)?,
+            Rules::Simnet | Rules::Strict => Options::default(),
+        };
         let place = folder.join("target");
         let node = match kind {
             Kind::Kaspad => Node::Kaspad(Kaspad::start(&programs.kaspad, &place, options).await?),
             Kind::Polypeer => {
-                let node = Polypeer::start(&programs.polypeer, &place, options.overrides.as_deref()).await?;
+                let strict = matches!(rules, Rules::Strict);
+                let node = Polypeer::start(&programs.polypeer, &place, options.overrides.as_deref(), strict).await?;
                 Node::Polypeer(node, OnceCell::new())
             }
         };

@@ -94,7 +94,11 @@ async fn ban(scene: &Scene) -> Result<()> {
     let mut peer = scene.peer().await?;
     scene.target.ban().await?;
     peer.closed().await?;
-    scene.refused_outright(&Hello::fresh(), "peer is banned").await?;
+    if scene.ours_differs("a banned address gets no stream, so nobody hears why") {
+        ensure!(scene.peer().await.is_err(), "a banned address is taken");
+    } else {
+        scene.refused_outright(&Hello::fresh(), "peer is banned").await?;
+    }
     scene.target.unban().await?;
     scene.peer().await?.open().await
 }

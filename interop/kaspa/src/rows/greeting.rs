@@ -152,7 +152,8 @@ async fn too_early(scene: &Scene) -> Result<()> {
     Ok(())
 }
 
-async fn pending_handshakes(scene: &Scene) -> Result<()> {
+async fn pending_handshakes(scene: &mut Scene) -> Result<()> {
+    scene.make_strict().await?;
     let first = scene.line().await?;
     let _second = scene.line().await?;
     let Err(status) = dial(scene.target.address(), crate::client::Gzip::BOTH).await else {

@@ -1,15 +1,14 @@
 //! Brings up a node from others, and others from it: ten thousand blocks, with interruptions.
 
-use crate::client::wire::Payload;
-use crate::client::{Gzip, Listener, SHORTLY, Said, dial};
+use super::bridge::Bridge;
+use crate::client::SHORTLY;
 use crate::mining::{self, Pace};
 use crate::pruned::SHALLOW;
 use crate::rows::{Row, Scene, row};
-use crate::target::{STOCK, Target};
+use crate::target::STOCK;
 use anyhow::{Context, Result, ensure};
-use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 pub(super) const ROWS: [Row; 4] = [
     row!(39, "sync-and-serve", Listening, true, sync_and_serve),
@@ -39,54 +38,46 @@ async fn sync_and_serve(scene: &Scene) -> Result<()> {
     Ok(ensure!(blocks > STOCK as u64, "the fresh kaspad has {blocks} blocks"))
 }
 
+/// Batches of bodies, of at most 99, after which a sync of ten thousand blocks is cut: it is half done.
+const HALF: usize = 50;
+
 async fn sync_killed(scene: &mut Scene) -> Result<()> {
     let source = scene.stocked("source").await?;
     let tip = source.sink().await?;
-    // How long it takes here and now, with another one.
-    let other = scene.another("measured").await?;
     let started = Instant::now();
-    other.keep(source.address).await?;
-    other.reaches(&tip, SYNC).await?;
-    let whole = started.elapsed();
-    drop(other);
-
-    scene.target.keep(source.address).await?;
-    sleep(whole / 2).await;
-    ensure!(scene.target.sink().await.ok() != Some(tip), "it was done before it could be killed");
+    let first = async { Bridge::open(&scene.target, source.address).await?.carry_bodies(HALF).await };
+    within(first).await.context("the first half")?;
+    let half = started.elapsed();
     scene.target.kill_and_restart(source.address).await?;
     let started = Instant::now();
     scene.target.reaches(&tip, SYNC).await?;
-    scene.figure(format!(
-        "killed after {:.1?} of {whole:.1?}, done {:.1?} after the restart",
-        whole / 2,
-        started.elapsed()
-    ));
+    scene.figure(format!("killed after {half:.1?}, done {:.1?} after the restart", started.elapsed()));
     Ok(())
 }
 
 async fn sync_source_stopped(scene: &Scene) -> Result<()> {
     let mut first = scene.stocked("first").await?;
-    let tip = first.sink().await?;
     let second = scene.target.kaspad("second").await?;
     second.keep(first.address).await?;
-    let started = Instant::now();
-    second.reaches(&tip, SYNC).await.context("the second source syncs from the first")?;
-    let whole = started.elapsed();
+    second.reaches(&first.sink().await?, SYNC).await.context("the second source syncs from the first")?;
 
-    scene.target.keep(first.address).await?;
-    first.has_peers(2, SHORTLY).await?;
+    let mut bridge = Bridge::open(&scene.target, first.address).await?;
+    within(bridge.carry_bodies(HALF / 5)).await.context("the beginning, from the first source")?;
     scene.target.keep(second.address).await?;
     second.has_peers(2, SHORTLY).await?;
-    sleep(whole / 3).await;
-    ensure!(scene.target.sink().await.ok() != Some(tip), "it was done before its source could be stopped");
+    drop(bridge);
     first.shutdown().await?;
-    // No timer starts a sync: the other source must have something to announce.
     let started = Instant::now();
+    // No timer of kaspad's starts a sync: the other source must have something to announce.
     let newest = mining::mine(&second.rpc, 1, 1, None).await?;
     let newest = newest.first().context("nothing was mined")?.hash;
     scene.target.reaches(&newest, SYNC).await?;
     scene.figure(format!("done {:.1?} after its source was stopped", started.elapsed()));
     Ok(())
+}
+
+async fn within(work: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::time::timeout(SYNC, work).await.with_context(|| format!("not done within {SYNC:?}"))?
 }
 
 /// Blocks whose headers the target gets and whose bodies it does not.
@@ -101,8 +92,8 @@ async fn catch_up(scene: &Scene) -> Result<()> {
     mining::mine(&source.rpc, HEADERS, 1, pace).await?;
     ensure!(source.pruning_point().await? == genesis, "the pruning point has moved too early");
     let target = scene.overridden("behind", &SHALLOW).await?;
-    let bodies = |payload: &Payload| matches!(payload, Payload::RequestBlockBodies(_));
-    cut(&target, source.address, bodies).await.context("the first, cut sync")?;
+    let first = async { Bridge::open(&target, source.address).await?.carry_bodies(1).await };
+    within(first).await.context("the first, cut sync")?;
     let headers_alone = target.sink().await?;
     ensure!(headers_alone == genesis, "bodies came through the cut");
 
@@ -115,25 +106,4 @@ async fn catch_up(scene: &Scene) -> Result<()> {
         ensure!(node.pruning_point().await? == point, "it did not take over the pruning point");
     }
     Ok(())
-}
-
-// Stands between the target and a node, and ends both connections when the target says something.
-async fn cut(target: &Target, node: SocketAddr, last: impl Fn(&Payload) -> bool) -> Result<()> {
-    let mut listener = Listener::open(Gzip::BOTH).await?;
-    target.dial(listener.address).await?;
-    let mut near = listener.accept(SHORTLY).await?;
-    let mut far = dial(node, Gzip::BOTH).await?;
-    loop {
-        tokio::select! {
-            said = near.read() => match said {
-                Said::Message(message) if message.payload.as_ref().is_some_and(&last) => return Ok(()),
-                Said::Message(message) => far.send_message(&message),
-                other => anyhow::bail!("the target: {other:?}"),
-            },
-            said = far.read() => match said {
-                Said::Message(message) => near.send_message(&message),
-                other => anyhow::bail!("the node: {other:?}"),
-            },
-        }
-    }
 }
