@@ -4,6 +4,7 @@ mod addresses;
 mod bad_sources;
 mod blame;
 mod catching_up;
+mod chaos;
 mod dag;
 mod greeting;
 mod importing;

@@ -71,41 +71,44 @@ impl Syncer {
         }
     }
 
-    /// What it says to a request.
+    /// What it says to a request, which makes sense to it.
     pub(crate) fn answer(&mut self, envelope: &Envelope) -> Vec<Word> {
+        self.try_answer(envelope).expect("our questions make sense")
+    }
+
+    /// What it says to a request, if it makes sense to it.
+    pub(crate) fn try_answer(&mut self, envelope: &Envelope) -> Option<Vec<Word>> {
         self.asked.push(envelope.kind);
         let (body, id) = (&envelope.body, envelope.request_id);
-        match envelope.kind {
+        Some(match envelope.kind {
             Kind::RequestIbdChainBlockLocator => {
-                let OptionalHashes { low, high } = OptionalHashes::decode(body).expect("two hashes");
-                let locator = self.dag.chain_locator(low, high).expect("our questions make sense");
+                let OptionalHashes { low, high } = OptionalHashes::decode(body).ok()?;
+                let locator = self.dag.chain_locator(low, high).ok()?;
                 vec![(Kind::IbdChainBlockLocator, make::hashes(locator), id)]
             }
             Kind::RequestHeaders => {
-                let TwoHashes { low, high } = TwoHashes::decode(body).expect("two hashes");
-                let page = self.dag.between(&low, &high, u32::MAX).expect("our questions make sense");
-                self.walk = page.headers.into();
+                let TwoHashes { low, high } = TwoHashes::decode(body).ok()?;
+                self.walk = self.dag.between(&low, &high, u32::MAX).ok()?.headers.into();
                 self.more_headers(id)
             }
             Kind::RequestNextHeaders => self.more_headers(id),
             Kind::RequestAntipast => {
-                let TwoHashes { low, high } = TwoHashes::decode(body).expect("two hashes");
-                let page = self.dag.antipast(&low, &high, 992).expect("our questions make sense");
+                let TwoHashes { low, high } = TwoHashes::decode(body).ok()?;
+                let page = self.dag.antipast(&low, &high, 992).ok()?;
                 vec![(Kind::BlockHeaders, list(&page.headers), id), (Kind::DoneHeaders, Bytes::new(), id)]
             }
-            Kind::RequestBlockBodies => self.bodies(body, id),
+            Kind::RequestBlockBodies => self.bodies(body, id)?,
             Kind::RequestRelayBlocks => {
-                let wanted = Hashes::decode(body, 99).expect("hashes");
-                wanted.iter().map(|hash| (Kind::Block, self.dag.block(&hash).expect("it is here"), id)).collect()
+                let wanted = Hashes::decode(body, 99).ok()?;
+                wanted.iter().map(|hash| Some((Kind::Block, self.dag.block(&hash)?, id))).collect::<Option<_>>()?
             }
             Kind::RequestBlockLocator => {
-                let RequestBlockLocator { high, limit } = RequestBlockLocator::decode(body).expect("a request");
-                let locator = self.dag.locator(&high, limit).expect("it is here");
-                vec![(Kind::BlockLocator, make::hashes(locator), id)]
+                let RequestBlockLocator { high, limit } = RequestBlockLocator::decode(body).ok()?;
+                vec![(Kind::BlockLocator, make::hashes(self.dag.locator(&high, limit).ok()?), id)]
             }
             Kind::Ping => vec![(Kind::Pong, body.clone(), 0)],
             _ => Vec::new(),
-        }
+        })
     }
 
     fn more_headers(&mut self, id: u32) -> Vec<Word> {
@@ -118,11 +121,13 @@ impl Syncer {
         vec![(Kind::BlockHeaders, list(&page), id)]
     }
 
-    fn bodies(&mut self, body: &Bytes, id: u32) -> Vec<Word> {
-        let wanted = Hashes::decode(body, 99).expect("at most 99");
+    fn bodies(&mut self, body: &Bytes, id: u32) -> Option<Vec<Word>> {
+        let wanted = Hashes::decode(body, 99).ok()?;
+        let bodies = wanted.iter().map(|hash| Some((Kind::BlockBody, self.dag.body(&hash)?, id)));
+        let bodies = bodies.collect::<Option<Vec<Word>>>()?;
         self.batches.push(wanted.len());
         self.bodies_given.extend(wanted.iter());
-        wanted.iter().map(|hash| (Kind::BlockBody, self.dag.body(&hash).expect("it is here"), id)).collect()
+        Some(bodies)
     }
 }
 
