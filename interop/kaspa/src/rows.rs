@@ -79,7 +79,6 @@ macro_rules! row {
         }
     };
 }
-pub(crate) use blocks::with_subsidy;
 pub(crate) use row;
 
 /// Every row, in the spec's order.
