@@ -4,10 +4,11 @@
 //! leaves what is served as it was.
 //!
 //! What is checked: levels, places and proof of work of the proof's headers, that each has its parents before it, that
-//! the pruning point ends it, that it claims more work than what is held; that pruning points lead from the first block
-//! to it; what GHOSTDAG made of the trusted blocks, as far as they show it, and bits and score of those at the base by
-//! their windows; bodies; the sequencing commitment, the lanes and their proofs; the outputs. What is not: the proof's
-//! blue work is what its headers say, where a full node counts it level by level.
+//! the pruning point ends it, that it claims more work than what is held and, where blocks cost work, shows about as
+//! much; that pruning points lead from the first block to it; what GHOSTDAG made of the trusted blocks, as far as they
+//! show it, and bits and score of those at the base by their windows; bodies; the sequencing commitment, the lanes and
+//! their proofs; the outputs. What is not: the proof's blue work is what its headers say, where a full node counts it
+//! level by level.
 
 mod base;
 mod blocks;
@@ -211,6 +212,11 @@ impl<'a> Turn<'a> {
             return Err(ImportFault::Incomplete);
         }
         let dag = staging.dag.ok_or(ImportFault::Incomplete)?;
+        // What is held may have grown meanwhile.
+        if dag.node(dag.sink()).blue_work <= self.work.dag.node(self.work.dag.sink()).blue_work {
+            self.abandon()?;
+            return Err(ImportFault::ProofWork);
+        }
         self.work.writes.push(Write::Switch(dag.base()));
         let before = std::mem::replace(self.work.dag, dag);
         self.replaced.get_or_insert(before);

@@ -5,7 +5,7 @@ use super::{Entry, POINTS, Staging, Step, Taken};
 use crate::params::Params;
 use crate::pow::{Puzzle, level};
 use crate::taking::Work;
-use crate::work::{from_wire, target};
+use crate::work::{Work as Amount, from_wire, target, work as work_of};
 use bytes::Bytes;
 use polypeer_engine::kit::chain::Hash;
 use polypeer_kaspa::hash::pre_pow_hash;
@@ -13,16 +13,23 @@ use polypeer_kaspa::ledger::ImportFault;
 use polypeer_kaspa::wire::Header;
 use std::collections::{HashMap, HashSet};
 
+/// By how many doublings the work that a proof shows may fall short of what is held: luck moves what is counted from few
+/// blocks.
+const LUCK_BITS: u32 = 3;
+
 /// How far a proof has come.
 pub(super) struct Proof {
     level: u8,
     /// The level's headers so far, with their blue work.
-    headers: HashMap<Hash, crate::work::Work>,
+    headers: HashMap<Hash, Amount>,
     /// Those of them on which none stands yet.
     leaves: HashSet<Hash>,
     /// Whether a level had headers beside the past of its last one.
     is_loose: bool,
     is_from_genesis: bool,
+    /// The work that the level shows so far, and the most that one has shown.
+    shown: Amount,
+    shown_most: Amount,
     last: Option<Header>,
     /// The last header's hash on each level that is done, from the highest down.
     tips: Vec<Hash>,
@@ -30,8 +37,17 @@ pub(super) struct Proof {
 
 impl Proof {
     pub(super) fn new(level_max: u8) -> Self {
-        let (headers, leaves, tips) = (HashMap::new(), HashSet::new(), Vec::new());
-        Self { level: level_max, headers, leaves, is_loose: false, is_from_genesis: false, last: None, tips }
+        Self {
+            level: level_max,
+            headers: HashMap::new(),
+            leaves: HashSet::new(),
+            is_loose: false,
+            is_from_genesis: false,
+            shown: Amount::ZERO,
+            shown_most: Amount::ZERO,
+            last: None,
+            tips: Vec::new(),
+        }
     }
 }
 
@@ -42,6 +58,20 @@ pub(super) fn weigh(header: &Header, params: &Params) -> (u8, bool) {
     }
     let value = Puzzle::new(&pre_pow_hash(header), header.timestamp).value(header.nonce);
     (level(value, params.level_max), params.skips_proof_of_work || value <= target(header.bits))
+}
+
+/// The work that a header shows by its place on a level: on the lowest that of its target, above it as many hashes as it
+/// takes on average to reach the level.
+fn shown(header: &Header, level: u8, params: &Params) -> Amount {
+    match level {
+        0 => work_of(header.bits),
+        _ => doubled(Amount::from_u64(1), 256 - u32::from(params.level_max) + u32::from(level)),
+    }
+}
+
+/// So many times twice as much, or the most there is.
+fn doubled(work: Amount, times: u32) -> Amount {
+    if work.bits() + times > 192 { Amount::MAX } else { work.shl(times) }
 }
 
 /// A header's parents on a level: the first block above the highest that it lists.
@@ -100,6 +130,9 @@ impl Staging {
             return Err(ImportFault::ProofOrder);
         }
         proof.is_from_genesis |= is_first && hash == genesis;
+        if hash != genesis {
+            proof.shown = proof.shown.saturating_add(shown(&header, proof.level, params));
+        }
         let part = u16::from(proof.level);
         proof.last = Some(header);
         work.keep(part, place, bytes)?;
@@ -115,6 +148,7 @@ impl Staging {
         proof.tips.push(last.hash());
         (proof.headers, proof.leaves) = (HashMap::new(), HashSet::new());
         proof.is_from_genesis = false;
+        proof.shown_most = proof.shown_most.max(std::mem::take(&mut proof.shown));
         Ok(())
     }
 
@@ -147,7 +181,10 @@ impl Staging {
         if self.proof.is_loose {
             return Err(ImportFault::ProofOrder);
         }
-        if from_wire(&point.blue_work) <= work.dag.node(work.dag.sink()).blue_work {
+        let held = work.dag.node(work.dag.sink()).blue_work;
+        // To claim work costs nothing: where blocks cost some, a level must show about as much as is held.
+        let is_shown = params.skips_proof_of_work || doubled(self.proof.shown_most, LUCK_BITS) >= held;
+        if from_wire(&point.blue_work) <= held || !is_shown {
             return Err(ImportFault::ProofWork);
         }
         (self.point, self.step) = (Some((hash, point)), Step::Points);
@@ -178,5 +215,23 @@ impl Staging {
         }
         self.step = Step::Trusted;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_shows_the_work_that_it_takes_to_reach_it() {
+        let params = Params::mainnet();
+        let header = Header { bits: 0x1e21_bc1c, ..Header::default() };
+        assert_eq!(shown(&header, 0, &params), Amount::from_u64(0x0796ae));
+        // A value of 225 bits is of level 0, and each level has one bit less.
+        assert_eq!(shown(&header, 1, &params), Amount::from_u64(1 << 32));
+        assert_eq!(shown(&header, 20, &params), Amount::from_u64(1 << 51));
+        assert_eq!(shown(&header, 225, &params), Amount::MAX);
+        assert_eq!(doubled(Amount::from_u64(3), 190), Amount::from_u64(3).shl(190));
+        assert_eq!(doubled(Amount::from_u64(3), 191), Amount::MAX);
     }
 }

@@ -1,10 +1,10 @@
 //! The forms of version 10 come as the same pieces.
 
 use crate::syncer::{items, open, piece};
-use crate::world::{World, params};
+use crate::world::{World, fault, params};
 use bytes::Bytes;
 use polypeer_engine::kit::chain::Hash;
-use polypeer_kaspa::ledger::{Import, Imported, Keep};
+use polypeer_kaspa::ledger::{Import, Keep};
 use polypeer_kaspa::wire::{Header, Items, Kind, TrustedBlock, TrustedData, encode_block};
 use polypeer_ledger_kaspa::Config;
 use std::collections::BTreeSet;
@@ -119,10 +119,7 @@ fn a_window_that_is_cut_short_is_refused() {
                 }
             });
         }
-        match world.give(&piece) {
-            Imported::Taken(Err(fault)) => faults.push(fault),
-            _ => {}
-        }
+        faults.extend(fault(&world.give(&piece)));
     }
     assert!(!faults.is_empty());
     assert_eq!(world.state().pruning_point, world.state().genesis);
