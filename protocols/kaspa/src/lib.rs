@@ -37,7 +37,8 @@
 //! Attacks and what stands against them: gzip bombs (inflated piece by piece against the limit of the message's kind);
 //! floods of announcements (2,560 blocks a peer wait, 131,072 transactions a message); orphans without end (256 a
 //! peer, 1,024 in all); headers and bodies nobody asked for (a slip each); requests without end (256 unanswered,
-//! answered as the peer reads).
+//! answered as the peer reads); sources that bring next to nothing (whoever waits goes on instead); announcements whose
+//! block or transaction never comes (another announcer is asked).
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -29,12 +29,18 @@ use crate::handshake::ready_mut;
 use crate::ledger::{BlockOutcome, Fault, Hash, Import, Request};
 use crate::questions::Asked;
 use crate::wire::{self, Envelope, Kind};
-use crate::{Alarm, Cx, Kaspa, Misbehavior, Ready};
+use crate::{Alarm, Cx, Kaspa, Misbehavior, Peer, Ready};
 use bodies::Bodies;
+use core::time::Duration;
 use headers::HeadersStage;
 use import::Importing;
 use negotiation::Negotiation;
-use polypeer_engine::{ConnectionId, Overflow, Stock, Stocks};
+use polypeer_engine::{ConnectionId, Overflow, Stock, Stocks, Time};
+
+/// While others wait to be caught up with, a source has to bring so much in the time that it is waited for: a modem's
+/// 16 KiB a second. Else whoever brings one header every two minutes could hold a node back for ever.
+const PACE_BYTES_MIN: usize = 1 << 20;
+const PACE_TIME: Duration = Duration::from_secs(60);
 
 /// The sync that runs, if one does.
 #[derive(Debug, Default)]
@@ -53,6 +59,33 @@ pub(crate) struct Run {
     /// The pruning point whose state is imported; nothing when the peer's chain is shared.
     pub(crate) imports: Option<Hash>,
     pub(crate) stage: Stage,
+    pace: Pace,
+}
+
+/// How fast the source is.
+#[derive(Debug)]
+struct Pace {
+    // Since when it is waited for, how long it was before, and what it brought in that time.
+    since: Time,
+    waited: Duration,
+    bytes: usize,
+}
+
+impl Pace {
+    fn new(since: Time) -> Self {
+        Self { since, waited: Duration::ZERO, bytes: 0 }
+    }
+
+    // The source has brought something. Whether it was too little for the time.
+    fn adds(&mut self, now: Time, bytes: usize) -> bool {
+        self.waited += now.since(self.since);
+        self.bytes += bytes;
+        self.since = now;
+        if self.waited < PACE_TIME {
+            return false;
+        }
+        core::mem::replace(self, Self::new(now)).bytes < PACE_BYTES_MIN
+    }
 }
 
 /// How far it is.
@@ -114,7 +147,8 @@ impl Kaspa {
         }
         self.sync.number += 1;
         let stage = Stage::Negotiating(Negotiation::default());
-        self.sync.run = Some(Run { peer: connection, relay_block, imports: None, stage });
+        let pace = Pace::new(cx.time());
+        self.sync.run = Some(Run { peer: connection, relay_block, imports: None, stage, pace });
         cx.ask(Request::CatchingUp(true));
         cx.set_phase(connection, wire::SYNCING);
         cx.note(alloc::format!("catching up with connection {connection}"));
@@ -203,7 +237,7 @@ impl Kaspa {
     }
 
     /// The peer of the sync has so long for its next word.
-    pub(crate) fn sync_due(&self, cx: &mut Cx<'_>, wait: core::time::Duration) {
+    pub(crate) fn sync_due(&self, cx: &mut Cx<'_>, wait: Duration) {
         cx.alarm(Alarm::Sync, cx.time() + wait);
     }
 
@@ -212,13 +246,22 @@ impl Kaspa {
         let Some(run) = &self.sync.run else { return };
         let limit = match &run.stage {
             Stage::Negotiating(negotiation) => negotiation.wait(),
-            Stage::Importing(importing) => importing.wait(self.config.answer_timeout),
+            Stage::Importing(importing) => importing.limit(cx.time(), self.config.answer_timeout),
             _ => self.config.answer_timeout,
         };
         if !run.stage.is_owed() {
             return self.sync_due(cx, limit);
         }
         cx.convict(run.peer, Misbehavior::TimedOut(limit.as_secs()));
+    }
+
+    /// The source has brought so many bytes of headers or bodies.
+    pub(crate) fn paces(&mut self, cx: &Cx<'_>, bytes: usize) -> Result<(), Misbehavior> {
+        let Some(run) = &mut self.sync.run else { return Ok(()) };
+        let is_slow = run.pace.adds(cx.time(), bytes);
+        let waits = |(_, peer): (_, &Peer)| matches!(peer, Peer::Ready(ready) if ready.announced.missed.is_some());
+        let is_late = is_slow && cx.peers().any(waits);
+        if is_late { Err(Misbehavior::TimedOut(PACE_TIME.as_secs())) } else { Ok(()) }
     }
 
     /// What a header or body that the sync brought came to, when it was not taken.
@@ -242,6 +285,9 @@ impl Kaspa {
     }
 
     pub(crate) fn send_to_sync(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, kind: Kind, body: &[u8], id: u32) {
+        if let Some(run) = &mut self.sync.run {
+            run.pace.since = cx.time();
+        }
         cx.send(connection, wire::pack(kind, body, id, 0), Overflow::Close);
     }
 }

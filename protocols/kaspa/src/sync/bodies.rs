@@ -147,6 +147,7 @@ impl Kaspa {
         body: Bytes,
         is_last: bool,
     ) -> Result<(), Misbehavior> {
+        self.paces(cx, body.len())?;
         let Some(bodies) = self.bodies() else { return Ok(()) };
         let Some(hash) = bodies.flying.pop_front() else { return Ok(()) };
         if BlockBody::decode(&body)?.0.is_empty() {

@@ -88,6 +88,7 @@ impl Kaspa {
         stage.judging += 1;
         stage.owes_next = !is_antipast;
         self.ask_for_sync(cx, Request::TakeHeaders(headers));
+        self.paces(cx, body.len())?;
         self.sync_due(cx, self.config.answer_timeout);
         self.ask_next(cx, connection);
         Ok(())

@@ -14,10 +14,13 @@ use crate::{Cx, Kaspa, Misbehavior};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
-use polypeer_engine::ConnectionId;
+use polypeer_engine::{ConnectionId, Time};
 
-/// The first part of a proof may take so long (Kaspa spec, section 4.6.6).
+/// The first part of a proof may take so long, and the whole (Kaspa spec, section 4.6.6).
 const PROOF_TIME_MAX: Duration = Duration::from_secs(600);
+const WHOLE_PROOF_TIME_MAX: Duration = Duration::from_secs(900);
+/// All trusted blocks may take so long (Kaspa spec, section 4.6.7).
+const WHOLE_TRUSTED_TIME_MAX: Duration = Duration::from_secs(240);
 /// Bytes of a proof, and of the trusted blocks (Kaspa spec, sections 4.6.6 and 4.6.7).
 const STREAM_BYTES_MAX: usize = 1 << 30;
 /// Pruning points: one a finality period, of which there are two a day at most; this is for centuries.
@@ -42,6 +45,8 @@ pub(crate) struct Importing {
     /// The word that the peer waits for, while the ledger is behind.
     credit: Option<Kind>,
     judging: usize,
+    /// By when the part has to be whole, and how long that is, where the whole has a time.
+    until: Option<(Time, Duration)>,
 }
 
 /// Which part is due.
@@ -77,20 +82,30 @@ enum Next {
 
 impl Importing {
     fn new(sink: Hash, point: Hash, part: Part) -> Self {
-        Self { sink, point, part, bytes: 0, count: 0, blocks: Vec::new(), credit: None, judging: 0 }
+        Self { sink, point, part, bytes: 0, count: 0, blocks: Vec::new(), credit: None, judging: 0, until: None }
     }
 
     pub(super) fn is_owed(&self) -> bool {
         self.credit.is_none() && !matches!(self.part, Part::Judgement | Part::End(_))
     }
 
-    /// How long its next message may take.
-    pub(super) fn wait(&self, others: Duration) -> Duration {
-        if self.part == Part::Proof && self.bytes == 0 { PROOF_TIME_MAX } else { others }
+    /// By when the next message must be there, if each may take so long and the whole part as long as it may.
+    fn due(&self, now: Time, each: Duration) -> Time {
+        let next = now + if self.part == Part::Proof && self.bytes == 0 { PROOF_TIME_MAX } else { each };
+        self.until.map_or(next, |(until, _)| until.min(next))
+    }
+
+    /// Which time the peer has let go by.
+    pub(super) fn limit(&self, now: Time, each: Duration) -> Duration {
+        match self.until {
+            Some((until, whole)) if until <= now => whole,
+            _ if self.part == Part::Proof && self.bytes == 0 => PROOF_TIME_MAX,
+            _ => each,
+        }
     }
 
     fn becomes(&mut self, part: Part) {
-        (self.part, self.bytes, self.count) = (part, 0, 0);
+        (self.part, self.bytes, self.count, self.until) = (part, 0, 0, None);
     }
 
     fn adds(&mut self, bytes: usize) -> Result<(), Misbehavior> {
@@ -115,7 +130,8 @@ impl Kaspa {
     pub(super) fn begin_import(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, sink: Hash, point: Hash) {
         let Some(run) = &mut self.sync.run else { return };
         run.imports = Some(point);
-        run.stage = Stage::Importing(Importing::new(sink, point, Part::Proof));
+        let until = Some((cx.time() + WHOLE_PROOF_TIME_MAX, WHOLE_PROOF_TIME_MAX));
+        run.stage = Stage::Importing(Importing { until, ..Importing::new(sink, point, Part::Proof) });
         cx.note(alloc::format!("importing the pruned state of connection {connection}"));
         self.hand_in(cx, Import::Begin);
         self.send_to_sync(cx, connection, Kind::RequestPruningPointProof, &[], 0);
@@ -169,7 +185,9 @@ impl Kaspa {
             }
             _ => return Ok(false),
         }
-        self.sync_due(cx, self.config.answer_timeout);
+        let (now, each) = (cx.time(), self.config.answer_timeout);
+        let due = self.importing().map_or(now + each, |importing| importing.due(now, each));
+        self.sync_due(cx, due.since(now));
         Ok(true)
     }
 
@@ -216,6 +234,7 @@ impl Kaspa {
         self.hand_in(cx, Import::PruningPoints(points));
         if let Some(importing) = self.importing() {
             importing.becomes(Part::Trusted);
+            importing.until = Some((cx.time() + WHOLE_TRUSTED_TIME_MAX, WHOLE_TRUSTED_TIME_MAX));
         }
         Ok(())
     }

@@ -16,14 +16,14 @@ pub(crate) const A: &str = "10.0.0.9:40000";
 
 /// The source: what it says to each kind of request, and bodies by their hash.
 #[derive(Clone)]
-struct Source {
+pub(crate) struct Source {
     replies: BTreeMap<Kind, VecDeque<(Kind, Bytes)>>,
     bodies: BTreeMap<Hash, Bytes>,
     asked: Vec<Kind>,
 }
 
 impl Source {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut replies: BTreeMap<Kind, VecDeque<(Kind, Bytes)>> = BTreeMap::new();
         let (mut request, mut wanted, mut bodies) = (Kind::Ready, VecDeque::new(), BTreeMap::new());
         let is_talk = |kind| matches!(kind, Kind::RequestAddresses | Kind::Addresses);
@@ -43,7 +43,7 @@ impl Source {
     }
 
     /// What it says to a request.
-    fn answer(&mut self, request: &Envelope) -> Vec<(Kind, Bytes)> {
+    pub(crate) fn answer(&mut self, request: &Envelope) -> Vec<(Kind, Bytes)> {
         self.asked.push(request.kind);
         if request.kind == Kind::RequestBlockBodies {
             let wanted = Hashes::decode(&request.body, 99).expect("hashes");
@@ -53,7 +53,7 @@ impl Source {
     }
 
     /// Answers until something is asked that it does not answer: that.
-    fn serves_until(
+    pub(crate) fn serves_until(
         &mut self,
         stage: &mut Stage,
         peer: ConnectionId,

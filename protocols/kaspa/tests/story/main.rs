@@ -12,6 +12,7 @@ mod kept;
 mod make;
 mod noise;
 mod orphans;
+mod pace;
 mod peers;
 mod pings;
 mod recorded;

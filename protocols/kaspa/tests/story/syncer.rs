@@ -60,6 +60,10 @@ impl Syncer {
                 return None;
             }
             for (at, envelope) in heard.iter().enumerate() {
+                if envelope.kind == Kind::Reject {
+                    stage.has_not_heard(connection, &heard[at..]);
+                    return None;
+                }
                 if is_it(envelope) {
                     stage.has_not_heard(connection, &heard[at + 1..]);
                     return Some(envelope.clone());
