@@ -136,3 +136,116 @@ impl Dag {
         0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::{Held, Levels, Node, Rank};
+    use crate::params::{Params, Rate};
+    use polypeer_engine::Random;
+    use polypeer_engine::kit::chain::Hash;
+    use std::sync::Arc;
+
+    /// A DAG whose colours are found a second time by their definition.
+    struct Model {
+        dag: Dag,
+        pasts: Vec<BTreeSet<Number>>,
+        /// Of each block: the blue blocks in its past, as it sees them.
+        blues: Vec<BTreeSet<Number>>,
+    }
+
+    impl Model {
+        fn new(k: u16) -> Self {
+            let mut params = Params::simnet();
+            params.rate = Rate { k, merge_set_max: 4_096, ..params.rate };
+            let genesis = params.genesis.node(250);
+            let empty = || vec![BTreeSet::new()];
+            Self { dag: Dag::new(params, genesis), pasts: empty(), blues: empty() }
+        }
+
+        fn is_parallel(&self, one: Number, other: Number) -> bool {
+            let is_below = |below: Number, above: Number| self.pasts[above as usize].contains(&below);
+            one != other && !is_below(one, other) && !is_below(other, one)
+        }
+
+        /// The blue blocks in a new block's past: those of its selected parent, itself, and then each merged block with
+        /// which no blue one has more than k parallel blue ones.
+        fn blues(&self, selected: Number, past: &BTreeSet<Number>, k: u16) -> BTreeSet<Number> {
+            let mut blues = self.blues[selected as usize].clone();
+            blues.insert(selected);
+            let known = &self.pasts[selected as usize];
+            let mut merged: Vec<Number> =
+                past.iter().copied().filter(|it| *it != selected && !known.contains(it)).collect();
+            merged.sort_unstable_by(|one, other| self.dag.compare(*one, *other));
+            let mut added = 0;
+            for block in merged {
+                blues.insert(block);
+                let count = |of: Number| blues.iter().filter(|blue| self.is_parallel(of, **blue)).count();
+                let is_blue = blues.iter().all(|blue| count(*blue) <= usize::from(k)) && added < k;
+                if is_blue {
+                    added += 1;
+                } else {
+                    blues.remove(&block);
+                }
+            }
+            blues
+        }
+
+        fn add(&mut self, parents: &[Number], random: &mut Random) {
+            let k = self.dag.params.rate.k;
+            let colouring = self.dag.colour(parents).expect("within the limit");
+            let past = |of: &Number| self.pasts[*of as usize].iter().copied().chain([*of]);
+            let past: BTreeSet<Number> = parents.iter().flat_map(past).collect();
+            let blues = self.blues(colouring.selected_parent, &past, k);
+            let merged: BTreeSet<Number> = colouring.blues.iter().chain(&colouring.reds).copied().collect();
+            assert!(colouring.blues.iter().all(|blue| blues.contains(blue)));
+            assert!(colouring.reds.iter().all(|red| !blues.contains(red)));
+            assert_eq!(colouring.blue_score, blues.len() as u64);
+            assert_eq!(colouring.blue_work, Work::from_u64(2 * blues.len() as u64));
+            let mut hash = Hash::ZERO;
+            hash.0[..8].copy_from_slice(&random.number().to_le_bytes());
+            self.dag.add(Node {
+                hash,
+                rank: Rank::Judged,
+                held: Held::Header,
+                blue_score: colouring.blue_score,
+                blue_work: colouring.blue_work,
+                selected_parent: colouring.selected_parent,
+                blues: colouring.blues.len() as u16,
+                merge_set: colouring.blues.iter().chain(&colouring.reds).copied().collect(),
+                parents: parents.into(),
+                levels: Levels::default(),
+                anticones: colouring.anticones.into_iter().collect(),
+                difficulty: Arc::default(),
+                median: Arc::default(),
+                ..self.dag.node(GENESIS).clone()
+            });
+            assert_eq!(merged.len(), colouring.blues.len() + colouring.reds.len());
+            self.pasts.push(past);
+            self.blues.push(blues);
+        }
+    }
+
+    #[test]
+    fn colours_are_those_of_the_definition() {
+        let mut reds = 0;
+        for seed in 0..24 {
+            let mut random = Random::new([seed; 32]);
+            let mut model = Model::new(1 + u16::from(seed % 4));
+            for _ in 0..120 {
+                let count = model.dag.count();
+                let mut parents: Vec<Number> = Vec::new();
+                for _ in 0..=random.below(4) {
+                    let parent = count - 1 - random.below(12.min(count as usize)) as Number;
+                    if parents.iter().all(|other| model.is_parallel(*other, parent)) {
+                        parents.push(parent);
+                    }
+                }
+                model.add(&parents, &mut random);
+            }
+            let all = (1..model.dag.count()).map(|block| model.dag.node(block));
+            reds += all.map(|node| node.merge_set.len() - node.blues().len()).sum::<usize>();
+        }
+        assert!(reds > 500, "{reds} red blocks");
+    }
+}

@@ -122,6 +122,8 @@ pub(crate) struct Turn<'a> {
     staging: &'a mut Option<Staging>,
     staged_reading: Option<&'a Reading>,
     staged: Fresh,
+    /// Whether something was staged before the batch.
+    has_staged: bool,
     replaced: Option<Dag>,
 }
 
@@ -136,8 +138,13 @@ pub(crate) struct Done {
 }
 
 impl<'a> Turn<'a> {
-    pub(crate) fn new(work: Work<'a>, staging: &'a mut Option<Staging>, staged_reading: Option<&'a Reading>) -> Self {
-        Self { work, staging, staged_reading, staged: Fresh::default(), replaced: None }
+    pub(crate) fn new(
+        work: Work<'a>,
+        staging: &'a mut Option<Staging>,
+        staged_reading: Option<&'a Reading>,
+        has_staged: bool,
+    ) -> Self {
+        Self { work, staging, staged_reading, staged: Fresh::default(), has_staged, replaced: None }
     }
 
     pub(crate) fn done(self) -> Done {
@@ -199,7 +206,10 @@ impl<'a> Turn<'a> {
         self.staged = Fresh::default();
         self.staged_reading = None;
         self.work.room.ok_or(ImportFault::NoRoom)?;
-        self.work.writes.push(Write::Clear);
+        if self.has_staged || self.work.writes.iter().any(|write| matches!(write, Write::Staged(_))) {
+            self.work.writes.push(Write::Clear);
+        }
+        self.has_staged = false;
         Ok(())
     }
 

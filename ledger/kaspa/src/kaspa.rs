@@ -155,7 +155,7 @@ impl Kaspa {
             now,
             is_broken: false,
         };
-        let mut turn = Turn::new(work, &mut self.staging, staged_reading);
+        let mut turn = Turn::new(work, &mut self.staging, staged_reading, counters.staged > 0);
         let mut ready = turn.run(batch);
         let Done { fresh, changes, operators, is_broken, replaced } = turn.done();
         let is_stored = changes.is_empty() || writes && self.store.commit(&changes, None).is_ok();

@@ -14,9 +14,9 @@ use std::sync::LazyLock;
 
 /// Rows and columns of the matrix: one for each four bits of a hash.
 const SIDE: usize = 64;
-/// Primes below 2^16, so that a product and a summand fit into 32 bits. A matrix that is singular modulo all of them
-/// is taken for singular: one of full rank would be so with a chance of 2^-64.
-const PRIMES: [u32; 4] = [65_521, 65_519, 65_497, 65_479];
+/// Primes below 2^8, so that a product and a summand fit into 16 bits, of which processors take eight at once. A matrix
+/// that is singular modulo all of them is taken for singular: one of full rank would be so with a chance of 2^-62.
+const PRIMES: [u16; 8] = [251, 241, 239, 233, 229, 227, 223, 211];
 /// Words of a block of cSHAKE256.
 const RATE_WORDS: usize = 17;
 
@@ -122,31 +122,40 @@ fn matrix(seed: [u64; 4]) -> Box<Matrix> {
 }
 
 /// Whether no row is made of the others, counted modulo a prime. When it is not so there, it is not so at all.
-fn is_of_full_rank(matrix: &Matrix, prime: u32) -> bool {
-    let mut rows: Vec<[u32; SIDE]> = matrix.iter().map(|row| row.map(u32::from)).collect();
+fn is_of_full_rank(matrix: &Matrix, prime: u16) -> bool {
+    let mut rows: Box<[[u16; SIDE]; SIDE]> = Box::new(matrix.map(|row| row.map(u16::from)));
     for column in 0..SIDE {
         let Some(found) = (column..SIDE).find(|row| rows[*row][column] != 0) else { return false };
         rows.swap(column, found);
         let (done, below) = rows.split_at_mut(column + 1);
         let pivot = &done[column];
         let inverse = power(pivot[column], prime - 2, prime);
-        for row in below {
-            let factor = prime - row[column] * inverse % prime;
+        for row in below.iter_mut().filter(|row| row[column] != 0) {
+            // Less than the prime, since neither number is a multiple of it.
+            let factor = prime - reduce(row[column] * inverse, prime);
             for (place, above) in row[column..].iter_mut().zip(&pivot[column..]) {
-                *place = (*place + factor % prime * above) % prime;
+                *place = reduce(*place + factor * above, prime);
             }
         }
     }
     true
 }
 
-fn power(mut base: u32, mut exponent: u32, prime: u32) -> u32 {
+/// The rest of a division by a prime below 2^8, by a multiplication: the quotient is too low by one at most.
+fn reduce(number: u16, prime: u16) -> u16 {
+    let inverse = u16::MAX / prime;
+    let quotient = (u32::from(number) * u32::from(inverse) >> 16) as u16;
+    let rest = number - quotient * prime;
+    rest.min(rest.wrapping_sub(prime))
+}
+
+fn power(mut base: u16, mut exponent: u16, prime: u16) -> u16 {
     let mut power = 1;
     while exponent > 0 {
         if exponent & 1 == 1 {
-            power = power * base % prime;
+            power = reduce(power * base, prime);
         }
-        base = base * base % prime;
+        base = reduce(base * base, prime);
         exponent >>= 1;
     }
     power
@@ -206,6 +215,23 @@ mod tests {
         assert!(is_of_full_rank(&matrix, PRIMES[0]));
         matrix[5] = matrix[60];
         assert!(PRIMES.iter().all(|prime| !is_of_full_rank(&matrix, *prime)));
+    }
+
+    #[test]
+    fn a_matrix_is_the_networks_for_its_seed() {
+        let matrix = matrix(words(&[42; 32]));
+        let digits = |row: [u8; SIDE]| row.map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)]));
+        let row = |at: usize| digits(matrix[at]).iter().collect::<String>();
+        assert_eq!(row(0), "4545454545454545f3f3f3f3f3f3f3f32a2a2a2a2a2a2a2ae122ea4c4caaaaaa");
+        assert_eq!(row(63), "a5bec1c7c8a56a0756bbdc0d06b0e421c71a7f53ef1312a4b82b2554f5a3172e");
+    }
+
+    #[test]
+    fn a_rest_is_that_of_a_division() {
+        for prime in PRIMES {
+            let largest = (prime - 1) * (prime - 1) + (prime - 1);
+            assert!((0..=largest).all(|number| reduce(number, prime) == number % prime), "{prime}");
+        }
     }
 
     #[test]

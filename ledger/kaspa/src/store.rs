@@ -7,12 +7,16 @@ use bytes::Bytes;
 use polypeer_engine::kit::chain::Hash;
 use polypeer_store::disk::{self, Failure, KeptBack, Opened, Place, Refusal};
 use redb::backends::InMemoryBackend;
-use redb::{Database, ReadableDatabase, StorageBackend, WriteTransaction};
+use redb::{Database, Durability, ReadableDatabase, StorageBackend, WriteTransaction};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// The layout's version; a file of another one is refused.
 pub(crate) const LAYOUT: u64 = 2;
+
+/// Commits of what is being imported of which only the last is made durable: a crash forgets an import anyway, and each
+/// commit that is not durable holds on to some pages until one is.
+const STAGED_COMMITS_MAX: u32 = 32;
 
 /// Where the bytes are, and how well they are kept.
 #[derive(Clone, Debug)]
@@ -114,6 +118,8 @@ pub(crate) struct Store {
     kept_back: Option<KeptBack>,
     /// What the last commit that came back left.
     pub(crate) counters: Counters,
+    /// Commits since the last durable one.
+    staged_commits: u32,
     /// Whether damage was found in the file and taken back to the commit before it.
     pub(crate) was_repaired: bool,
 }
@@ -126,7 +132,18 @@ impl Store {
         let counters = Counters::default();
         let database = Arc::new(RwLock::new(Some(database)));
         let (readings, kept_back) = (Default::default(), None);
-        let mut store = Self { source, cache_bytes, failure, database, readings, kept_back, counters, was_repaired };
+        let staged_commits = 0;
+        let mut store = Self {
+            source,
+            cache_bytes,
+            failure,
+            database,
+            readings,
+            kept_back,
+            counters,
+            staged_commits,
+            was_repaired,
+        };
         store.found(rules, first)?;
         Ok(store)
     }
@@ -169,19 +186,25 @@ impl Store {
         look(database.as_ref().ok_or(StoreError::PreviousIo)?)
     }
 
-    /// Makes changes durable, all or none.
+    /// Makes changes durable, all or none. What is only staged becomes so with a later commit.
     pub(crate) fn commit(&mut self, writes: &[Write], rules: Option<&Hash>) -> Result<()> {
         if self.kept_back.is_some() {
             return Err(StoreError::PreviousIo);
         }
         // A snapshot would keep a commit from using its pages again.
         self.readings = Default::default();
-        let next = Counters { commits: self.counters.commits + 1, ..self.counters };
+        let is_staged = !writes.is_empty() && writes.iter().all(|write| matches!(write, Write::Staged(_)));
+        let staged_commits = if is_staged { (self.staged_commits + 1) % STAGED_COMMITS_MAX } else { 0 };
+        // What nobody was promised is not counted.
+        let next = Counters { commits: self.counters.commits + u64::from(!is_staged), ..self.counters };
         let counters = writes.iter().fold(next, Counters::after);
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let mut transaction = database.as_ref().ok_or(StoreError::PreviousIo)?.begin_write()?;
         // The commit then also says which pages are in use, so that opening after a kill need not walk the file.
-        transaction.set_quick_repair(self.source.outlives_a_kill);
+        match staged_commits {
+            0 => transaction.set_quick_repair(self.source.outlives_a_kill),
+            _ => transaction.set_durability(Durability::None)?,
+        }
         {
             let mut meta = transaction.open_table(META)?;
             if let Some(rules) = rules {
@@ -192,7 +215,7 @@ impl Store {
         }
         write(&transaction, writes, self.counters.served())?;
         transaction.commit()?;
-        self.counters = counters;
+        (self.counters, self.staged_commits) = (counters, staged_commits);
         Ok(())
     }
 
@@ -219,7 +242,7 @@ impl Store {
     /// failed at its very end shows in it: nobody must hear of what a crash can take back.
     pub(crate) fn reopen(&mut self) -> Result<()> {
         let opened = self.open_by(disk::open_to_read)?;
-        if Counters::load(&opened.database)? == self.counters {
+        if Counters::load(&opened.database)?.promises_as(&self.counters) {
             self.put(opened.database);
             self.kept_back = Some(opened.changes);
         }
@@ -245,7 +268,7 @@ impl Store {
     /// Whether what is open is what the last commit that came back left. From now on it counts as that.
     pub(crate) fn is_as_acknowledged(&mut self) -> Result<bool> {
         let found = self.look(Counters::load)?;
-        let is_same = found == self.counters;
+        let is_same = found.promises_as(&self.counters);
         self.counters = found;
         Ok(is_same)
     }

@@ -127,6 +127,11 @@ impl Counters {
         Ok(row.and_then(|row| Self::decode(row.value())).unwrap_or_default())
     }
 
+    /// Whether the same was acknowledged: whatever is staged.
+    pub(crate) fn promises_as(&self, other: &Self) -> bool {
+        Self { staged: other.staged, ..*self } == *other
+    }
+
     /// The set of tables that is served.
     pub(crate) fn served(&self) -> usize {
         usize::from(self.imports % 2 == 1)
