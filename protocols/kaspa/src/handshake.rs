@@ -158,6 +158,7 @@ impl Kaspa {
         cx.set_phase(connection, wire::OPEN);
         let secret = cx.random().number();
         let mut ready = Box::new(Ready::new(theirs, cx.now().unix_ms, secret));
+        ready.takes_gzip = self.config.compress && cx.ends(connection).is_some_and(|ends| ends.takes_compressed);
         cx.ready(connection, &ready.agent);
         // Two handshakes with one node may have passed at once: the one that was ready first makes room.
         if let Some(first) = first_with(cx, connection, &theirs.id) {

@@ -48,6 +48,8 @@ pub struct Ready {
     pub(crate) announced: Announced,
     pub(crate) fetching: Fetching,
     pub(crate) serving: Serving,
+    /// Whether long answers go to it with gzip.
+    pub(crate) takes_gzip: bool,
     /// When we broke off a sync with it that was no fault of its: what is still on its way from then is borne.
     pub(crate) broken_off: Option<Time>,
 }
@@ -99,6 +101,7 @@ impl Ready {
             announced: Announced::default(),
             fetching: Fetching::default(),
             serving: Serving::default(),
+            takes_gzip: false,
             broken_off: None,
         }
     }

@@ -342,3 +342,23 @@ fn the_proof_is_genesis_on_every_level_in_the_form_of_the_version() {
         );
     });
 }
+
+/// Long answers go with gzip to whoever takes it, unless the operator does not want it; short ones never do.
+#[test]
+fn long_answers_are_compressed_for_those_who_take_it() {
+    for (takes, wants) in [(true, true), (true, false), (false, true)] {
+        let setting = holding(make::dag().len());
+        let config = Config { compress: wants, ..setting.config };
+        story_of(&Setting { config, ..setting }, |stage| {
+            stage.takes_compressed = takes;
+            let peer = stage.guest(PEER);
+            stage.asks(peer, Kind::RequestHeaders, &between(genesis(), last()), 6);
+            stage.asks(peer, Kind::RequestRelayBlocks, &make::hashes([last()]), 7);
+            let flags: Vec<u8> = stage.sent[&peer].iter().map(|frame| frame[0]).collect();
+            assert_eq!(flags, [u8::from(takes && wants), 0]);
+            let heard = stage.hears(peer);
+            assert_eq!((heard[0].response_id, headers_in(&heard[0]).len()), (6, 1_080));
+            assert_eq!(&heard[1].body, block(make::dag().len() - 1));
+        });
+    }
+}

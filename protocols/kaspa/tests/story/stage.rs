@@ -92,6 +92,8 @@ pub(crate) struct Stage {
     pub(crate) is_asleep: bool,
     /// Whether peers read what they are sent.
     pub(crate) reads: bool,
+    /// Whether those who come from now on take compressed frames.
+    pub(crate) takes_compressed: bool,
     /// Those who answer Pings of their own accord.
     pub(crate) lively: Vec<ConnectionId>,
     /// The number of the next peer, by which its id is unlike others'.
@@ -122,6 +124,7 @@ impl Stage {
             asked: Vec::new(),
             is_asleep,
             reads: true,
+            takes_compressed: false,
             lively: Vec::new(),
             next_peer: 1,
             lines: BTreeMap::new(),
@@ -274,7 +277,7 @@ impl Stage {
         let framer = Kaspa::framer(&self.config, 0, direction);
         let line = Line { framer, phase: Phase(0), incoming: BytesMut::new(), unread: 0 };
         self.lines.insert(connection, line);
-        let ends = Ends { direction, local, remote, dialled, identity: None, takes_compressed: false };
+        let ends = Ends { direction, local, remote, dialled, identity: None, takes_compressed: self.takes_compressed };
         self.act(P2pAction::Connected { connection, ends });
     }
 
