@@ -9,8 +9,10 @@ use polypeer_engine::{Address, ConnectionId, Overflow};
 impl Kaspa {
     /// The handshake is complete: takes note of where the peer says it is, and asks it where others are.
     pub(crate) fn discover(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, ready: &mut Ready, theirs: &Version) {
-        let source = cx.ends(connection).map(|ends| ends.remote.ip());
-        cx.learn(theirs.address.iter().filter_map(address), source);
+        if cx.config().discovery {
+            let source = cx.ends(connection).map(|ends| ends.remote.ip());
+            cx.learn(theirs.address.iter().filter_map(address), source);
+        }
         // Asked of everyone, since a peer that is not asked would wait for nothing, and one that is owes an answer.
         cx.send(connection, wire::pack(Kind::RequestAddresses, &[], 0, 0), Overflow::Close);
         ready.addresses_due = Some(cx.time() + self.config.answer_timeout);

@@ -64,7 +64,6 @@ pub use misbehavior::{Banned, Misbehavior, Name, Refused};
 pub use peer::{Peer, Ready};
 
 use alloc::collections::{BTreeMap, BTreeSet};
-use bytes::Bytes;
 use core::time::Duration;
 use ledger::{Answer, Request, State};
 use polypeer_engine::{
@@ -224,10 +223,6 @@ impl Protocol for Kaspa {
 
     fn on_answer(&mut self, cx: &mut Context<'_, Self>, ticket: Option<Ticket>, answer: Answer) {
         self.on_ledger(cx, ticket, answer);
-    }
-
-    fn on_broadcast(&mut self, cx: &mut Context<'_, Self>, kind: u16, payload: Bytes) {
-        let _ = (cx, kind, payload);
     }
 
     fn stock(&self, peers: usize, stocks: &mut Stocks) {

@@ -60,6 +60,22 @@ fn where_a_peer_says_it_is_goes_into_the_book() {
     });
 }
 
+/// Without discovery it still asks, since a peer may wait to be asked, and takes up nothing of what it hears.
+#[test]
+fn without_discovery_nothing_is_learnt() {
+    let setting = still();
+    let p2p = P2pConfig { discovery: false, ..setting.p2p };
+    story_of(&Setting { p2p, ..setting }, |stage| {
+        let version = Version { address: Some(net_address("10.7.0.1:16511")), ..stage.new_version() };
+        let peer = stage.accept(PEER);
+        stage.greets(peer, &version);
+        assert!(stage.hears_kinds(peer).contains(&Kind::RequestAddresses));
+        stage.says(peer, Kind::Addresses, &Addresses(many(3)).encode());
+        assert_eq!(known(stage), 0);
+        stage.is_well(peer);
+    });
+}
+
 #[test]
 fn two_thousand_five_hundred_are_taken_and_one_more_is_not() {
     story_of(&still(), |stage| {
