@@ -144,7 +144,7 @@ fn is_of_full_rank(matrix: &Matrix, prime: u16) -> bool {
 /// The rest of a division by a prime below 2^8, by a multiplication: the quotient is too low by one at most.
 fn reduce(number: u16, prime: u16) -> u16 {
     let inverse = u16::MAX / prime;
-    let quotient = (u32::from(number) * u32::from(inverse) >> 16) as u16;
+    let quotient = ((u32::from(number) * u32::from(inverse)) >> 16) as u16;
     let rest = number - quotient * prime;
     rest.min(rest.wrapping_sub(prime))
 }
