@@ -2,6 +2,7 @@
 //!
 //! It shares nothing with the implementation that it judges: tonic carries, prost spells, and the hashes are its own.
 
+mod bridge;
 pub(crate) mod chain;
 pub(crate) mod hashing;
 mod line;
@@ -9,7 +10,8 @@ mod peer;
 mod service;
 pub(crate) mod wire;
 
-pub(crate) use line::{Gzip, Line, Said, dial};
+pub(crate) use bridge::{Bridge, Bridgehead};
+pub(crate) use line::{Gzip, Line, dial};
 pub(crate) use peer::{Heard, Hello, Manners, Peer, Refused, SHORTLY};
 pub(crate) use service::Listener;
 

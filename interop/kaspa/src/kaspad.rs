@@ -24,6 +24,17 @@ pub(crate) struct Options {
     pub(crate) add_peers: Vec<SocketAddr>,
     /// The file with overridden parameters.
     pub(crate) overrides: Option<PathBuf>,
+    /// How it is measured, when it is: without what only a row needs of it.
+    pub(crate) measured: Option<Measured>,
+}
+
+/// What a node that is measured is started with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measured {
+    /// Inbound peers that it takes.
+    pub(crate) peers_max: usize,
+    /// Whether it keeps an index of outputs, which costs it time at every block.
+    pub(crate) is_indexed: bool,
 }
 
 /// A running kaspad.
@@ -50,9 +61,16 @@ impl Kaspad {
         command.arg("--simnet").arg("--appdir").arg(folder);
         command.arg(format!("--listen={address}")).arg(format!("--rpclisten={grpc}"));
         command.arg(format!("--rpclisten-json={json}"));
-        command.args(["--nodnsseed", "--disable-upnp", "--unsaferpc", "--utxoindex", "--enable-unsynced-mining"]);
+        command.args(["--nodnsseed", "--disable-upnp", "--unsaferpc", "--enable-unsynced-mining"]);
         command.args(["--outpeers=0", "--nologfiles", "--yes", "--ram-scale=0.1", "--async-threads=2"]);
-        command.arg("--loglevel=debug");
+        match options.measured {
+            // A log of every step would be measured too.
+            Some(measured) => command.args(["--loglevel=info", &format!("--maxinpeers={}", measured.peers_max)]),
+            None => command.arg("--loglevel=debug"),
+        };
+        if options.measured.is_none_or(|measured| measured.is_indexed) {
+            command.arg("--utxoindex");
+        }
         command.args(options.add_peers.iter().map(|peer| format!("--addpeer={peer}")));
         command.args(options.overrides.iter().map(|file| format!("--override-params-file={}", file.display())));
         let mut program = Program::start(&mut command, folder)?;
@@ -84,6 +102,11 @@ impl Kaspad {
         // The answer and the end may overtake each other.
         let _ = self.rpc.call("shutdown", json!({})).await;
         self.program.ended().await
+    }
+
+    /// Its process.
+    pub(crate) fn process(&self) -> Result<u32> {
+        self.program.process()
     }
 
     /// Whether it printed this.

@@ -3,6 +3,7 @@
 //! Every row starts nodes of its own on loopback, says something to one of them, and watches. It runs once for kaspad
 //! and once for ours, where it can also with the sides of the connection changed. Rows that wait run together.
 
+mod bench;
 mod client;
 mod kaspad;
 mod mining;
@@ -48,6 +49,12 @@ struct Arguments {
     /// Keep the logs and data of what passed too.
     #[arg(long)]
     keep: bool,
+    /// Measure ours beside kaspad instead, all of it or these parts, and print a line of JSON for each figure.
+    #[arg(long, value_name = "PART", num_args = 0.., conflicts_with_all = ["only", "row", "long", "list"])]
+    bench: Option<Vec<bench::Part>>,
+    /// Rounds of what is measured.
+    #[arg(long, default_value_t = 5, requires = "bench")]
+    rounds: usize,
     /// Print the rows and do nothing.
     #[arg(long)]
     list: bool,
@@ -98,6 +105,9 @@ fn run(arguments: &Arguments) -> Result<bool> {
         stock: tokio::sync::OnceCell::new(),
         keep: arguments.keep,
     };
+    if let Some(parts) = &arguments.bench {
+        return bench::run(&Arc::new(programs), parts, arguments.rounds);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let started = std::time::Instant::now();
     let outcomes = runtime.block_on(runner::run_all(&rows, &kinds, Arc::new(programs), arguments.long));

@@ -1,6 +1,7 @@
 //! Runs our node as a process, and asks it with its own commands.
 
 use crate::client::wire::Hash32;
+use crate::kaspad::Measured;
 use crate::mining::wire_hash;
 use crate::process::{Program, free_address};
 use anyhow::{Context, Result, ensure};
@@ -8,6 +9,8 @@ use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
@@ -22,6 +25,17 @@ const CONFIG: &str = "config.toml";
 /// How often a state is asked for while one waits for it: every question is a process.
 const ASK: Duration = Duration::from_millis(200);
 
+/// What ours is started with, beyond what all are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Options<'a> {
+    /// The file with the rules that take simnet's place.
+    pub(crate) overrides: Option<&'a Path>,
+    /// Whether the limits for strangers hold for loopback too.
+    pub(crate) is_strict: bool,
+    /// How it is measured, when it is.
+    pub(crate) measured: Option<Measured>,
+}
+
 /// A running node of ours.
 pub(crate) struct Polypeer {
     /// Where it takes peers.
@@ -31,17 +45,13 @@ pub(crate) struct Polypeer {
     executable: PathBuf,
     folder: PathBuf,
     network: &'static str,
+    measured: Option<Measured>,
 }
 
 impl Polypeer {
-    /// Starts one with its data in a folder, and waits until it answers; with simnet's rules, or those of a file, and
-    /// strict with loopback or not.
-    pub(crate) async fn start(
-        executable: &Path,
-        folder: &Path,
-        overrides: Option<&Path>,
-        is_strict: bool,
-    ) -> Result<Self> {
+    /// Starts one with its data in a folder, and waits until it answers.
+    pub(crate) async fn start(executable: &Path, folder: &Path, options: Options<'_>) -> Result<Self> {
+        let Options { overrides, is_strict, measured } = options;
         std::fs::create_dir_all(folder)?;
         let network = if overrides.is_some() { OWN_NETWORK } else { NETWORK };
         let mut config = match overrides {
@@ -55,13 +65,14 @@ impl Polypeer {
             config.push_str("[limits]\nspare_loopback = false\n");
         }
         std::fs::write(folder.join(CONFIG), config)?;
-        Self::start_at(executable, folder, network, &[], free_address()?).await
+        Self::start_at(executable, folder, network, measured, &[], free_address()?).await
     }
 
     async fn start_at(
         executable: &Path,
         folder: &Path,
         network: &'static str,
+        measured: Option<Measured>,
         add_peers: &[SocketAddr],
         address: SocketAddr,
     ) -> Result<Self> {
@@ -80,10 +91,14 @@ impl Polypeer {
         for peer in add_peers {
             command.arg("--add-peer").arg(peer.to_string());
         }
-        command.env("RUST_LOG", "info,polypeer=debug");
+        if let Some(measured) = measured {
+            command.arg("--max-in-peers").arg(measured.peers_max.to_string());
+        }
+        // A log of every step would be measured too.
+        command.env("RUST_LOG", if measured.is_some() { "info" } else { "info,polypeer=debug" });
         let program = Program::start(&mut command, folder)?;
         let (executable, folder) = (executable.to_owned(), folder.to_owned());
-        let mut node = Self { address, api, program, executable, folder, network };
+        let mut node = Self { address, api, program, executable, folder, network, measured };
         let until = Instant::now() + START;
         loop {
             node.program.running()?;
@@ -98,8 +113,25 @@ impl Polypeer {
     /// Kills it without notice and starts it again with the same data, at the same address.
     pub(crate) async fn kill_and_restart(&mut self, add_peers: &[SocketAddr]) -> Result<()> {
         self.program.kill().await?;
-        *self = Self::start_at(&self.executable, &self.folder, self.network, add_peers, self.address).await?;
+        let (network, measured) = (self.network, self.measured);
+        *self = Self::start_at(&self.executable, &self.folder, network, measured, add_peers, self.address).await?;
         Ok(())
+    }
+
+    /// Its process.
+    pub(crate) fn process(&self) -> Result<u32> {
+        self.program.process()
+    }
+
+    /// As [`Self::sink`], without a process for the question, which would take time from what is measured.
+    pub(crate) async fn sink_at_once(&self) -> Result<Hash32> {
+        let mut stream = TcpStream::connect(self.api).await?;
+        let request = format!("GET /api/v1/status HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.api);
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        let (_, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
+        wire_hash(&serde_json::from_str::<Value>(body)?["networks"][0]["tip"])
     }
 
     /// Whether it printed this.

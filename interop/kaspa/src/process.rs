@@ -52,6 +52,11 @@ impl Program {
         Ok(Self { child, log })
     }
 
+    /// Its process.
+    pub(crate) fn process(&self) -> Result<u32> {
+        self.child.id().context("it has ended")
+    }
+
     /// An error once it has ended by itself.
     pub(crate) fn running(&mut self) -> Result<()> {
         let ended = self.child.try_wait()?;

@@ -5,6 +5,8 @@ use crate::mining::{self, Mined, Pace};
 use anyhow::{Result, ensure};
 use serde_json::json;
 use std::path::Path;
+use std::time::Duration;
+use tokio::time::sleep;
 
 /// Parameters that replace simnet's.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +23,9 @@ pub(crate) struct Depths {
 pub(crate) const DEEP: Depths = Depths { finality: 300, pruning: 700, blocks: 2_600 };
 /// As kaspad's own tests have it: the pruning point leaves genesis soon after 300 blocks.
 pub(crate) const SHALLOW: Depths = Depths { finality: 100, pruning: 200, blocks: 0 };
+
+/// A pruning point that has not moved for so long does not move any more.
+const SETTLED: Duration = Duration::from_secs(2);
 
 impl Depths {
     /// What a kaspad of this network is started with; the file goes into the folder.
@@ -54,7 +59,17 @@ impl Depths {
         let genesis = node.pruning_point().await?;
         let pace = Pace::until(self.blocks as u64);
         let mined = mining::mine(&node.rpc, self.blocks, 1, Some(pace)).await?;
-        ensure!(node.pruning_point().await? != genesis, "the pruning point stays at genesis");
+        // It moves a moment after the block that moves it.
+        let mut point = genesis;
+        loop {
+            sleep(SETTLED).await;
+            let now = node.pruning_point().await?;
+            if now == point {
+                break;
+            }
+            point = now;
+        }
+        ensure!(point != genesis, "the pruning point stays at genesis");
         Ok(mined)
     }
 }

@@ -3,7 +3,6 @@
 //! These rows too run with a kaspad in the target's place: what it cannot do is not asked of ours.
 
 mod attacking;
-mod bridge;
 mod relaying;
 mod staying;
 mod syncing;

@@ -1,9 +1,9 @@
 //! Puts a kaspad and our node behind one door, so that a row need not know whom it judges.
 
 use crate::client::wire::{Block, Hash32};
-use crate::kaspad::{Kaspad, Options};
+use crate::kaspad::{Kaspad, Measured, Options};
 use crate::mining::{self, Mined};
-use crate::polypeer::Polypeer;
+use crate::polypeer::{self, Polypeer};
 use crate::pruned::Depths;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -37,10 +37,15 @@ pub(crate) struct Programs {
 impl Programs {
     /// A kaspad with [`STOCK`] blocks and one that has just been mined, with its data in a folder.
     pub(crate) async fn stocked(&self, folder: &Path) -> Result<Kaspad> {
+        self.stocked_as(folder, Options::default()).await
+    }
+
+    /// As [`Self::stocked`], started in some way.
+    pub(crate) async fn stocked_as(&self, folder: &Path, options: Options) -> Result<Kaspad> {
         let stock = self.stock.get_or_try_init(|| self.fill()).await?.clone();
         let to = folder.to_owned();
         tokio::task::spawn_blocking(move || copy(&stock, &to)).await??;
-        let node = start_kaspad(&self.kaspad, folder).await?;
+        let node = Kaspad::start(&self.kaspad, folder, options).await?;
         // A node whose newest block is old does not count as synced.
         mining::mine(&node.rpc, 1, 1, None).await?;
         Ok(node)
@@ -86,6 +91,8 @@ pub(crate) enum Rules<'a> {
     Simnet,
     /// The limits for strangers hold for loopback too, as they always do at a kaspad.
     Strict,
+    /// As everybody has it, with nothing beside that costs time.
+    Measured(Measured),
     /// A network with small parameters.
     Small(&'a Depths),
 }
@@ -108,14 +115,17 @@ impl Target {
     pub(crate) async fn start(kind: Kind, programs: &Programs, folder: &Path, rules: Rules<'_>) -> Result<Self> {
         let options = match rules {
             Rules::Small(depths) => depths.options(folder)?,
+            Rules::Measured(measured) => Options { measured: Some(measured), ..Options::default() },
             Rules::Simnet | Rules::Strict => Options::default(),
         };
         let place = folder.join("target");
         let node = match kind {
             Kind::Kaspad => Node::Kaspad(Kaspad::start(&programs.kaspad, &place, options).await?),
             Kind::Polypeer => {
-                let strict = matches!(rules, Rules::Strict);
-                let node = Polypeer::start(&programs.polypeer, &place, options.overrides.as_deref(), strict).await?;
+                let is_strict = matches!(rules, Rules::Strict);
+                let (overrides, measured) = (options.overrides.as_deref(), options.measured);
+                let options = polypeer::Options { overrides, is_strict, measured };
+                let node = Polypeer::start(&programs.polypeer, &place, options).await?;
                 Node::Polypeer(node, OnceCell::new())
             }
         };
@@ -127,6 +137,14 @@ impl Target {
         match &self.node {
             Node::Kaspad(node) => node.address,
             Node::Polypeer(node, _) => node.address,
+        }
+    }
+
+    /// Its process.
+    pub(crate) fn process(&self) -> Result<u32> {
+        match &self.node {
+            Node::Kaspad(node) => node.process(),
+            Node::Polypeer(node, _) => node.process(),
         }
     }
 
@@ -193,6 +211,14 @@ impl Target {
         match &self.node {
             Node::Kaspad(node) => node.sink().await,
             Node::Polypeer(node, _) => node.sink().await,
+        }
+    }
+
+    /// As [`Self::sink`], asked in the way that takes least from what is measured.
+    pub(crate) async fn sink_at_once(&self) -> Result<Hash32> {
+        match &self.node {
+            Node::Kaspad(node) => node.sink().await,
+            Node::Polypeer(node, _) => node.sink_at_once().await,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Carries whole messages over one gRPC stream, whichever side opened it.
 
 use super::wire::{KaspadMessage, Payload};
+use anyhow::bail;
 use bytes::{Buf, BufMut, Bytes};
 use prost::Message;
 use std::net::SocketAddr;
@@ -76,13 +77,21 @@ impl Line {
 
     /// Waits for what comes next.
     pub(crate) async fn read(&mut self) -> Said {
-        match self.inbound.message().await {
-            Ok(Some(bytes)) => match KaspadMessage::decode(bytes) {
+        match self.read_bytes().await {
+            Ok(bytes) => match KaspadMessage::decode(bytes) {
                 Ok(message) => Said::Message(Box::new(message)),
                 Err(_) => Said::Garbage,
             },
-            Ok(None) => Said::End("finished".to_owned()),
-            Err(status) => Said::End(format!("{:?}: {}", status.code(), status.message())),
+            Err(end) => Said::End(end.to_string()),
+        }
+    }
+
+    /// Waits for what comes next, as it is; the end is an error.
+    pub(crate) async fn read_bytes(&mut self) -> anyhow::Result<Bytes> {
+        match self.inbound.message().await {
+            Ok(Some(bytes)) => Ok(bytes),
+            Ok(None) => bail!("finished"),
+            Err(status) => bail!("{:?}: {}", status.code(), status.message()),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::{Row, Scene, row};
 use crate::client::hashing::block_hash;
 use crate::client::wire::{Empty, Hash32, Payload, PruningPointHash, RequestIbdChainBlockLocator, get_all, hash};
-use crate::client::{Gzip, Hello, Peer, dial};
+use crate::client::{Bridgehead, Gzip, Hello, Peer, dial};
 use crate::pruned;
 use anyhow::{Context, Result, bail, ensure};
 use std::time::Duration;
@@ -63,6 +63,16 @@ async fn pruned_past(scene: &Scene) -> Result<()> {
     fresh.keep(target.address()).await?;
     fresh.reaches(&sink, IMPORT).await.context("a fresh kaspad imports from the target")?;
     ensure!(fresh.pruning_point().await? == point, "the fresh node has another pruning point");
+
+    // And one that both believe to speak the older version.
+    let older = scene.target.overridden("older", &pruned::DEEP).await?;
+    let bridgehead = Bridgehead::open(target.address()).await?;
+    older.dial(bridgehead.address()).await?;
+    let mut bridge = bridgehead.bridge().await?;
+    tokio::select! {
+        ended = bridge.hold_to_version(10) => ended.context("version 10")?,
+        reached = older.reaches(&sink, IMPORT) => reached.context("a fresh kaspad imports in version 10")?,
+    }
     Ok(())
 }
 

@@ -1,12 +1,12 @@
 //! Brings up a node from others, and others from it: ten thousand blocks, with interruptions.
 
-use super::bridge::Bridge;
-use crate::client::SHORTLY;
+use crate::client::{Bridge, Bridgehead, SHORTLY};
 use crate::mining::{self, Pace};
 use crate::pruned::SHALLOW;
 use crate::rows::{Row, Scene, row};
-use crate::target::STOCK;
+use crate::target::{STOCK, Target};
 use anyhow::{Context, Result, ensure};
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -45,7 +45,7 @@ async fn sync_killed(scene: &mut Scene) -> Result<()> {
     let source = scene.stocked("source").await?;
     let tip = source.sink().await?;
     let started = Instant::now();
-    let first = async { Bridge::open(&scene.target, source.address).await?.carry_bodies(HALF).await };
+    let first = async { between(&scene.target, source.address).await?.carry_bodies(HALF).await };
     within(first).await.context("the first half")?;
     let half = started.elapsed();
     scene.target.kill_and_restart(source.address).await?;
@@ -61,7 +61,7 @@ async fn sync_source_stopped(scene: &Scene) -> Result<()> {
     second.keep(first.address).await?;
     second.reaches(&first.sink().await?, SYNC).await.context("the second source syncs from the first")?;
 
-    let mut bridge = Bridge::open(&scene.target, first.address).await?;
+    let mut bridge = between(&scene.target, first.address).await?;
     within(bridge.carry_bodies(HALF / 5)).await.context("the beginning, from the first source")?;
     scene.target.keep(second.address).await?;
     second.has_peers(2, SHORTLY).await?;
@@ -74,6 +74,12 @@ async fn sync_source_stopped(scene: &Scene) -> Result<()> {
     scene.target.reaches(&newest, SYNC).await?;
     scene.figure(format!("done {:.1?} after its source was stopped", started.elapsed()));
     Ok(())
+}
+
+async fn between(target: &Target, node: SocketAddr) -> Result<Bridge> {
+    let bridgehead = Bridgehead::open(node).await?;
+    target.dial(bridgehead.address()).await?;
+    bridgehead.bridge().await
 }
 
 async fn within(work: impl Future<Output = Result<()>>) -> Result<()> {
@@ -92,7 +98,7 @@ async fn catch_up(scene: &Scene) -> Result<()> {
     mining::mine(&source.rpc, HEADERS, 1, pace).await?;
     ensure!(source.pruning_point().await? == genesis, "the pruning point has moved too early");
     let target = scene.overridden("behind", &SHALLOW).await?;
-    let first = async { Bridge::open(&target, source.address).await?.carry_bodies(1).await };
+    let first = async { between(&target, source.address).await?.carry_bodies(1).await };
     within(first).await.context("the first, cut sync")?;
     let headers_alone = target.sink().await?;
     ensure!(headers_alone == genesis, "bodies came through the cut");
