@@ -58,8 +58,10 @@ async fn announced(scene: &Scene) -> Result<()> {
     let ids = [[0x82; 32], [0x83; 32]];
     // Whoever does not yet know that it is synced drops an announcement for good.
     let until = Instant::now() + SHORTLY;
+    let mut announcements = 0;
     let wanted = loop {
         announce(&peer, &ids);
+        announcements += 1;
         match requested_within(&mut peer, Duration::from_secs(2)).await {
             Err(error) if Instant::now() > until => return Err(error),
             Err(_) => {}
@@ -67,6 +69,9 @@ async fn announced(scene: &Scene) -> Result<()> {
         }
     };
     ensure!(wanted == ids, "other ids are asked for");
+    if announcements > 1 {
+        scene.figure(format!("asked for after {announcements} announcements"));
+    }
 
     let mut flood = scene.peer().await?;
     let most: Vec<Hash32> = (0..=IDS_MAX).map(numbered).collect();
