@@ -284,7 +284,7 @@ fn take_all<T>(items: &[T], mut take: impl FnMut(&T) -> Taken<()>) -> (u32, Opti
     (items.len() as u32, None)
 }
 
-pub(crate) fn header_change(number: Number, header: &Header, node: &Node) -> Change {
+fn header_change(number: Number, header: &Header, node: &Node) -> Change {
     Change::Header { number, header: header.encode(), row: node::encode(node) }
 }
 

@@ -6,7 +6,7 @@ use crate::body::{Body, Frame};
 use crate::dag::{Dag, GENESIS};
 use crate::node::{self, Held, Levels, Node, Number, Rank};
 use crate::store::Change;
-use crate::taking::{Work, header_change};
+use crate::taking::Work;
 use crate::work::{Work as Amount, from_wire, work as work_of};
 use bytes::Bytes;
 use polypeer_engine::kit::chain::Hash;
@@ -70,7 +70,9 @@ impl Staging {
             (false, None) => Rank::Proof,
         };
         let node = imported(dag, &header, hash, entry.level, rank, &ghostdag, parents)?;
-        work.push(header_change(dag.count(), &header, &node));
+        // What is below the base is not served: its header is kept as it came, and not once more.
+        let bytes = if rank.is_below() { Bytes::new() } else { header.encode() };
+        work.push(Change::Header { number: dag.count(), header: bytes, row: node::encode(&node) });
         let number = dag.restore(node);
         check(dag, number, &header, &ghostdag)
     }
@@ -151,8 +153,14 @@ fn check(dag: &Dag, number: Number, header: &Header, ghostdag: &Ghostdag) -> Tak
     let node = dag.node(number);
     let count = ghostdag.blues.len() + ghostdag.reds.len();
     let parent = dag.node(node.selected_parent);
-    if count == 0 || node.merge_set.len() < count || parent.rank == Rank::Proof {
-        return if node.rank == Rank::Base { Err(ImportFault::Trusted) } else { Ok(()) };
+    let is_on_window =
+        parent.rank != Rank::Proof && dag.number(&ghostdag.selected_parent) == Some(node.selected_parent);
+    if node.rank == Rank::Base && !is_on_window {
+        return Err(ImportFault::Trusted);
+    }
+    // A block that is merged late is below the windows, and does not come.
+    if !is_on_window || node.merge_set.len() < count {
+        return Ok(());
     }
     let works = node.blues().iter().map(|blue| dag.node(*blue).work);
     let blue_work = works.fold(parent.blue_work, Amount::saturating_add);

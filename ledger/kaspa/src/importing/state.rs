@@ -54,9 +54,13 @@ impl Staging {
         parent.accepted_id_merkle_root == metadata.parent_commitment && point.accepted_id_merkle_root == expected
     }
 
-    /// The header below one on its chain, if it came among the trusted ones or with the chain.
+    /// The header below one on its chain, if it came among the trusted ones or with the chain, or is the first block's.
     fn chain_parent(&self, work: &mut Work<'_>, header: &Header) -> Option<Header> {
         let parent = header.direct_parents().first()?;
+        let genesis = &work.dag.params.genesis;
+        if *parent == genesis.hash {
+            return Some(genesis.header());
+        }
         match (self.trusted.get(parent), self.chain.get(parent)) {
             (Some(place), _) => self.header_of(work, TRUSTED, *place),
             (None, Some(place)) => self.header_of(work, BLOCKS, *place),
