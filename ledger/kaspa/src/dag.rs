@@ -151,6 +151,10 @@ impl Dag {
     /// Makes a block the pruning point. It need not be here yet.
     pub(crate) fn set_base(&mut self, base: Number) {
         (self.base, self.header_tip) = (base, base);
+        if base != GENESIS {
+            // What stands on it is not here, so that nothing would ever say that it is no tip.
+            self.tips.remove(&GENESIS);
+        }
     }
 
     /// Depth and jump of a block on this selected parent: the jumps of two neighbours that are equally long become one.

@@ -1,5 +1,6 @@
 //! Stories of a pruned network's state that comes in, piece by piece, from what a real node sent.
 
+mod above;
 mod altered;
 mod bounds;
 mod kept;
