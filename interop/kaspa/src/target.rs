@@ -98,9 +98,9 @@ pub(crate) enum Rules<'a> {
 }
 
 enum Node {
-    Kaspad(Kaspad),
+    Kaspad(Box<Kaspad>),
     // What cannot mine gets its blocks from a kaspad beside it.
-    Polypeer(Polypeer, OnceCell<Kaspad>),
+    Polypeer(Box<Polypeer>, Box<OnceCell<Kaspad>>),
 }
 
 /// A node that a row judges.
@@ -120,13 +120,13 @@ impl Target {
         };
         let place = folder.join("target");
         let node = match kind {
-            Kind::Kaspad => Node::Kaspad(Kaspad::start(&programs.kaspad, &place, options).await?),
+            Kind::Kaspad => Node::Kaspad(Box::new(Kaspad::start(&programs.kaspad, &place, options).await?)),
             Kind::Polypeer => {
                 let is_strict = matches!(rules, Rules::Strict);
                 let (overrides, measured) = (options.overrides.as_deref(), options.measured);
                 let options = polypeer::Options { overrides, is_strict, measured };
                 let node = Polypeer::start(&programs.polypeer, &place, options).await?;
-                Node::Polypeer(node, OnceCell::new())
+                Node::Polypeer(Box::new(node), Box::default())
             }
         };
         Ok(Self { node, kaspad: programs.kaspad.clone(), folder: folder.to_owned() })

@@ -56,7 +56,7 @@ impl Bridge {
         self.carry(|message| match &message.payload {
             Some(Payload::Version(theirs)) => {
                 let held = super::wire::Version { protocol_version: version, ..theirs.clone() };
-                Pass::Instead(Payload::Version(held).into())
+                Pass::Instead(Box::new(Payload::Version(held).into()))
             }
             _ => Pass::On,
         })
@@ -83,6 +83,6 @@ impl Bridge {
 /// What becomes of a message.
 enum Pass {
     On,
-    Instead(KaspadMessage),
+    Instead(Box<KaspadMessage>),
     Stop,
 }

@@ -58,7 +58,8 @@ async fn hostile_blocks(scene: &Scene) -> Result<()> {
     }
     let lost = lost.into_inner();
     scene.figure(format!("the kaspad beside it was lost {lost} times"));
-    Ok(ensure!(lost == 0, "the kaspad beside the target closed {lost} times"))
+    ensure!(lost == 0, "the kaspad beside the target closed {lost} times");
+    Ok(())
 }
 
 async fn recovered(scene: &Scene, honest: &Kaspad) -> Result<()> {

@@ -27,7 +27,8 @@ async fn stay(scene: &Scene) -> Result<()> {
     stayed(&dialling, scene.long).await.context("the one that dials")?;
     let agents = scene.target.agents().await?;
     let real = agents.iter().filter(|agent| agent.starts_with("/kaspad:2.1.0/")).count();
-    Ok(ensure!(real == 2, "the target's peers are {agents:?}"))
+    ensure!(real == 2, "the target's peers are {agents:?}");
+    Ok(())
 }
 
 // The one peer of a node has been there all the time, and answered its pings.
