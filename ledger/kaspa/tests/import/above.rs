@@ -37,7 +37,7 @@ fn check_takes(world: &mut World, headers: &[Bytes]) {
 }
 
 /// A ledger that has imported, and goes on making blocks.
-fn producer(seed: u8) -> World {
+pub(crate) fn producer(seed: u8) -> World {
     let producer = Producer { script: vec![0x51], interval: Duration::from_millis(100), seed: [seed; 32] };
     let mut world = World::open(Config { producer: Some(producer), ..config() });
     world.give_all(&SYNCER.pieces);
@@ -45,7 +45,7 @@ fn producer(seed: u8) -> World {
 }
 
 /// Blocks that it makes until then.
-fn run(world: &mut World, end: Now) -> Vec<Bytes> {
+pub(crate) fn run(world: &mut World, end: Now) -> Vec<Bytes> {
     let mut blocks = Vec::new();
     while let Some(wake) = world.ledger.next_wake(world.now).filter(|wake| *wake < end.monotonic) {
         world.now = world.now.after(wake.since(world.now.monotonic));
@@ -60,7 +60,7 @@ fn run(world: &mut World, end: Now) -> Vec<Bytes> {
     blocks
 }
 
-fn take(world: &mut World, blocks: &[Bytes]) {
+pub(crate) fn take(world: &mut World, blocks: &[Bytes]) {
     for block in blocks {
         match world.ask(Request::TakeBlock(block.clone())) {
             Answer::BlockTaken { outcome: BlockOutcome::Accepted, .. } => {}

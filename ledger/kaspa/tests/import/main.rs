@@ -1,6 +1,7 @@
 //! Stories of a pruned network's state that comes in, piece by piece, from what a real node sent.
 
 mod above;
+mod again;
 mod altered;
 mod bounds;
 mod kept;
