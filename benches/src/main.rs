@@ -13,6 +13,7 @@ mod h2;
 mod h4;
 mod h6;
 mod h7;
+mod kaspa;
 mod load;
 mod options;
 mod payload;
@@ -46,6 +47,8 @@ enum Command {
     H6(Options),
     /// Memory: thousands of idle peers, and none.
     H7(Options),
+    /// Kaspa: decoding beside prost, and syncs, memory and relay beside kaspad.
+    Kaspa(Options),
     /// Time from a node's start to serving.
     Start(Options),
     /// A process that the harness starts for itself.
@@ -67,10 +70,11 @@ fn main() -> Result<()> {
         Command::Part(Part::Device(arguments)) => return device::run(arguments),
         Command::Part(Part::Load(arguments)) => return load::run(arguments),
         Command::Part(Part::Pinned(arguments)) => return pinned::run(arguments),
-        Command::All(options) => (options, &[h2::run, h6::run, h7::run, start::run, h4::run, h1::run]),
+        Command::All(options) => (options, &[h2::run, h6::run, h7::run, start::run, h4::run, kaspa::run, h1::run]),
         Command::H4(options) => (options, &[h4::run]),
         Command::H6(options) => (options, &[h6::run]),
         Command::H7(options) => (options, &[h7::run]),
+        Command::Kaspa(options) => (options, &[kaspa::run]),
         Command::Start(options) => (options, &[start::run]),
         Command::H1(options) => (options, &[h1::run]),
         Command::H2(options) => (options, &[h2::run]),

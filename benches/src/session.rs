@@ -76,7 +76,7 @@ pub(crate) struct Duel {
 pub(crate) struct Figure {
     pub(crate) case: String,
     pub(crate) name: String,
-    pub(crate) unit: &'static str,
+    pub(crate) unit: String,
     pub(crate) values: Vec<f64>,
     /// The most (memory, time) or least (rates) that it should be.
     pub(crate) floor: Option<f64>,
@@ -108,10 +108,16 @@ impl Session {
     }
 
     /// Notes a figure.
-    pub(crate) fn figure(&mut self, case: &str, name: &str, unit: &'static str, values: Vec<f64>, floor: Option<f64>) {
+    pub(crate) fn figure(&mut self, case: &str, name: &str, unit: &str, values: Vec<f64>, floor: Option<f64>) {
         let middle = crate::statistics::median(&values);
         eprintln!("{case}: {name} {} {unit}", report::short(middle));
-        self.figures.push(Figure { case: case.to_owned(), name: name.to_owned(), unit, values, floor });
+        self.figures.push(Figure {
+            case: case.to_owned(),
+            name: name.to_owned(),
+            unit: unit.to_owned(),
+            values,
+            floor,
+        });
     }
 
     /// Notes what a reader of the report must know.

@@ -4,6 +4,7 @@ mod anya;
 mod chain;
 #[cfg(feature = "commonware")]
 mod commonware;
+mod decode;
 mod engine;
 mod framed;
 mod framer;
@@ -38,6 +39,14 @@ pub(crate) enum Kind {
     AnyaFramer,
     /// Tokio's length-delimited codec alone, over memory.
     DelimitedFramer,
+    /// Ours: a Kaspa announcement, read over and over.
+    KaspaInv,
+    /// prost: the same.
+    ProstInv,
+    /// Ours: a Kaspa transaction, read over and over.
+    KaspaTransaction,
+    /// prost: the same.
+    ProstTransaction,
     /// Ours: a simulated world.
     Sim,
     /// commonware's simulated world.
@@ -84,6 +93,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         Kind::Raw => raw::run(arguments.payload),
         Kind::AnyaFramer => framer::run(arguments.payload, framer::anya()),
         Kind::DelimitedFramer => framer::run(arguments.payload, framer::delimited()),
+        Kind::KaspaInv => decode::inv_ours(),
+        Kind::ProstInv => decode::inv_prost(),
+        Kind::KaspaTransaction => decode::transaction_ours(),
+        Kind::ProstTransaction => decode::transaction_prost(),
         Kind::Sim => sim::run(),
         #[cfg(feature = "commonware")]
         Kind::Commonware => commonware::run(),
