@@ -43,7 +43,7 @@ impl Kaspa {
         let why = ticket.and_then(|ticket| self.asked.remove(&ticket));
         match (why, answer) {
             (None, Answer::NewBlock { hash, state }) => self.on_new_block(cx, hash, state),
-            (None, Answer::NewTransaction { id }) => self.announce_transaction(cx, id),
+            (None, Answer::NewTransaction { id }) => self.announce_transactions(cx, alloc::vec![id]),
             (Some(Asked::State), Answer::State(state)) => self.on_first_state(cx, state),
             (Some(Asked::Announced { connection, hash, is_root }), Answer::Statuses(statuses)) => {
                 let status = statuses.first().copied().unwrap_or(Status::Unknown);

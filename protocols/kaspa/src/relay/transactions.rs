@@ -253,6 +253,7 @@ impl Kaspa {
         if let Some(ready) = ready_mut(cx, connection) {
             ready.fetching.in_judgement_bytes = ready.fetching.in_judgement_bytes.saturating_sub(bytes);
         }
+        let mut accepted = Vec::new();
         for (id, outcome) in outcomes {
             if outcome.is_of_bearer() {
                 // Signatures are not part of the identifier: another may have the right one.
@@ -265,7 +266,7 @@ impl Kaspa {
                 TransactionOutcome::Accepted => {
                     cx.refund(connection, Class::Announcement.price(0).times(2));
                     cx.useful(connection, Useful::Transaction);
-                    self.announce_transaction(cx, *id);
+                    accepted.push(*id);
                 }
                 TransactionOutcome::Malformed if self.config.bans.invalid_transaction => {
                     cx.convict(connection, Misbehavior::Banned(Banned::InvalidTransaction(*id)));
@@ -277,12 +278,19 @@ impl Kaspa {
                 | TransactionOutcome::NoRoom => {}
             }
         }
+        self.announce_transactions(cx, accepted);
     }
 
-    /// A transaction waits here now: it is announced at once after a quiet time, else with the next ones.
-    pub(crate) fn announce_transaction(&mut self, cx: &mut Cx<'_>, id: Hash) {
-        self.transactions.known.insert(id, ());
-        self.transactions.outbox.push(id);
+    /// Transactions wait here now: all of them are announced at once after a quiet time, else with the next ones. What
+    /// one peer gathered must not be parted, or all but the first would wait at every node on their way.
+    pub(crate) fn announce_transactions(&mut self, cx: &mut Cx<'_>, ids: Vec<Hash>) {
+        if ids.is_empty() {
+            return;
+        }
+        for id in &ids {
+            self.transactions.known.insert(*id, ());
+        }
+        self.transactions.outbox.extend(ids);
         let next = self.transactions.told.map_or(cx.time(), |told| told + GATHER);
         if cx.time() >= next || self.transactions.outbox.len() >= TRANSACTION_IDS_MAX {
             self.tell_transactions(cx);

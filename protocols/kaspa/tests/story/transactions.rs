@@ -46,14 +46,12 @@ fn what_is_announced_is_asked_for_and_told_to_everyone() {
         stage.offers(peers[0], ids.clone());
         stage.is_asked_for_transactions(peers[0], &ids);
         brings(stage, peers[0], &transactions);
-        // The first after a quiet time goes at once, what comes with it half a second later.
+        // After a quiet time all that is judged together goes at once.
         for peer in peers {
-            stage.hears_of_transactions(peer, &ids[..1]);
+            stage.hears_of_transactions(peer, &ids);
         }
         stage.wait(HALF);
-        for peer in peers {
-            stage.hears_of_transactions(peer, &ids[1..]);
-        }
+        peers.into_iter().for_each(|peer| stage.hears_nothing(peer));
         assert_eq!(stage.ledger.waiting.len(), 3);
     });
 }
