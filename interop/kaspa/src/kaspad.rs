@@ -143,6 +143,11 @@ impl Kaspad {
         wire_hash(self.dag().await?.get("pruningPointHash").context("no pruningPointHash")?)
     }
 
+    /// The DAA score that its next block has.
+    pub(crate) async fn daa_score(&self) -> Result<u64> {
+        self.dag().await?["virtualDaaScore"].as_u64().context("no virtualDaaScore")
+    }
+
     /// Its peers.
     pub(crate) async fn peers(&self) -> Result<Vec<Value>> {
         let mut answer = self.rpc.call("getConnectedPeerInfo", json!({})).await?;

@@ -10,7 +10,7 @@ use crate::rpc::Rpc;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Pays to the script `51`, which needs no key (Kaspa spec, section 5.8).
 pub(crate) const ADDRESS: &str = "kaspasim:pr89wgtzs5f9qphvrqvhhkqcggsua7j4nwc8npqsmxd9hwjmqlx36x509ft6l";
@@ -32,10 +32,10 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// So that the block with this DAA score lands at about now.
-    pub(crate) fn until(daa_score: u64) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { base_ms: u64::try_from(now.as_millis()).unwrap_or_default().saturating_sub(daa_score * 100) }
+    /// So that the block with this DAA score lands so long ago.
+    pub(crate) fn until(daa_score: u64, ago: Duration) -> Self {
+        let last = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(ago);
+        Self { base_ms: u64::try_from(last.as_millis()).unwrap_or_default().saturating_sub(daa_score * 100) }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::kaspad::{Kaspad, Options};
 use crate::mining::{self, Mined, Pace};
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub(crate) struct Depths {
 /// Deep enough for more than 99 trusted entries and more than 1,000 outputs.
 pub(crate) const DEEP: Depths = Depths { finality: 300, pruning: 700, blocks: 2_600 };
 /// As kaspad's own tests have it: the pruning point leaves genesis soon after 300 blocks.
-pub(crate) const SHALLOW: Depths = Depths { finality: 100, pruning: 200, blocks: 0 };
+pub(crate) const SHALLOW: Depths = Depths { finality: 100, pruning: 200, blocks: 700 };
 
 /// A pruning point that has not moved for so long does not move any more.
 const SETTLED: Duration = Duration::from_secs(2);
@@ -56,20 +56,22 @@ impl Depths {
 
     /// Mines until the node's pruning point has left genesis and is deep enough.
     pub(crate) async fn prune(&self, node: &Kaspad) -> Result<Vec<Mined>> {
-        let genesis = node.pruning_point().await?;
-        let pace = Pace::until(self.blocks as u64);
-        let mined = mining::mine(&node.rpc, self.blocks, 1, Some(pace)).await?;
+        self.mine_until(node, self.blocks, Duration::ZERO).await
+    }
+
+    /// Mines so many blocks, the last of them so long ago, and waits until the pruning point rests.
+    pub(crate) async fn mine_until(&self, node: &Kaspad, blocks: usize, ago: Duration) -> Result<Vec<Mined>> {
+        let pace = Pace::until(node.daa_score().await? + blocks as u64, ago);
+        let mined = mining::mine(&node.rpc, blocks, 1, Some(pace)).await?;
         // It moves a moment after the block that moves it.
-        let mut point = genesis;
+        let mut point = None;
         loop {
             sleep(SETTLED).await;
-            let now = node.pruning_point().await?;
+            let now = Some(node.pruning_point().await?);
             if now == point {
-                break;
+                return Ok(mined);
             }
             point = now;
         }
-        ensure!(point != genesis, "the pruning point stays at genesis");
-        Ok(mined)
     }
 }

@@ -3,6 +3,7 @@
 //! These rows too run with a kaspad in the target's place: what it cannot do is not asked of ours.
 
 mod attacking;
+mod importing;
 mod relaying;
 mod staying;
 mod syncing;
@@ -10,11 +11,11 @@ mod syncing;
 use crate::rows::Row;
 
 /// How many there are.
-pub(crate) const COUNT: usize = 8;
+pub(crate) const COUNT: usize = 9;
 
 /// Every one. Their numbers go on after the spec's.
 pub(crate) fn all() -> Vec<Row> {
-    let rooms: [&[Row]; 4] = [&staying::ROWS, &relaying::ROWS, &syncing::ROWS, &attacking::ROWS];
+    let rooms: [&[Row]; 5] = [&staying::ROWS, &relaying::ROWS, &syncing::ROWS, &attacking::ROWS, &importing::ROWS];
     rooms.into_iter().flatten().copied().collect()
 }
 

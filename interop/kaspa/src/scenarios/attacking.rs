@@ -1,7 +1,7 @@
 //! Feeds the target blocks that nobody's chain will have, and counts what that costs.
 //!
-//! Whatever of a block makes a kaspad reject it must be checked by the target, or else its own kaspads close on it. What
-//! is wrong about outputs makes no kaspad reject a block: it is stored, announced, and never in the selected chain.
+//! Whatever of a block makes a kaspad reject it must be checked by the target, or else its own kaspads close on it.
+//! What is wrong about outputs makes no kaspad reject a block: it is stored, announced, and in no selected chain.
 
 use crate::client::SHORTLY;
 use crate::client::chain::offer;

@@ -95,7 +95,7 @@ const HEADERS_AND_MORE: usize = 470;
 async fn catch_up(scene: &Scene) -> Result<()> {
     let source = scene.target.overridden("source", &SHALLOW).await?;
     let genesis = source.pruning_point().await?;
-    let pace = Some(Pace::until(HEADERS_AND_MORE as u64));
+    let pace = Some(Pace::until(HEADERS_AND_MORE as u64, Duration::ZERO));
     mining::mine(&source.rpc, HEADERS, 1, pace).await?;
     ensure!(source.pruning_point().await? == genesis, "the pruning point has moved too early");
     let target = scene.overridden("behind", &SHALLOW).await?;
