@@ -3,7 +3,7 @@
 use super::{Row, Scene, row};
 use crate::client::wire::{Block, BlockBody, BlockHeaders, Empty, InvRelayBlock, Payload, Reject, Transaction, hash};
 use crate::client::{Gzip, Hello, Listener, Peer, SHORTLY};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -27,10 +27,8 @@ async fn nobody_listens(scene: &Scene) -> Result<()> {
     ];
     for (name, payload) in deadly {
         let mut peer = scene.peer().await?;
-        // Until it has read our `Ready` the target still listens for what belongs to a handshake.
         peer.open().await?;
-        peer.send(payload);
-        peer.closed().await.with_context(|| name.to_owned())?;
+        closes_on(&mut peer, &payload).await.with_context(|| name.to_owned())?;
     }
     for bytes in [UNKNOWN_PAYLOAD.as_slice(), &[]] {
         let mut peer = scene.peer().await?;
@@ -51,6 +49,21 @@ async fn nobody_listens(scene: &Scene) -> Result<()> {
         peer.open().await.with_context(|| format!("unasked {payload:?}"))?;
     }
     Ok(())
+}
+
+// A kaspad stops listening for what belongs to a handshake a moment after its flows have begun: what comes before is
+// left unread in silence, and what comes then closes.
+async fn closes_on(peer: &mut Peer, payload: &Payload) -> Result<()> {
+    let until = Instant::now() + SHORTLY;
+    loop {
+        peer.send(payload.clone());
+        match peer.ended(Duration::from_secs(1)).await {
+            Ok(None) => return Ok(()),
+            Ok(Some(reason)) => bail!("closed with `{reason}`, where silence is due"),
+            Err(error) if Instant::now() > until => return Err(error),
+            Err(_) => {}
+        }
+    }
 }
 
 async fn compression(scene: &Scene) -> Result<()> {
