@@ -142,6 +142,7 @@ impl RunningNetwork for Quick {
             listen: None,
             height: 0,
             tip: None,
+            blocks: None,
             syncing: false,
             peers: view::PeerCount::default(),
             mempool: 0,
