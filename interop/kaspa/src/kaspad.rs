@@ -26,6 +26,8 @@ pub(crate) struct Options {
     pub(crate) overrides: Option<PathBuf>,
     /// How it is measured, when it is: without what only a row needs of it.
     pub(crate) measured: Option<Measured>,
+    /// Whether blocks need proof of work: devnet instead of simnet.
+    pub(crate) has_work: bool,
 }
 
 /// What a node that is measured is started with.
@@ -58,7 +60,7 @@ impl Kaspad {
     async fn start_at(executable: &Path, folder: &Path, options: Options, address: SocketAddr) -> Result<Self> {
         let (grpc, json) = (free_address()?, free_address()?);
         let mut command = Command::new(executable);
-        command.arg("--simnet").arg("--appdir").arg(folder);
+        command.arg(if options.has_work { "--devnet" } else { "--simnet" }).arg("--appdir").arg(folder);
         command.arg(format!("--listen={address}")).arg(format!("--rpclisten={grpc}"));
         command.arg(format!("--rpclisten-json={json}"));
         command.args(["--nodnsseed", "--disable-upnp", "--unsaferpc", "--enable-unsynced-mining"]);

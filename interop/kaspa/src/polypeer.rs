@@ -18,6 +18,8 @@ use tokio::time::{Instant, sleep};
 const START: Duration = Duration::from_secs(60);
 /// The network that rows run on.
 const NETWORK: &str = "kaspa-simnet";
+/// The one whose blocks need proof of work.
+const WORK_NETWORK: &str = "kaspa-devnet";
 /// One with the same name on the wire and other rules.
 const OWN_NETWORK: &str = "small";
 /// Where such a network is described.
@@ -34,6 +36,9 @@ pub(crate) struct Options<'a> {
     pub(crate) is_strict: bool,
     /// How it is measured, when it is.
     pub(crate) measured: Option<Measured>,
+    /// Whether blocks need proof of work, and whether it makes some.
+    pub(crate) has_work: bool,
+    pub(crate) produces: bool,
 }
 
 /// A running node of ours.
@@ -46,14 +51,19 @@ pub(crate) struct Polypeer {
     folder: PathBuf,
     network: &'static str,
     measured: Option<Measured>,
+    produces: bool,
 }
 
 impl Polypeer {
     /// Starts one with its data in a folder, and waits until it answers.
     pub(crate) async fn start(executable: &Path, folder: &Path, options: Options<'_>) -> Result<Self> {
-        let Options { overrides, is_strict, measured } = options;
+        let Options { overrides, is_strict, measured, has_work, produces } = options;
         std::fs::create_dir_all(folder)?;
-        let network = if overrides.is_some() { OWN_NETWORK } else { NETWORK };
+        let network = match (overrides, has_work) {
+            (Some(_), _) => OWN_NETWORK,
+            (None, true) => WORK_NETWORK,
+            (None, false) => NETWORK,
+        };
         let mut config = match overrides {
             None => String::new(),
             Some(file) => format!(
@@ -65,13 +75,13 @@ impl Polypeer {
             config.push_str("[limits]\nspare_loopback = false\n");
         }
         std::fs::write(folder.join(CONFIG), config)?;
-        Self::start_at(executable, folder, network, measured, &[], free_address()?).await
+        Self::start_at(executable, folder, (network, produces), measured, &[], free_address()?).await
     }
 
     async fn start_at(
         executable: &Path,
         folder: &Path,
-        network: &'static str,
+        (network, produces): (&'static str, bool),
         measured: Option<Measured>,
         add_peers: &[SocketAddr],
         address: SocketAddr,
@@ -88,6 +98,9 @@ impl Polypeer {
             .arg("127.0.0.1:0");
         command.arg("--data-dir").arg(folder.join("data"));
         command.arg("--config").arg(folder.join(CONFIG));
+        if produces {
+            command.arg("--produce");
+        }
         for peer in add_peers {
             command.arg("--add-peer").arg(peer.to_string());
         }
@@ -98,7 +111,7 @@ impl Polypeer {
         command.env("RUST_LOG", if measured.is_some() { "info" } else { "info,polypeer=debug" });
         let program = Program::start(&mut command, folder)?;
         let (executable, folder) = (executable.to_owned(), folder.to_owned());
-        let mut node = Self { address, api, program, executable, folder, network, measured };
+        let mut node = Self { address, api, program, executable, folder, network, measured, produces };
         let until = Instant::now() + START;
         loop {
             node.program.running()?;
@@ -113,7 +126,7 @@ impl Polypeer {
     /// Kills it without notice and starts it again with the same data, at the same address.
     pub(crate) async fn kill_and_restart(&mut self, add_peers: &[SocketAddr]) -> Result<()> {
         self.program.kill().await?;
-        let (network, measured) = (self.network, self.measured);
+        let (network, measured) = ((self.network, self.produces), self.measured);
         *self = Self::start_at(&self.executable, &self.folder, network, measured, add_peers, self.address).await?;
         Ok(())
     }
@@ -175,6 +188,12 @@ impl Polypeer {
             sleep(ASK).await;
         }
         Ok(())
+    }
+
+    /// Blocks that it holds beside the first.
+    pub(crate) async fn blocks(&self) -> Result<u64> {
+        let all = self.network().await?["blocks"].as_u64().context("no count of blocks")?;
+        all.checked_sub(1).context("not even the first block")
     }
 
     /// How the network is.

@@ -14,6 +14,7 @@ mod transactions;
 
 use crate::client::{Gzip, Hello, Line, Listener, Peer, Refused, SHORTLY, dial};
 use crate::kaspad::Kaspad;
+use crate::polypeer::{self, Polypeer};
 use crate::pruned::Depths;
 use crate::target::{Kind, Programs, Rules, Target};
 use anyhow::{Context, Result, bail, ensure};
@@ -134,6 +135,17 @@ impl Scene {
     pub(crate) async fn make_strict(&mut self) -> Result<()> {
         self.target = Target::start(self.kind, &self.programs, &self.folder.join("strict"), Rules::Strict).await?;
         Ok(())
+    }
+
+    /// A target on the network whose blocks need proof of work.
+    pub(crate) async fn worker(&self, name: &str) -> Result<Target> {
+        Target::start(self.kind, &self.programs, &self.folder.join(name), Rules::Work).await
+    }
+
+    /// A node of ours that makes such blocks, whoever is judged.
+    pub(crate) async fn miner(&self, name: &str) -> Result<Polypeer> {
+        let options = polypeer::Options { has_work: true, produces: true, ..polypeer::Options::default() };
+        Polypeer::start(&self.programs.polypeer, &self.folder.join(name), options).await
     }
 
     /// A kaspad with ten thousand blocks, and one more that is new.

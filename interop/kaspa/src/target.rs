@@ -95,6 +95,8 @@ pub(crate) enum Rules<'a> {
     Measured(Measured),
     /// A network with small parameters.
     Small(&'a Depths),
+    /// The network whose blocks need proof of work.
+    Work,
 }
 
 enum Node {
@@ -116,6 +118,7 @@ impl Target {
         let options = match rules {
             Rules::Small(depths) => depths.options(folder)?,
             Rules::Measured(measured) => Options { measured: Some(measured), ..Options::default() },
+            Rules::Work => Options { has_work: true, ..Options::default() },
             Rules::Simnet | Rules::Strict => Options::default(),
         };
         let place = folder.join("target");
@@ -124,7 +127,8 @@ impl Target {
             Kind::Polypeer => {
                 let is_strict = matches!(rules, Rules::Strict);
                 let (overrides, measured) = (options.overrides.as_deref(), options.measured);
-                let options = polypeer::Options { overrides, is_strict, measured };
+                let has_work = options.has_work;
+                let options = polypeer::Options { overrides, is_strict, measured, has_work, produces: false };
                 let node = Polypeer::start(&programs.polypeer, &place, options).await?;
                 Node::Polypeer(Box::new(node), Box::default())
             }
@@ -137,6 +141,18 @@ impl Target {
         match &self.node {
             Node::Kaspad(node) => node.address,
             Node::Polypeer(node, _) => node.address,
+        }
+    }
+
+    /// Whether it holds this block, which is the last of so many beside the first. A kaspad does not count those that
+    /// are off its chain.
+    pub(crate) async fn holds(&self, block: &Hash32, count: u64) -> Result<bool> {
+        match &self.node {
+            Node::Kaspad(node) => {
+                let wanted = json!({ "hash": const_hex::encode(block), "includeTransactions": false });
+                Ok(node.rpc.call("getBlock", wanted).await.is_ok())
+            }
+            Node::Polypeer(node, _) => Ok(node.blocks().await? >= count),
         }
     }
 
