@@ -14,6 +14,9 @@ use tokio::time::{Instant, timeout};
 const AT_ONCE: usize = 28;
 /// Rows at once among those that do not wait for minutes, so that one of them is not timed out by the others' load.
 const AT_ONCE_BUSY: usize = 4;
+/// Rows that failed beside thirty other nodes on two cores are judged once more, alone, and the table says so. With more
+/// of them something is wrong that no quiet mends.
+const AGAIN_MAX: usize = 3;
 /// No row takes longer.
 const ROW_MAX: Duration = Duration::from_secs(480);
 /// No row takes longer in a long run.
@@ -58,7 +61,7 @@ pub(crate) async fn run_all(rows: &[Row], kinds: &[Kind], programs: Arc<Programs
             // Neither is ever closed.
             let _turn = all.acquire().await;
             let _busy = if row.waits { None } else { Some(busy.acquire().await) };
-            run_one(row, kind, side, programs, long).await
+            run_one(row, kind, side, programs, long, "").await
         });
     }
     let mut outcomes = Vec::new();
@@ -69,11 +72,27 @@ pub(crate) async fn run_all(rows: &[Row], kinds: &[Kind], programs: Arc<Programs
             Err(error) => eprintln!("a row has panicked: {error}"),
         }
     }
+    judge_again(&mut outcomes, rows, &programs, long).await;
     outcomes
 }
 
-async fn run_one(row: Row, kind: Kind, side: Side, programs: Arc<Programs>, long: bool) -> Outcome {
-    let folder = programs.root.join(format!("{}-{}-{kind:?}-{side:?}", row.number, row.name).to_lowercase());
+async fn judge_again(outcomes: &mut [Outcome], rows: &[Row], programs: &Arc<Programs>, long: bool) {
+    let failed = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count();
+    if failed > AGAIN_MAX {
+        return;
+    }
+    for outcome in outcomes.iter_mut() {
+        let row = rows.iter().find(|row| row.number == outcome.row);
+        let (Some(row), Some(failure)) = (row, outcome.failure.clone()) else { continue };
+        let (kind, side) = (outcome.kind, outcome.side);
+        *outcome = run_one(*row, kind, side, Arc::clone(programs), long, "-again").await;
+        outcome.figures.push(format!("judged again alone, for beside the others: {failure}"));
+    }
+}
+
+async fn run_one(row: Row, kind: Kind, side: Side, programs: Arc<Programs>, long: bool, attempt: &str) -> Outcome {
+    let name = format!("{}-{}-{kind:?}-{side:?}{attempt}", row.number, row.name);
+    let folder = programs.root.join(name.to_lowercase());
     let started = Instant::now();
     let limit = if long { ROW_MAX_LONG } else { ROW_MAX };
     let keep = programs.keep;

@@ -3,9 +3,11 @@
 use super::{Row, Scene, row};
 use crate::client::wire::{Empty, Nonce, Payload};
 use crate::client::{Hello, Peer, SHORTLY, dial};
+use crate::kaspad::POLL;
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 pub(super) const ROWS: [Row; 8] = [
     row!(1, "handshake", Both, false, handshake),
@@ -56,8 +58,16 @@ async fn versions(scene: &Scene) -> Result<()> {
         let mut peer = scene.greet(&hello).await.with_context(|| format!("version {version}"))?;
         peer.open().await?;
         if let Some(node) = scene.target.as_kaspad() {
-            let shown = node.peers().await?.into_iter().find(|peer| peer["user_agent"] == hello.user_agent);
-            let shown = shown.context("not among its peers")?;
+            // It is entered a moment after it may speak.
+            let until = Instant::now() + SHORTLY;
+            let shown = loop {
+                let is_it = |peer: &Value| peer["user_agent"] == hello.user_agent;
+                if let Some(shown) = node.peers().await?.into_iter().find(is_it) {
+                    break shown;
+                }
+                ensure!(Instant::now() < until, "not among its peers");
+                sleep(POLL).await;
+            };
             ensure!(shown["advertised_protocol_version"] == version, "shown as {shown}");
         }
         let single = proof_is_single(&mut peer).await.with_context(|| format!("proof in version {version}"))?;
