@@ -6,8 +6,7 @@ mod answers;
 mod genesis;
 mod pruning;
 
-use crate::ledger::{Hash, Keep, Refusal, Request};
-use crate::misbehavior::Refused;
+use crate::ledger::{Hash, Keep, Request};
 use crate::questions::Asked;
 use crate::wire::{
     self, BLOCKS_ASKED_MAX, Envelope, Hashes, Kind, OptionalHashes, RequestAddresses, RequestBlockLocator,
@@ -289,17 +288,5 @@ impl List {
             Self::Bodies => Request::Bodies(page),
             Self::Transactions => Request::Transactions(page),
         })
-    }
-}
-
-impl From<Refusal> for Refused {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::UnknownHeader(hash) => Self::UnknownHeader(hash),
-            Refusal::NotAncestor(low, high) => Self::NotAncestor(low, high),
-            Refusal::LowAboveHigh(low, high) => Self::LowAboveHigh(low, high),
-            Refusal::PruningPointMissed(hash) => Self::PruningPointMissed(hash),
-            Refusal::TooMany(most) => Self::TooMany(most),
-        }
     }
 }

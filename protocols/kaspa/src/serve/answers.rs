@@ -3,7 +3,7 @@
 use super::{Job, List, Serving};
 use crate::handshake::ready_mut;
 use crate::ledger::{Answer, Hash, Headers, Refusal};
-use crate::misbehavior::{Banned, Refused};
+use crate::misbehavior::Banned;
 use crate::wire::{self, Hashes, Items, Kind, OneHash};
 use crate::{Cx, Kaspa, Misbehavior};
 use bytes::Bytes;
@@ -58,12 +58,12 @@ impl Kaspa {
                 return self.give_transactions(cx, connection, hashes.iter().skip(first).zip(found));
             }
             (Job::BlockLocator { id, .. }, Answer::Locator(locator)) => {
-                let body = Hashes::from_iter(locator.map_err(Refused::from).map_err(Misbehavior::Refused)?).encode();
+                let body = Hashes::from_iter(locator?).encode();
                 cx.owe(connection, Class::ListServed.price(body.len()));
                 give(cx, connection, Kind::BlockLocator, &body, *id, true);
             }
             (Job::ChainLocator { id, .. }, Answer::Locator(locator)) => {
-                let body = Hashes::from_iter(locator.map_err(Refused::from).map_err(Misbehavior::Refused)?).encode();
+                let body = Hashes::from_iter(locator?).encode();
                 cx.owe(connection, Class::ListServed.price(body.len()));
                 give(cx, connection, Kind::IbdChainBlockLocator, &body, *id, false);
             }
@@ -72,7 +72,7 @@ impl Kaspa {
                 return give_headers(cx, connection, serving, page);
             }
             (Job::Antipast { id, .. }, Answer::Headers(page)) => {
-                let page = page.map_err(Refused::from).map_err(Misbehavior::Refused)?;
+                let page = page?;
                 let body = headers(&page.headers);
                 cx.owe(connection, Class::ListServed.price(body.len()));
                 give(cx, connection, Kind::BlockHeaders, &body, *id, false);
@@ -149,7 +149,7 @@ fn give_headers(
     serving: &mut Serving,
     page: Result<Headers, Refusal>,
 ) -> Result<(), Misbehavior> {
-    let page = page.map_err(Refused::from).map_err(Misbehavior::Refused)?;
+    let page = page?;
     let Some(walk) = serving.walk.as_mut() else { return Ok(()) };
     (walk.low, walk.waits) = (page.reached, true);
     let id = walk.id;

@@ -94,9 +94,8 @@ impl Kaspa {
             return self.ask_bodies(cx, connection);
         }
         if bodies.of == relay_block {
-            let sink = bodies.of;
             return match self.sync.run.as_ref().and_then(|run| run.imports) {
-                Some(point) => self.finish_import(cx, sink, point),
+                Some(point) => self.finish_import(cx, relay_block, point),
                 None => self.end_sync(cx, true),
             };
         }
