@@ -159,6 +159,11 @@ impl Grpc {
         let mut nobody = Context::from_waker(Waker::noop());
         loop {
             match self.receiving.poll_data(&mut nobody) {
+                // A connection that cannot be written to ends, and HTTP/2 does not tell its streams.
+                Poll::Pending if self.is_over => {
+                    self.is_read = true;
+                    return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
+                }
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(Ok(bytes))) if bytes.is_empty() => {}
                 Poll::Ready(Some(Ok(bytes))) => {

@@ -114,6 +114,22 @@ async fn a_socket_that_breaks_is_told_as_broken() {
 }
 
 #[tokio::test]
+async fn a_socket_that_breaks_while_it_is_written_to_is_gone_too() {
+    let node = run(Config::default());
+    let address = node.listening().expect("it listens");
+    for _ in 0..30 {
+        let mut raw = tokio::task::spawn_blocking(move || Raw::call(address)).await.expect("a call");
+        // More than its window of 64 KiB, which it opens and does not wait for: what it reads is that it may write.
+        raw.message(b'r', &[0, 0, 1, 0]);
+        until(&node, "it waits", |view| view.meters.totals().all.queue_bytes > 0).await;
+        raw.widen(1 << 20);
+        raw.reset();
+        until_connected(&node, 0).await;
+    }
+    drain(node).await;
+}
+
+#[tokio::test]
 async fn a_peer_that_never_closes_is_cut_when_its_time_is_over() {
     let node = run(Config { linger_ms: 200, ..Config::default() });
     let address = node.listening().expect("it listens");
