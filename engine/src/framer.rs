@@ -31,6 +31,9 @@ impl BadFrame {
     pub const TOO_SLOW: u8 = 255;
     /// The host's own reason: [`crate::Profile::partial_bytes_budget`] is spent, and this frame was the longest.
     pub const OVER_BUDGET: u8 = 254;
+    /// The host's own reason: the peer broke the rules of what carries its frames, and that one can still say so
+    /// ([`crate::Transport::WebSocket`]: a bit that is reserved, a frame that is not masked, a message that is too long).
+    pub const OF_TRANSPORT: u8 = 253;
 
     /// What a host hands in for a reason of its own.
     pub const fn of_host(reason: u8) -> Self {

@@ -58,6 +58,29 @@ pub enum Transport {
         /// Pending calls from one IP address; loopback is spared with [`P2pConfig::spare_loopback`].
         pending_per_ip_max: usize,
     },
+    /// A WebSocket (RFC 6455), which whoever dialled asks for at `/`, without subprotocol or extension.
+    ///
+    /// A frame is one message, as a server sends a binary one in a single frame (section 5.2 there): the byte `82`, the
+    /// payload's length in the shortest of its three forms (one byte below 126; `7e` and two bytes; `7f` and eight), the
+    /// payload. That is what a protocol sends, and what its framer cuts, whichever side dialled: the host masks and
+    /// unmasks, puts fragments together, hands text on as if it were binary, and answers pings. Control frames never
+    /// come up, so they are no sign of life. What breaks the rules becomes a [`crate::BadFrame::OF_TRANSPORT`], and is
+    /// told in the CLOSE that ends the connection; any other CLOSE that we send first is empty.
+    WebSocket {
+        /// The payload of a message, fragments together, from the phase `pending_below` on. The length of a frame is
+        /// judged when it is announced, before a byte of the payload is kept; more is answered with CLOSE 1009.
+        message_bytes_max: usize,
+        /// The same before that phase, whoever dialled.
+        early_bytes_max: usize,
+        /// How long the other side may take to accept the connection, and again for its part of the upgrade.
+        open_time_max: Duration,
+        /// A connection that someone else opened is pending until its channel reaches this phase.
+        pending_below: Phase,
+        /// Pending connections. More are refused with HTTP's status 503 before the engine hears of them.
+        pending_max: usize,
+        /// Pending connections from one IP address; loopback is spared with [`P2pConfig::spare_loopback`].
+        pending_per_ip_max: usize,
+    },
 }
 
 /// Someone the operator names: an address, or a name that the host resolves.
