@@ -470,9 +470,6 @@ impl<P: Protocol> Context<'_, P> {
     pub fn prove(&mut self, address: Address) {
         self.state.discovery.book.good(address, self.now);
         self.write_book();
-        if let Some(wanted) = self.state.discovery.dialer.wanted_mut(address) {
-            wanted.failures = 0;
-        }
     }
 }
 
@@ -527,7 +524,8 @@ impl<P: Protocol> Context<'_, P> {
         let address = state.ends.remote;
         self.effects.push(Effect::Publish(Event::PeerGone { connection, address, cause }));
         if let Some(dialled) = state.ends.dialled {
-            dialer::lost(self, dialled, state.slot.is_kept(), state.is_ready);
+            let lasted = self.now.monotonic.since(state.connected.monotonic);
+            dialer::lost(self, dialled, state.slot.is_kept(), state.is_ready, lasted);
         }
         self.state.departed.push_back((connection, state.peer, cause));
     }

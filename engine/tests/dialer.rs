@@ -156,6 +156,48 @@ fn named_peers_are_dialled_whatever_their_group() {
     assert_eq!(outbound(&story).len(), 3 + 8, "the named ones fill none of the eight slots");
 }
 
+// Whoever is dialled takes the call and ends it after so long. When each dial was made, in seconds.
+fn calls(story: &mut Story, seconds: u64, lasts: u64) -> Vec<u64> {
+    let (mut called, mut open) = (Vec::new(), None);
+    for second in 0..seconds {
+        if let Some(&(connection, address)) = dials(&story.wait(1)).first() {
+            called.push(second);
+            story.stand(connection, address);
+            open = Some((connection, second + lasts));
+        }
+        if let Some((connection, _)) = open.take_if(|(_, end)| *end <= second) {
+            story.act(P2pAction::Disconnected { connection, cause: DisconnectCause::Theirs });
+        }
+    }
+    called
+}
+
+fn naming(address: Address) -> Story {
+    let add_peers = vec![Target::Address(address)];
+    Story::new(P2pConfig { add_peers, discovery: false, private_addresses: true, ..P2pConfig::default() })
+}
+
+#[test]
+fn a_named_peer_that_shakes_hands_and_leaves_is_left_alone_longer_each_time() {
+    let mut story = naming(at("127.0.0.1:9"));
+    let called = calls(&mut story, 600, 0);
+    assert!((18..=30).contains(&called.len()), "{} dials in ten minutes", called.len());
+    let waits: Vec<u64> = called.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(waits[0] <= 2 && waits[1] <= 4 && waits[5..].iter().all(|wait| *wait >= 20), "{waits:?}");
+    // One that lasts makes up for it.
+    let called = calls(&mut story, 300, 61);
+    let waits: Vec<u64> = called.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(waits.iter().all(|wait| (62..=64).contains(wait)) && waits.len() >= 2, "{waits:?}");
+}
+
+#[test]
+fn a_named_peer_that_was_refused_and_came_once_is_not_dialled_every_second() {
+    let mut story = naming(at("127.0.0.1:9"));
+    live(&mut story, 120, |_| false);
+    let called = calls(&mut story, 600, 5);
+    assert!((12..=26).contains(&called.len()), "{} dials in ten minutes", called.len());
+}
+
 #[test]
 fn the_secret_and_the_book_survive_a_restart() {
     let held = |saved: &mut BTreeMap<_, Record>, effects: Vec<Effect<u8>>| {

@@ -23,6 +23,9 @@ pub const ANCHORS_MAX: usize = 64;
 pub const WANTED_RETRY_FIRST: Duration = Duration::from_secs(1);
 /// The longest wait between two dials of a named peer.
 pub const WANTED_RETRY_MAX: Duration = Duration::from_secs(30);
+/// A named peer whose connection lasted this long is soon dialled again when it is lost. One that is lost sooner is left
+/// alone longer each time, however good its handshake was: what ends it would end the next one too.
+pub const WANTED_LASTED: Duration = Duration::from_secs(60);
 /// The dialer looks at the book at most this often.
 pub const PACE: Duration = Duration::from_millis(250);
 /// The dialer looks at the book at least this often while a slot is free.
@@ -44,7 +47,7 @@ pub struct Wanted {
     pub addresses: Vec<Address>,
     /// Not dialled before this.
     pub not_before: Time,
-    /// Dials that failed since the last success.
+    /// Dials that failed, and connections that did not last, since one that did.
     pub failures: u32,
     /// The name is not looked up before this.
     pub resolve_not_before: Time,
@@ -65,6 +68,16 @@ pub struct Dialer {
     /// Not before this is an address tested.
     pub next_test: Time,
     pub(crate) sweep: choice::Sweep,
+}
+
+impl Wanted {
+    // Leaves the peer alone, longer each time. Until when.
+    fn put_off(&mut self, now: Time, random: &mut Random) -> Time {
+        // A stranger's hour is not cut short by the connection that ends.
+        self.not_before = self.not_before.max(now + wanted_back_off(self.failures, random));
+        self.failures = self.failures.saturating_add(1);
+        self.not_before
+    }
 }
 
 impl Dialer {
@@ -169,13 +182,10 @@ pub(crate) fn failed<P: Protocol>(cx: &mut Context<'_, P>, address: Address, fil
     if filled_slot {
         state.alarms.set_earlier(AlarmKey::Dial, now + NEXT_CANDIDATE);
     }
-    if let Some(wanted) = state.discovery.dialer.wanted.values_mut().find(|w| w.addresses.contains(&address)) {
-        let not_before = now + wanted_back_off(wanted.failures, &mut state.random);
-        // A stranger's hour is not cut short by the connection that ends.
-        wanted.not_before = wanted.not_before.max(not_before);
-        wanted.failures = wanted.failures.saturating_add(1);
-        state.alarms.set_earlier(AlarmKey::Dial, wanted.not_before);
-        again = Some(wanted.not_before);
+    if let Some(wanted) = state.discovery.dialer.wanted_mut(address) {
+        let not_before = wanted.put_off(now, &mut state.random);
+        state.alarms.set_earlier(AlarmKey::Dial, not_before);
+        again = Some(not_before);
     }
     cx.write_book();
     if let Some(again) = again {
@@ -184,24 +194,35 @@ pub(crate) fn failed<P: Protocol>(cx: &mut Context<'_, P>, address: Address, fil
     }
 }
 
-/// A connection that we dialled is gone. One that never got ready counts like a dial that failed.
-pub(crate) fn lost<P: Protocol>(cx: &mut Context<'_, P>, address: Address, filled_slot: bool, was_ready: bool) {
+/// A connection that we dialled is gone, after so long. One that never got ready counts like a dial that failed.
+pub(crate) fn lost<P: Protocol>(
+    cx: &mut Context<'_, P>,
+    address: Address,
+    filled_slot: bool,
+    was_ready: bool,
+    lasted: Duration,
+) {
     if !was_ready {
         return failed(cx, address, filled_slot, DialFailure::Transport);
     }
     if !cx.state.is_draining {
         cx.effects.push(Effect::Save(anchor(address, false)));
     }
-    let now = cx.now;
+    let now = cx.now.monotonic;
     let state = &mut *cx.state;
-    let wait = wanted_back_off(0, &mut state.random);
-    let not_before = now.monotonic + wait;
-    if let Some(wanted) = state.discovery.dialer.wanted_mut(address) {
-        wanted.not_before = wanted.not_before.max(not_before);
-    }
+    let not_before = match state.discovery.dialer.wanted_mut(address) {
+        Some(wanted) => {
+            if lasted >= WANTED_LASTED {
+                wanted.failures = 0;
+            }
+            wanted.put_off(now, &mut state.random)
+        }
+        None => now + wanted_back_off(0, &mut state.random),
+    };
     state.discovery.book.put_off(address, not_before);
     state.alarms.set_earlier(AlarmKey::Dial, not_before);
-    cx.because(Subject::Address(address), None, Reason::BackOffLost { until_ms: now.after(wait).unix_ms });
+    let until_ms = cx.now.after(not_before.since(now)).unix_ms;
+    cx.because(Subject::Address(address), None, Reason::BackOffLost { until_ms });
 }
 
 fn dial_wanted<P: Protocol>(cx: &mut Context<'_, P>, next: &mut Time) {
