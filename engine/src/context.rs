@@ -225,6 +225,29 @@ impl<P: Protocol> Context<'_, P> {
         self.state.discovery.dialer.is_self(address);
         self.unlearn(address);
     }
+
+    /// The peer behind a connection is this node itself: none of the addresses that led here is dialled again. Which
+    /// those are. The other end of the connection, where it is found, is closed; this one is the protocol's to end, in
+    /// its own words.
+    pub fn met_self_over(&mut self, connection: ConnectionId) -> Vec<Address> {
+        let Some(ends) = self.ends(connection).cloned() else { return Vec::new() };
+        let mut own = Vec::from_iter(ends.dialled);
+        if ends.direction == Direction::Inbound {
+            // Someone here reached us under this address.
+            own.push(ends.local);
+            let is_other_end = |other: &ConnectionId| {
+                self.ends(*other).is_some_and(|other| other.dialled.is_some() && other.local == ends.remote)
+            };
+            if let Some(other) = self.connections().into_iter().find(is_other_end) {
+                own.extend(self.ends(other).and_then(|ends| ends.dialled));
+                self.close(other, Close::Now, "it is this node itself");
+            }
+        }
+        for address in &own {
+            self.met_self(*address);
+        }
+        own
+    }
 }
 
 /// Frames and channels.

@@ -75,16 +75,10 @@ pub(crate) fn own_address<F: ChainFormat>(cx: &Cx<'_, F>, connection: Connection
     Some(config.external.unwrap_or_else(|| listening.map_or(local, |listen| Address::new(local.ip(), listen.port()))))
 }
 
-// Closes without a word, and sees to it that neither the address that we gave nor the one that we dialled is dialled
-// again.
+// Closes without a word, and sees to it that neither the address that we gave nor those that led here are dialled again.
 fn meet_self<F: ChainFormat>(cx: &mut Cx<'_, F>, connection: ConnectionId, own: Address) {
     cx.met_self(own);
-    let remote = cx.ends(connection).map(|ends| ends.remote);
-    let others = cx.connections();
-    let other = others.into_iter().filter_map(|other| cx.ends(other)).find(|ends| Some(ends.local) == remote);
-    if let Some(dialled) = other.and_then(|ends| ends.dialled) {
-        cx.met_self(dialled);
-    }
+    cx.met_self_over(connection);
     cx.close(connection, Close::Now, "met itself");
 }
 

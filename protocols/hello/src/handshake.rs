@@ -3,7 +3,7 @@
 use crate::Misbehavior;
 use crate::wire::{Hello, Message, Method};
 use alloc::vec::Vec;
-use polypeer_engine::{Address, Close, ConnectionId, Context, Direction, Protocol};
+use polypeer_engine::{Address, Close, ConnectionId, Context, Protocol};
 
 /// A connection whose handshake is under way.
 ///
@@ -125,23 +125,7 @@ fn unexpected(message: &Message) -> Misbehavior {
 /// The peer is this node itself: closes without a word, and sees to it that none of its addresses is dialled again.
 /// Which those are.
 pub(crate) fn meet_self<P: Protocol>(cx: &mut Context<'_, P>, connection: ConnectionId) -> Vec<Address> {
-    let Some(ends) = cx.ends(connection).cloned() else { return Vec::new() };
-    let mut own = Vec::from_iter(ends.dialled);
-    if ends.direction == Direction::Inbound {
-        // Someone here reached us under this address.
-        own.push(ends.local);
-        let is_other_end = |other: &ConnectionId| {
-            cx.ends(*other).is_some_and(|other| other.dialled.is_some() && other.local == ends.remote)
-        };
-        let other_end = cx.connections().into_iter().find(is_other_end);
-        if let Some(other) = other_end {
-            own.extend(cx.ends(other).and_then(|ends| ends.dialled));
-            cx.close(other, Close::Now, "it is this node itself");
-        }
-    }
-    for address in &own {
-        cx.met_self(*address);
-    }
+    let own = cx.met_self_over(connection);
     cx.close(connection, Close::Now, "it is this node itself");
     own
 }

@@ -13,7 +13,7 @@ use crate::wire::{self, Envelope, Kind, NetAddress, Version};
 use crate::{Alarm, Cx, Kaspa, Misbehavior, Peer, Ready};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use polypeer_engine::{Address, Close, ConnectionId, Direction, Overflow, Protocol};
+use polypeer_engine::{Address, ConnectionId, Overflow, Protocol};
 
 /// The protocol version that we speak.
 pub const VERSION: u32 = 11;
@@ -131,9 +131,7 @@ impl Kaspa {
             return Err(Misbehavior::Duplicate);
         }
         if theirs.id == self.id {
-            for address in own_addresses(cx, connection) {
-                cx.met_self(address);
-            }
+            cx.met_self_over(connection);
             return Err(Misbehavior::Loopback);
         }
         if theirs.network != self.config.network {
@@ -189,25 +187,6 @@ fn first_with(cx: &Cx<'_>, connection: ConnectionId, id: &[u8; 16]) -> Option<Co
             && cx.ends(*other).is_some_and(|ends| ends.remote.ip() == ip)
     };
     cx.peers().find(is_it).map(|(first, _)| first)
-}
-
-// The peer is this node itself: under which addresses.
-fn own_addresses(cx: &mut Cx<'_>, connection: ConnectionId) -> Vec<Address> {
-    let Some(ends) = cx.ends(connection).cloned() else { return Vec::new() };
-    let mut own = Vec::from_iter(ends.dialled);
-    if ends.direction == Direction::Inbound {
-        // Someone here reached us under this address.
-        own.push(ends.local);
-        let is_other_end = |other: &ConnectionId| {
-            cx.ends(*other).is_some_and(|other| other.dialled.is_some() && other.local == ends.remote)
-        };
-        let other_end = cx.connections().into_iter().find(is_other_end);
-        if let Some(other) = other_end {
-            own.extend(cx.ends(other).and_then(|ends| ends.dialled));
-            cx.close(other, Close::Now, "it is this node itself");
-        }
-    }
-    own
 }
 
 impl Peer {
