@@ -5,8 +5,23 @@ use super::tokens::{each_run, is_mark, is_word, parse};
 use super::tree::Tree;
 
 /// Foreign crates that compute and do nothing else, all without default features.
-const ALLOWED: [&str; 9] =
-    ["blake2b_simd", "blake3", "bytes", "crc32fast", "miniz_oxide", "postcard", "rand_chacha", "rand_core", "serde"];
+const ALLOWED: [&str; 15] = [
+    "blake2b_simd",
+    "blake3",
+    "bs58",
+    "bytes",
+    "crc32fast",
+    "curve25519-dalek",
+    "ed25519-dalek",
+    "miniz_oxide",
+    "postcard",
+    "rand_chacha",
+    "rand_core",
+    "serde",
+    "sha2",
+    "sm2",
+    "sm3",
+];
 
 /// Names that stand for a clock, an unordered map or entropy, wherever they come from.
 const IMPURE: [&str; 8] =

@@ -1,0 +1,82 @@
+//! Holds the settings of the network's section.
+
+use crate::hash::HashType;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+use polypeer_engine::Target;
+use serde::{Deserialize, Serialize};
+
+/// A node's settings. Keys are not among them: whoever signs is the ledger's business.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    /// Must be the same on both sides of a connection (BUMO spec, section 1.3).
+    pub network_id: i64,
+    /// Which chain: 0 for the main one. Whoever speaks of another is not answered.
+    pub chain_id: i64,
+    /// The port that nodes listen on when nothing else is said.
+    pub port: u16,
+    /// Where a node finds its first peers.
+    pub seeds: Vec<Target>,
+    /// The address of this node's own key, which HELLO carries; a second node with it is refused.
+    pub node_address: String,
+    /// The public key that this node validates with, in the network's text form; nothing when it only follows.
+    pub validator: Option<String>,
+    /// The hash that ledgers are made with; both sides must have the same, and nothing on the wire says which.
+    pub hash: HashType,
+    /// What we call our software. Peers store it and check nothing.
+    pub version: String,
+    /// How far apart ledgers are. It drives proposing and the rule of close times; what consensus waits for scales with
+    /// it (BUMO spec, section 7.7).
+    pub interval: Duration,
+    /// How often each peer is pinged (BUMO spec, section 1.2).
+    pub ping_interval: Duration,
+    /// A peer from which nothing came for so long is gone.
+    pub silence_max: Duration,
+    /// How long a connection may take until HELLO came.
+    pub hello_timeout: Duration,
+    /// How long a peer may take over ledgers before another is asked. Refusals are silent, so this is all that is seen of
+    /// them (BUMO spec, section 12).
+    pub answer_timeout: Duration,
+    /// How long a peer is not asked for ledgers that did not bring what it said it had.
+    pub probation: Duration,
+}
+
+impl Config {
+    /// The defaults, for this network and this node.
+    pub fn new(network_id: i64, port: u16, node_address: &str) -> Self {
+        Self {
+            network_id,
+            chain_id: 0,
+            port,
+            seeds: Vec::new(),
+            node_address: node_address.into(),
+            validator: None,
+            hash: HashType::Sha256,
+            version: "1.3.3".into(),
+            interval: Duration::from_secs(10),
+            ping_interval: Duration::from_secs(15),
+            silence_max: Duration::from_secs(60),
+            hello_timeout: Duration::from_secs(10),
+            answer_timeout: Duration::from_secs(7),
+            probation: Duration::from_secs(60),
+        }
+    }
+
+    /// After so long without a new ledger every peer is asked for the next one: three intervals, 30 s (BUMO spec,
+    /// section 6.2).
+    pub(crate) fn poll(&self) -> Duration {
+        self.interval.saturating_mul(3)
+    }
+
+    /// How long to wait before a peer that just became active is asked whether it is ahead: a tenth of an interval, so
+    /// that what its greeting brings comes first.
+    pub(crate) fn settling(&self) -> Duration {
+        self.interval / 10
+    }
+
+    /// How often a wish to upgrade is repeated: three intervals, 30 s (BUMO spec, section 8).
+    pub(crate) fn wish_interval(&self) -> Duration {
+        self.interval.saturating_mul(3)
+    }
+}

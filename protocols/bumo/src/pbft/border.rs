@@ -1,0 +1,187 @@
+//! What goes in and what comes out: the machine's whole border with whoever runs it.
+
+use super::Timers;
+use crate::hash::{Hash, HashType};
+use crate::keys::PublicKey;
+use crate::proof::Validators;
+use alloc::string::String;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// A validator's place in the set.
+pub type Replica = usize;
+
+/// Checks a signature: key, signed bytes, signature. [`PublicKey::verify`] outside tests.
+pub type Verify = fn(&PublicKey, &[u8], &[u8]) -> bool;
+
+/// What does not change while a machine runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// 0 on the main chain.
+    pub chain_id: i64,
+    /// The ledger hash.
+    pub hash: HashType,
+    /// How long to wait.
+    pub timers: Timers,
+    /// The address of the validation key; nothing for a follower.
+    pub validator: Option<String>,
+    /// Checks signatures.
+    pub verify: Verify,
+}
+
+impl Settings {
+    /// Those of a follower on the main chain with genuine signatures.
+    pub fn new(timers: Timers) -> Self {
+        Self { chain_id: 0, hash: HashType::Sha256, timers, validator: None, verify: |key, signed, signature| key.verify(signed, signature) }
+    }
+}
+
+/// Where the ledger stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Height {
+    /// The last closed ledger.
+    pub sequence: i64,
+    /// Its close time, microseconds since 1970.
+    pub close_time: i64,
+    /// The `PbftProof` that closed it; empty for genesis. It was verified.
+    pub proof: Bytes,
+    /// Who agrees on the next one.
+    pub validators: Validators,
+    /// False once a ledger had an operation that is not executed here: then nothing is proposed and no vote is cast.
+    pub may_vote: bool,
+}
+
+/// What kind of vote a [`Vote`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum VoteKind {
+    /// As primary, for a value.
+    Proposal,
+    /// For a proposal.
+    Prepare,
+    /// For a prepared value.
+    Commit,
+    /// For a new view, with what is prepared.
+    ViewChange,
+}
+
+/// A vote, as it must be durable before it is signed. There is one value at most for each kind, view and sequence, and
+/// what is signed again later is the same vote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vote {
+    /// Its kind.
+    pub kind: VoteKind,
+    /// Its view; for a view change the new one.
+    pub view: i64,
+    /// The ledger voted on; for a view change the one that is not closed yet.
+    pub sequence: i64,
+    /// The value's hash; for a view change the prepared value's, if there is one.
+    pub digest: Option<Hash>,
+    /// What the vote rests on: the proposal's envelope and those of its prepares. Only a commit has it, and a view change
+    /// that reports a prepared value, and only the first time. Without it a validator that comes back could not
+    /// report what it committed to.
+    pub evidence: Vec<Bytes>,
+}
+
+/// What the machine wants. All of it is in order, and votes are to become durable in that order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// A value on top of the last ledger. Answered with [`super::Pbft::proposed`].
+    Propose,
+    /// Whether this value is valid on top of the last ledger. Answered with [`super::Pbft::judged`].
+    Judge {
+        /// Its hash.
+        digest: Hash,
+        /// A `ConsensusValue`.
+        value: Bytes,
+    },
+    /// Make the vote durable, if there is one, then sign the bytes. Answered with [`super::Pbft::signed`].
+    Sign {
+        /// Names the question.
+        ticket: u64,
+        /// What must be durable first. Nothing for what binds to nothing: a new view, a view change's outer envelope.
+        vote: Option<Vote>,
+        /// Canonical bytes of a `Pbft`.
+        pbft: Bytes,
+    },
+    /// The value is final. Answered with [`super::Pbft::moved`], or with [`super::Pbft::not_closed`].
+    Close {
+        /// A `ConsensusValue`.
+        value: Bytes,
+        /// A `PbftProof`.
+        proof: Bytes,
+    },
+    /// For every peer: a `PbftEnv`.
+    Broadcast {
+        /// Its canonical bytes.
+        envelope: Bytes,
+        /// Whether it is meant for those also to whom it went before: they may have missed it.
+        is_repeat: bool,
+    },
+    /// A majority committed this ledger and its value is not here, or it is not the next one: it comes by sync only.
+    Behind {
+        /// The ledger.
+        sequence: i64,
+    },
+    /// A validator signed two values where it has one vote. Whoever relayed it is not to blame.
+    Equivocation {
+        /// The validator.
+        replica: Replica,
+        /// Its second vote's sequence.
+        sequence: i64,
+        /// And view.
+        view: i64,
+    },
+}
+
+/// What became of a message that is not refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// It is genuine and may help others: relay it.
+    Fresh,
+    /// It changes nothing any more. Its signature may not have been looked at, so it is not relayed.
+    Stale,
+}
+
+/// Why a message was refused. It is not relayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ignored {
+    /// No `PbftEnv` in canonical form, or not all of it there.
+    Malformed,
+    /// Of another chain.
+    ChainId,
+    /// By none of the validators, or in the name of another.
+    Stranger,
+    /// By this validator itself.
+    Own,
+    /// Of a view or a ledger that is over.
+    Old,
+    /// Of a ledger beyond the window, or a view beyond all reason.
+    Beyond,
+    /// The same as one that came before.
+    Duplicate,
+    /// The replica has had its vote here.
+    Equivocation,
+    /// Its sender is not the primary of its view.
+    NotPrimary,
+    /// The value has another hash than the message says.
+    Digest,
+    /// A prepared set that shows nothing, or another value than the view change says.
+    PreparedSet,
+    /// View changes that open no view.
+    ViewChanges,
+    /// The signature, or one inside, is wrong.
+    Signature,
+    /// There is no room to keep it until its turn comes.
+    Full,
+}
+
+impl Ignored {
+    /// Whether the peer that sent it is to blame: an honest one checks this much before it relays.
+    pub fn is_slip(self) -> bool {
+        matches!(
+            self,
+            Self::Malformed | Self::ChainId | Self::Digest | Self::PreparedSet | Self::ViewChanges | Self::Signature
+        )
+    }
+}

@@ -1,0 +1,177 @@
+//! Judges the proof that a quorum committed a value (BUMO spec, sections 7.1, 7.3 and 7.9).
+
+use crate::hash::Hash;
+use crate::keys::PublicKey;
+use crate::wire::{Body, Encoded, Message, PbftEnv, PbftProof, ValidatorSet, WireError};
+use alloc::collections::BTreeSet;
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// `q(N)`: how many of `validators` must have prepared, and one more committed.
+pub fn quorum(validators: usize) -> usize {
+    match validators {
+        0 | 1 => 0,
+        2 | 3 => 1,
+        _ => {
+            let faulty = (validators - 1) / 3;
+            if (validators - 1) % 3 == 0 { 2 * faulty } else { 2 * faulty + 1 }
+        }
+    }
+}
+
+/// Who agrees on a ledger: their addresses, each at the place that is its replica id.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Validators {
+    addresses: Vec<String>,
+}
+
+impl Validators {
+    /// The set of these.
+    pub fn new(addresses: Vec<String>) -> Self {
+        Self { addresses }
+    }
+
+    /// The set of this message.
+    pub fn of(set: &ValidatorSet<'_>) -> Self {
+        Self::new(set.validators.iter().map(|validator| validator.address.into()).collect())
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.addresses.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.addresses.is_empty()
+    }
+
+    /// `q(N)` of this set.
+    pub fn quorum(&self) -> usize {
+        quorum(self.len())
+    }
+
+    /// The replica whose turn the view is; nothing for a negative view or an empty set.
+    pub fn primary(&self, view_number: i64) -> Option<usize> {
+        let view = usize::try_from(view_number).ok()?;
+        view.checked_rem(self.len())
+    }
+
+    /// Their addresses, by replica id.
+    pub fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
+    /// The place of this address.
+    pub fn position(&self, address: &str) -> Option<usize> {
+        self.addresses.iter().position(|own| own == address)
+    }
+
+    /// The validator of this public key's text, and the key.
+    pub fn signer(&self, public_key: &str) -> Option<(usize, PublicKey)> {
+        let key = PublicKey::parse(public_key).ok()?;
+        Some((self.position(&key.address())?, key))
+    }
+}
+
+/// Why an envelope or a proof of them says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProofFault {
+    /// It does not decode, or not to the canonical form.
+    Malformed,
+    /// No `pbft`, no signature, or not the sub-message of its type.
+    Incomplete,
+    /// Of another chain.
+    ChainId,
+    /// By none of the validators.
+    Stranger,
+    /// In the name of another replica.
+    ReplicaId,
+    /// The signature is wrong.
+    Signature,
+    /// Not a commit.
+    NotCommit,
+    /// It commits another value.
+    Digest,
+    /// One validator signed twice.
+    Twice,
+    /// Fewer than `q(N)` and one.
+    TooFew,
+}
+
+impl From<WireError> for ProofFault {
+    fn from(_: WireError) -> Self {
+        Self::Malformed
+    }
+}
+
+/// Checks an envelope as every PBFT message is checked (section 7.3), the nested ones of its own aside, and says which
+/// replica signed it. What costs little comes first.
+pub fn check_envelope(envelope: &PbftEnv<'_>, validators: &Validators, chain_id: i64) -> Result<usize, ProofFault> {
+    let (index, key) = check_claims(envelope, validators, chain_id)?;
+    check_signature(envelope, &key)?;
+    Ok(index)
+}
+
+fn check_claims(
+    envelope: &PbftEnv<'_>,
+    validators: &Validators,
+    chain_id: i64,
+) -> Result<(usize, PublicKey), ProofFault> {
+    let pbft = envelope.pbft.ok_or(ProofFault::Incomplete)?.message;
+    let signature = envelope.signature.ok_or(ProofFault::Incomplete)?;
+    if pbft.chain_id != chain_id {
+        return Err(ProofFault::ChainId);
+    }
+    let replica_id = pbft.body.replica_id().ok_or(ProofFault::Incomplete)?;
+    let (index, key) = validators.signer(signature.public_key).ok_or(ProofFault::Stranger)?;
+    if usize::try_from(replica_id) != Ok(index) {
+        return Err(ProofFault::ReplicaId);
+    }
+    Ok((index, key))
+}
+
+fn check_signature(envelope: &PbftEnv<'_>, key: &PublicKey) -> Result<(), ProofFault> {
+    let signed = envelope.pbft.ok_or(ProofFault::Incomplete)?.bytes;
+    let signature = envelope.signature.ok_or(ProofFault::Incomplete)?;
+    if key.verify(signed, signature.sign_data) { Ok(()) } else { Err(ProofFault::Signature) }
+}
+
+/// Checks that `proof` shows that these validators committed the value of this hash (section 7.9).
+///
+/// One commit that is wrong or of a validator that has one already spoils it, so that all nodes agree. View, sequence
+/// and round are compared with nothing. All that needs no signature is checked of all commits first.
+pub fn check_proof(proof: &[u8], value_hash: &Hash, validators: &Validators, chain_id: i64) -> Result<(), ProofFault> {
+    let proof = PbftProof::decode(proof)?;
+    if proof.commits.len() <= validators.quorum() {
+        return Err(ProofFault::TooFew);
+    }
+    let mut signers = BTreeSet::new();
+    let mut keys = Vec::with_capacity(validators.len().min(proof.commits.len()));
+    for commit in proof.commits {
+        let envelope = commit.open()?;
+        let (index, key) = check_claims(&envelope, validators, chain_id)?;
+        check_commit(&envelope, value_hash)?;
+        if !signers.insert(index) {
+            return Err(ProofFault::Twice);
+        }
+        keys.push(key);
+    }
+    let commits = proof.commits.iter().zip(&keys);
+    commits.into_iter().try_for_each(|(commit, key)| check_signature(&commit.open()?, key))
+}
+
+fn check_commit(envelope: &PbftEnv<'_>, value_hash: &Hash) -> Result<(), ProofFault> {
+    match envelope.pbft.ok_or(ProofFault::Incomplete)?.message.body {
+        Body::Commit(vote) if vote.value_digest == value_hash.as_ref() => Ok(()),
+        Body::Commit(_) => Err(ProofFault::Digest),
+        _ => Err(ProofFault::NotCommit),
+    }
+}
+
+/// The proof of these commits, each the bytes of a `PbftEnv`.
+pub fn build(commits: &[&[u8]]) -> bytes::Bytes {
+    let commits: Vec<_> = commits.iter().map(|commit| Encoded::of(commit)).collect();
+    PbftProof { commits: crate::wire::List::of(&commits) }.encode()
+}
