@@ -4,7 +4,7 @@ use crate::client::wire::Hash32;
 use crate::kaspad::Measured;
 use crate::mining::wire_hash;
 use crate::process::{Program, free_address};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -34,6 +34,8 @@ pub(crate) struct Options<'a> {
     pub(crate) overrides: Option<&'a Path>,
     /// Whether the limits for strangers hold for loopback too.
     pub(crate) is_strict: bool,
+    /// What it bans for beyond today's network: the name of a setting.
+    pub(crate) ban: Option<&'static str>,
     /// How it is measured, when it is.
     pub(crate) measured: Option<Measured>,
     /// Whether blocks need proof of work, and whether it makes some.
@@ -57,7 +59,7 @@ pub(crate) struct Polypeer {
 impl Polypeer {
     /// Starts one with its data in a folder, and waits until it answers.
     pub(crate) async fn start(executable: &Path, folder: &Path, options: Options<'_>) -> Result<Self> {
-        let Options { overrides, is_strict, measured, has_work, produces } = options;
+        let Options { overrides, is_strict, ban, measured, has_work, produces } = options;
         std::fs::create_dir_all(folder)?;
         let network = match (overrides, has_work) {
             (Some(_), _) => OWN_NETWORK,
@@ -73,6 +75,9 @@ impl Polypeer {
         };
         if is_strict {
             config.push_str("[limits]\nspare_loopback = false\n");
+        }
+        if let Some(setting) = ban {
+            config.push_str(&format!("[{network}]\n{setting} = true\n"));
         }
         std::fs::write(folder.join(CONFIG), config)?;
         Self::start_at(executable, folder, (network, produces), measured, &[], free_address()?).await
@@ -167,10 +172,25 @@ impl Polypeer {
         self.command(&["peers", "unban", ip]).await.map(drop)
     }
 
+    /// Whom it refuses.
+    pub(crate) async fn bans(&self) -> Result<Vec<Value>> {
+        list(self.command(&["bans"]).await?)
+    }
+
+    /// Why it did what it did about an IP address, newest first.
+    pub(crate) async fn why(&self, ip: &str) -> Result<Vec<Value>> {
+        list(self.command(&["why", ip]).await?)
+    }
+
+    /// What happened in it, as far back as it remembers.
+    pub(crate) async fn events(&self) -> Result<Vec<Value>> {
+        let output = self.output(&["events", "--since", "0", "--for", "1s"]).await?;
+        Ok(output.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
+    }
+
     /// What its peers call their software.
     pub(crate) async fn agents(&self) -> Result<Vec<String>> {
-        let peers = self.command(&["peers", "list"]).await?;
-        let peers = peers.as_array().context("the peers are no list")?;
+        let peers = list(self.command(&["peers", "list"]).await?)?;
         let ready = peers.iter().filter(|peer| peer["ready"].as_bool() == Some(true));
         Ok(ready.filter_map(|peer| peer["subver"].as_str().map(str::to_owned)).collect())
     }
@@ -203,13 +223,24 @@ impl Polypeer {
     }
 
     async fn command(&self, arguments: &[&str]) -> Result<Value> {
+        // What only acts may print nothing.
+        Ok(serde_json::from_str(&self.output(arguments).await?).unwrap_or_default())
+    }
+
+    async fn output(&self, arguments: &[&str]) -> Result<String> {
         let mut command = Command::new(&self.executable);
         command.arg("--json").args(arguments);
         command.arg("--api").arg(self.api.to_string()).arg("--data-dir").arg(self.folder.join("data"));
         let output = command.kill_on_drop(true).output().await?;
         let errors = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "polypeer {}: {errors}", arguments.join(" "));
-        // What only acts may print nothing.
-        Ok(serde_json::from_slice(&output.stdout).unwrap_or_default())
+        Ok(String::from_utf8(output.stdout)?)
+    }
+}
+
+fn list(answer: Value) -> Result<Vec<Value>> {
+    match answer {
+        Value::Array(list) => Ok(list),
+        other => bail!("no list: {other}"),
     }
 }

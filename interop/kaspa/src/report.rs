@@ -1,6 +1,6 @@
 //! Prints what came of the rows.
 
-use crate::rows::{Row, Side, Sides};
+use crate::rows::{Row, Side};
 use crate::runner::Outcome;
 use crate::target::Kind;
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub(crate) fn print(rows: &[Row], kinds: &[Kind], outcomes: &[Outcome], took: Du
     for row in rows {
         print!("{:>2}  {:<24}", row.number, row.name);
         for (kind, side) in &columns {
-            let due = *side == Side::Listens || row.sides == Sides::Both;
+            let due = row.is_due(*kind, *side);
             let outcome = outcomes.iter().find(|one| (one.row, one.kind, one.side) == (row.number, *kind, *side));
             cells += usize::from(due);
             passed += usize::from(outcome.is_some_and(|outcome| outcome.failure.is_none()));

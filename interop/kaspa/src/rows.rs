@@ -8,7 +8,7 @@ mod addresses;
 mod blocks;
 mod connecting;
 mod greeting;
-mod pruning;
+pub(crate) mod pruning;
 mod sync;
 mod transactions;
 
@@ -38,6 +38,8 @@ pub(crate) enum Sides {
     Both,
     /// Only where the target listens, or where the side changes nothing and the row is dear.
     Listening,
+    /// The same, and only for ours: it shows what a kaspad has not.
+    Ours,
 }
 
 /// What a row does.
@@ -62,6 +64,15 @@ impl Row {
     /// Whether somebody means this row, by name or number.
     pub(crate) fn is_called(&self, name: &str) -> bool {
         self.name == name || name.parse() == Ok(self.number)
+    }
+
+    /// Whether it is due in this column.
+    pub(crate) fn is_due(&self, kind: Kind, side: Side) -> bool {
+        match self.sides {
+            Sides::Both => true,
+            Sides::Listening => side == Side::Listens,
+            Sides::Ours => side == Side::Listens && kind == Kind::Polypeer,
+        }
     }
 }
 
@@ -135,6 +146,12 @@ impl Scene {
     pub(crate) async fn make_strict(&mut self) -> Result<()> {
         self.target = Target::start(self.kind, &self.programs, &self.folder.join("strict"), Rules::Strict).await?;
         Ok(())
+    }
+
+    /// Another one that does not spare loopback, and bans for this.
+    pub(crate) async fn banning(&self, setting: &'static str) -> Result<Target> {
+        let folder = self.folder.join("banning");
+        Target::start(self.kind, &self.programs, &folder, Rules::Banning(setting)).await
     }
 
     /// A target on the network whose blocks need proof of work.

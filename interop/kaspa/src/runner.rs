@@ -1,6 +1,6 @@
 //! Runs rows side by side, those that wait first.
 
-use crate::rows::{Row, Scene, Side, Sides};
+use crate::rows::{Row, Scene, Side};
 use crate::target::{Kind, Programs};
 use anyhow::{Result, anyhow};
 use std::path::PathBuf;
@@ -46,10 +46,8 @@ pub(crate) async fn run_all(rows: &[Row], kinds: &[Kind], programs: Arc<Programs
     let mut jobs: Vec<(Row, Kind, Side)> = Vec::new();
     for row in rows {
         for kind in kinds {
-            jobs.push((*row, *kind, Side::Listens));
-            if row.sides == Sides::Both {
-                jobs.push((*row, *kind, Side::Dials));
-            }
+            let sides = [Side::Listens, Side::Dials].into_iter().filter(|side| row.is_due(*kind, *side));
+            jobs.extend(sides.map(|side| (*row, *kind, side)));
         }
     }
     jobs.sort_by_key(|(row, ..)| !row.waits);

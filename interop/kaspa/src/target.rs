@@ -91,6 +91,8 @@ pub(crate) enum Rules<'a> {
     Simnet,
     /// The limits for strangers hold for loopback too, as they always do at a kaspad.
     Strict,
+    /// The same, and ours bans for this beyond today's network: the name of a setting.
+    Banning(&'static str),
     /// As everybody has it, with nothing beside that costs time.
     Measured(Measured),
     /// A network with small parameters.
@@ -119,16 +121,17 @@ impl Target {
             Rules::Small(depths) => depths.options(folder)?,
             Rules::Measured(measured) => Options { measured: Some(measured), ..Options::default() },
             Rules::Work => Options { has_work: true, ..Options::default() },
-            Rules::Simnet | Rules::Strict => Options::default(),
+            Rules::Simnet | Rules::Strict | Rules::Banning(_) => Options::default(),
         };
         let place = folder.join("target");
         let node = match kind {
             Kind::Kaspad => Node::Kaspad(Box::new(Kaspad::start(&programs.kaspad, &place, options).await?)),
             Kind::Polypeer => {
-                let is_strict = matches!(rules, Rules::Strict);
+                let is_strict = matches!(rules, Rules::Strict | Rules::Banning(_));
+                let ban = if let Rules::Banning(setting) = rules { Some(setting) } else { None };
                 let (overrides, measured) = (options.overrides.as_deref(), options.measured);
                 let has_work = options.has_work;
-                let options = polypeer::Options { overrides, is_strict, measured, has_work, produces: false };
+                let options = polypeer::Options { overrides, is_strict, ban, measured, has_work, produces: false };
                 let node = Polypeer::start(&programs.polypeer, &place, options).await?;
                 Node::Polypeer(Box::new(node), Box::default())
             }
@@ -315,6 +318,14 @@ impl Target {
         match &self.node {
             Node::Kaspad(node) => Some(node),
             Node::Polypeer(..) => None,
+        }
+    }
+
+    /// The target, where it is ours.
+    pub(crate) fn as_polypeer(&self) -> Option<&Polypeer> {
+        match &self.node {
+            Node::Kaspad(_) => None,
+            Node::Polypeer(node, _) => Some(node),
         }
     }
 

@@ -3,8 +3,10 @@
 use super::{Row, Scene, row};
 use crate::client::wire::{Block, BlockBody, BlockHeaders, Empty, InvRelayBlock, Payload, Reject, Transaction, hash};
 use crate::client::{Gzip, Hello, Listener, Peer, SHORTLY};
+use crate::polypeer::Polypeer;
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
+use serde_json::Value;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -100,6 +102,22 @@ async fn reject(scene: &Scene) -> Result<()> {
         ensure!(Instant::now() < until, "the log does not have the reason");
         sleep(Duration::from_millis(50)).await;
     }
+    match scene.target.as_polypeer() {
+        Some(node) => shows(node, &format!("rejected us: {reason}")).await,
+        None => Ok(()),
+    }
+}
+
+// Ours tells whoever asks about the peer, and whoever follows what happens.
+async fn shows(node: &Polypeer, text: &str) -> Result<()> {
+    let why = node.why("127.0.0.1").await?;
+    ensure!(why.iter().any(|one| one["what"] == "closed" && one["text"] == text), "`why` has {why:?}");
+    let events = node.events().await?;
+    let is_noted =
+        |event: &&Value| event["event"] == "note" && event["text"].as_str().is_some_and(|said| said.ends_with(text));
+    let note = events.iter().find(is_noted).with_context(|| format!("no note among {events:?}"))?;
+    let is_why = |event: &Value| event["event"] == "reason" && event["why"]["text"] == text;
+    ensure!(events.iter().any(is_why), "the events have the note {note}, and not why the connection ended");
     Ok(())
 }
 
