@@ -101,8 +101,8 @@ async fn chain_ends(peer: &mut Peer) -> Result<(Hash32, Hash32)> {
     Ok((*hashes.first().context("an empty locator")?, *hashes.last().context("an empty locator")?))
 }
 
-// Chunks from level 250 down to 0; the last header's hash.
-async fn proof(peer: &mut Peer) -> Result<Hash32> {
+/// Asks for the proof: chunks from level 250 down to 0. The last header's hash.
+pub(crate) async fn proof(peer: &mut Peer) -> Result<Hash32> {
     peer.ask(43, Payload::RequestPruningPointProof(Empty {}));
     let mut level = 250;
     let mut last = None;
@@ -209,8 +209,8 @@ async fn smt_state(peer: &mut Peer, point: &Hash32) -> Result<()> {
     Ok(())
 }
 
-// The number of outputs, or nothing where the hash is not the pruning point.
-async fn outputs(peer: &mut Peer, point: &Hash32) -> Result<Option<usize>> {
+/// Asks for the outputs. How many there are, or nothing where the hash is not the pruning point.
+pub(crate) async fn outputs(peer: &mut Peer, point: &Hash32) -> Result<Option<usize>> {
     peer.send(Payload::RequestPruningPointUtxoSet(PruningPointHash { hash: hash(point) }));
     let (mut chunks, mut pairs, mut done) = (0, 0, false);
     while !done {
