@@ -5,7 +5,7 @@
 
 use crate::hash::Hash;
 use crate::wire::Kind;
-use crate::{Bumo, Cx};
+use crate::{Alarm, Bumo, Cx};
 use core::time::Duration;
 use polypeer_engine::kit::seen::Seen;
 use polypeer_engine::{ConnectionId, Overflow, Stock, Stocks, Time};
@@ -15,8 +15,11 @@ pub const KEPT_FOR: Duration = Duration::from_secs(3_600);
 /// Broadcasts that are remembered, about 75 bytes each. Today's node lets the oldest half go when it has more; here the
 /// oldest leaves for each that comes, so that nothing is forgotten earlier and no step is long.
 pub const RECORDS_MAX: usize = 1_000_000;
-/// Old records that one message may clear away. More come with each message than one can bring, so this keeps up.
-const CLEARED_AT_ONCE_MAX: usize = 64;
+/// Old records that go with each new one: more than one, so that this keeps up.
+const CLEARED_WITH_ONE: usize = 4;
+/// The time between two looks for old ones while nothing new comes, and how many may go then.
+const CLEARED_EVERY: Duration = Duration::from_secs(5);
+const CLEARED_AT_ONCE_MAX: usize = 10_000;
 
 /// What was broadcast and who has it.
 #[derive(Debug)]
@@ -52,7 +55,7 @@ impl Broadcasts {
 
     /// Remembers that this is broadcast now. Peers that joined after the number that it gives lack it.
     fn record(&mut self, now: Time, digest: Hash) -> u64 {
-        self.clear(now);
+        self.clear(now, CLEARED_WITH_ONE);
         self.order += 1;
         let order = self.order;
         let new = || Record { since: now, sent: 0 };
@@ -60,9 +63,9 @@ impl Broadcasts {
         core::mem::replace(&mut record.sent, order)
     }
 
-    // What is old goes. Records stand in the order of first sight.
-    fn clear(&mut self, now: Time) {
-        for _ in 0..CLEARED_AT_ONCE_MAX {
+    // What is old goes, up to so many. Records stand in the order of first sight.
+    fn clear(&mut self, now: Time, most: usize) {
+        for _ in 0..most {
             let Some((digest, record)) = self.records.iter().next() else { return };
             if now.since(record.since) < KEPT_FOR {
                 return;
@@ -72,27 +75,22 @@ impl Broadcasts {
         }
     }
 
-    /// The housekeeping of a tick.
-    pub(crate) fn tick(&mut self, now: Time) {
-        self.clear(now);
-    }
-
     pub(crate) fn stock(&self, stocks: &mut Stocks) {
         stocks.push(Stock::kept("broadcasts remembered", self.records.len(), RECORDS_MAX));
     }
 }
 
 impl Bumo {
+    /// Forgets what was broadcast long ago.
+    pub(crate) fn clear_broadcasts(&mut self, cx: &mut Cx<'_>) {
+        self.broadcasts.clear(cx.time(), CLEARED_AT_ONCE_MAX);
+        let again = cx.time() + CLEARED_EVERY;
+        cx.alarm(Alarm::Broadcasts, again);
+    }
+
     /// Sends a message to every active peer that lacks it, but to those of `from`, who brought it. A peer whose own
     /// handler runs is one of them.
-    pub(crate) fn broadcast(
-        &mut self,
-        cx: &mut Cx<'_>,
-        kind: Kind,
-        data: &[u8],
-        digest: Hash,
-        from: &[ConnectionId],
-    ) {
+    pub(crate) fn broadcast(&mut self, cx: &mut Cx<'_>, kind: Kind, data: &[u8], digest: Hash, from: &[ConnectionId]) {
         let lack_it_from = self.broadcasts.record(cx.time(), digest);
         let overflow = if kind == Kind::Pbft { Overflow::Close } else { Overflow::Drop };
         for connection in cx.connections() {
@@ -141,9 +139,9 @@ mod tests {
         let mut broadcasts = Broadcasts::new(1);
         broadcasts.record(at(0), digest(1));
         broadcasts.record(at(3_599), digest(1));
-        broadcasts.tick(at(3_599));
+        broadcasts.clear(at(3_599), 10);
         assert!(broadcasts.is_known(&digest(1)));
-        broadcasts.tick(at(3_600));
+        broadcasts.clear(at(3_600), 10);
         assert!(!broadcasts.is_known(&digest(1)));
     }
 
@@ -159,6 +157,6 @@ mod tests {
         for number in 0..100 {
             broadcasts.record(at(3_600), digest(u32::MAX - number));
         }
-        assert_eq!(broadcasts.records.len(), RECORDS_MAX - 100 * CLEARED_AT_ONCE_MAX + 100);
+        assert_eq!(broadcasts.records.len(), RECORDS_MAX - 100 * (CLEARED_WITH_ONE - 1));
     }
 }

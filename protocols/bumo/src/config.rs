@@ -7,7 +7,7 @@ use core::time::Duration;
 use polypeer_engine::Target;
 use serde::{Deserialize, Serialize};
 
-/// A node's settings. Keys are not among them: whoever signs is the ledger's business.
+/// A node's settings. Keys are not among them: the ledger signs, and says for whom.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
     /// Must be the same on both sides of a connection (BUMO spec, section 1.3).
@@ -20,8 +20,6 @@ pub struct Config {
     pub seeds: Vec<Target>,
     /// The address of this node's own key, which HELLO carries; a second node with it is refused.
     pub node_address: String,
-    /// The public key that this node validates with, in the network's text form; nothing when it only follows.
-    pub validator: Option<String>,
     /// The hash that ledgers are made with; both sides must have the same, and nothing on the wire says which.
     pub hash: HashType,
     /// What we call our software. Peers store it and check nothing.
@@ -51,7 +49,6 @@ impl Config {
             port,
             seeds: Vec::new(),
             node_address: node_address.into(),
-            validator: None,
             hash: HashType::Sha256,
             version: "1.3.3".into(),
             interval: Duration::from_secs(10),

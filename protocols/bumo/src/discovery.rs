@@ -49,8 +49,7 @@ impl Bumo {
             Ok(Peers { peers }) => peers,
             Err(error) => {
                 let is_flood = matches!(error, WireError::TooLarge | WireError::TooMany);
-                let fault =
-                    if is_flood { Misbehavior::TooManyAddresses } else { Misbehavior::Malformed(Kind::Peers) };
+                let fault = if is_flood { Misbehavior::TooManyAddresses } else { Misbehavior::Malformed(Kind::Peers) };
                 cx.slip(connection, fault);
                 return;
             }

@@ -22,6 +22,8 @@ pub const EARLY_BYTES_MAX: usize = 16 << 10;
 
 /// The first byte: a binary message that is whole.
 const BINARY: u8 = 0x82;
+/// Data at least this long is kept by sharing its buffer: it is nearly all of it.
+const SHARED_BYTES_MIN: usize = 16 << 10;
 /// The longest header.
 const HEADER_BYTES_MAX: usize = 10;
 
@@ -95,6 +97,34 @@ impl Framer for Frames {
 pub fn payload(frame: Frame<'_>) -> Frame<'_> {
     let header = header(frame.bytes()).ok().flatten().map_or(frame.len(), |(header, _)| header);
     frame.after(header)
+}
+
+/// The inner message of an envelope, borrowed from its frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Data<'a> {
+    frame: Frame<'a>,
+    data: &'a [u8],
+}
+
+impl<'a> Data<'a> {
+    /// `data` lies in `frame`.
+    pub(crate) fn of(frame: Frame<'a>, data: &'a [u8]) -> Self {
+        Self { frame, data }
+    }
+
+    /// The bytes, with the life of the frame's buffer.
+    pub(crate) fn bytes(self) -> &'a [u8] {
+        self.data
+    }
+
+    /// The bytes for longer than this step: a copy, or a share of a buffer that holds little else. See [`Frame::keep`].
+    pub(crate) fn keep(self) -> Bytes {
+        if self.data.len() >= SHARED_BYTES_MIN {
+            self.frame.share().slice_ref(self.data)
+        } else {
+            Bytes::copy_from_slice(self.data)
+        }
+    }
 }
 
 /// A frame with this message: one allocation, one copy of the data.

@@ -119,7 +119,7 @@ impl Bumo {
             self.note_address(cx, connection, &active);
             self.push_peers(cx, connection, &mut active);
         }
-        self.meet_source(cx);
+        self.meet_source(cx, connection);
         Ok(Peer::Active(active))
     }
 
@@ -181,10 +181,8 @@ impl Bumo {
     // Two nodes that dial each other at once would each refuse the other's connection and have none. The one that the
     // smaller node address dialled is kept, which both can tell.
     fn is_kept_instead(&self, cx: &Cx<'_>, new: ConnectionId, first: ConnectionId, theirs: &str) -> bool {
-        let is_young = cx
-            .peer(first)
-            .and_then(Peer::active)
-            .is_some_and(|active| cx.time().since(active.since) < CROSSING);
+        let is_young =
+            cx.peer(first).and_then(Peer::active).is_some_and(|active| cx.time().since(active.since) < CROSSING);
         let dialled_by = |connection: ConnectionId| match connection.direction() {
             Direction::Outbound => &*self.config.node_address,
             Direction::Inbound => theirs,

@@ -95,9 +95,7 @@ impl Check {
             Self::Network { remote, local } => {
                 format!("Different network id, remote id({remote}) is not equal to the local id({local})")
             }
-            Self::SameAddress => {
-                "The peer connection breaks as the configuration node addresses are duplicated".into()
-            }
+            Self::SameAddress => "The peer connection breaks as the configuration node addresses are duplicated".into(),
             Self::Itself => "The peer connection is broken because it connects itself".into(),
             Self::OverlayVersion(version) => format!("Peer's overlay version({version}) is too old,"),
             Self::ListeningPort(port) => format!("Peer's listen port({port}) is not valid"),

@@ -1,7 +1,7 @@
 //! Holds what is known of one connection, from the socket on.
 
 use crate::frame;
-use crate::wire::{self, Kind};
+use crate::wire::Kind;
 use crate::{Cx, serve::Serving, sync::Source};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -56,7 +56,7 @@ pub struct Active {
     /// Where it says it listens.
     pub listening_port: u16,
     /// The highest ledger that it spoke of.
-    pub ledger: Option<u64>,
+    pub ledger: Option<i64>,
     // Since when it is active, and its place among the broadcasts.
     pub(crate) since: Time,
     pub(crate) joined: u64,

@@ -1,10 +1,9 @@
 //! Pings and answers pings, and notices who has gone silent (BUMO spec, section 1.2).
 
-use crate::peer::{Line, Ping};
 use crate::frame;
-use crate::wire::{self, Kind};
+use crate::peer::{Line, Ping};
+use crate::wire::{self, Kind, Message as _};
 use crate::{Alarm, Bumo, Cx, Misbehavior};
-use bytes::Bytes;
 use core::time::Duration;
 use polypeer_engine::{ConnectionId, Overflow};
 
@@ -36,7 +35,7 @@ impl Bumo {
         cx: &mut Cx<'_>,
         connection: ConnectionId,
         sequence: i64,
-        data: &Bytes,
+        data: &[u8],
     ) -> Result<(), Misbehavior> {
         let ping = wire::Ping::decode(data).map_err(|_| Misbehavior::MalformedPing)?;
         let frame = frame::pack(Kind::Ping, false, sequence, &ping.encode());
@@ -50,7 +49,7 @@ impl Bumo {
         cx: &mut Cx<'_>,
         connection: ConnectionId,
         line: &mut Line,
-        data: &Bytes,
+        data: &[u8],
     ) -> Result<(), Misbehavior> {
         let nonce = wire::Ping::decode(data).map_err(|_| Misbehavior::MalformedPing)?.nonce;
         if let Some(ping) = line.ping.take_if(|ping| ping.nonce == nonce) {

@@ -5,8 +5,9 @@
 //!                    │ dropped            │ noted who else   └────► refused: dropped, as if it never came
 //! ```
 
+use crate::frame::Data;
 use crate::hash::Hash;
-use crate::ledger::{Request, Verdict};
+use crate::ledger::{Origin, Request, Verdict};
 use crate::questions::Asked;
 use crate::wire::{Kind, Message as _, TransactionEnv, WireError};
 use crate::{Active, Bumo, Cx, Misbehavior};
@@ -14,7 +15,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use polypeer_engine::kit::cost::Class;
-use polypeer_engine::{ConnectionId, Frame, Stock, Stocks, Useful};
+use polypeer_engine::{ConnectionId, Stock, Stocks, Useful};
 
 /// Transactions of one peer that the ledger looks at. It answers in batches; more are dropped, as gossip is.
 const JUDGED_OF_ONE_MAX: usize = 512;
@@ -52,9 +53,9 @@ impl Bumo {
         cx: &mut Cx<'_>,
         connection: ConnectionId,
         active: &mut Active,
-        data: Frame<'_>,
+        data: Data<'_>,
     ) -> Result<(), Misbehavior> {
-        let digest = self.config.hash.hash(&data);
+        let digest = self.config.hash.hash(data.bytes());
         if self.broadcasts.is_known(&digest) {
             return Ok(());
         }
@@ -64,7 +65,7 @@ impl Bumo {
             }
             return Ok(());
         }
-        match TransactionEnv::decode(&data) {
+        match TransactionEnv::decode(data.bytes()) {
             Ok(_) => {}
             // Today's node may have taken it over from whoever made it, so its relayer is not to blame.
             Err(WireError::NotCanonical) => {
@@ -75,15 +76,15 @@ impl Bumo {
         }
         let has_room = active.judging < JUDGED_OF_ONE_MAX
             && self.transactions.judged.len() < JUDGED_MAX
-            && self.transactions.bytes + data.len() <= JUDGED_BYTES_MAX;
-        let price = Class::TransactionCheck.price(data.len());
+            && self.transactions.bytes + data.bytes().len() <= JUDGED_BYTES_MAX;
+        let price = Class::TransactionCheck.price(data.bytes().len());
         if has_room && self.pays(cx, connection, Class::TransactionCheck, price) {
             active.judging += 1;
             let envelope = data.keep();
             self.transactions.bytes += envelope.len();
             let judged = Judged { envelope: envelope.clone(), senders: alloc::vec![connection] };
             self.transactions.judged.insert(digest, judged);
-            self.ask_ledger(cx, Request::Submit { envelope }, Asked::Transaction(digest));
+            self.ask_ledger(cx, Request::Submit { envelope, origin: Origin::Peer }, Asked::Transaction(digest));
         }
         Ok(())
     }
