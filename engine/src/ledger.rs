@@ -20,7 +20,8 @@ pub trait Ledger: Send + 'static {
     /// What it says.
     type Answer;
 
-    /// Answers `requests` in their order. What an answer acknowledges is durable before it is pushed.
+    /// Answers `requests` in their order. What is acknowledged to the operator is durable before the answer is pushed.
+    /// So is what peers brought, unless the ledger says how soon after: peers can bring that again.
     fn answer(&mut self, now: Now, requests: Vec<(Ticket, Self::Request)>, answers: &mut Vec<(To, Self::Answer)>);
 
     /// When [`Ledger::wake`] wants to be called: a producer's next block, a block from the future that comes due.

@@ -1,11 +1,13 @@
-//! Holds what a batch has taken, until its commit.
+//! Holds what a batch has taken, over what waits for a commit.
 
 use crate::mempool::Waiting;
 use crate::node::Number;
 use crate::store::Change;
+use crate::unsaved::Unsaved;
 use bytes::Bytes;
 use polypeer_engine::kit::chain::Hash;
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 /// Hashes of invalid blocks that are remembered, in about 6 MiB. Each cost its maker the work of a block where the
 /// network asks for work; when the oldest is forgotten, it can be tried and refused once more.
@@ -14,6 +16,8 @@ const INVALID_MAX: usize = 65_536;
 /// What a batch has taken of a DAG.
 #[derive(Debug, Default)]
 pub(crate) struct Fresh {
+    /// What batches before it have taken, and no commit has yet.
+    before: Arc<Unsaved>,
     headers: HashMap<Number, Bytes>,
     bodies: HashMap<Number, Bytes>,
     kept: HashMap<(u16, u64), Bytes>,
@@ -23,6 +27,11 @@ pub(crate) struct Fresh {
 }
 
 impl Fresh {
+    /// Nothing yet, over what waits for a commit.
+    pub(crate) fn over(before: Arc<Unsaved>) -> Self {
+        Self { before, ..Self::default() }
+    }
+
     pub(crate) fn push(&mut self, change: &Change) {
         match change {
             Change::Header { number, header, .. } => drop(self.headers.insert(*number, header.clone())),
@@ -33,18 +42,18 @@ impl Fresh {
     }
 
     pub(crate) fn header(&self, number: Number) -> Option<&Bytes> {
-        self.headers.get(&number)
+        self.headers.get(&number).or_else(|| self.before.header(number))
     }
 
     pub(crate) fn body(&self, number: Number) -> Option<&Bytes> {
-        self.bodies.get(&number)
+        self.bodies.get(&number).or_else(|| self.before.body(number))
     }
 
     pub(crate) fn kept(&self, part: u16, place: u64) -> Option<&Bytes> {
         self.kept.get(&(part, place))
     }
 
-    /// The blocks whose bodies it has.
+    /// The blocks whose bodies the batch has brought.
     pub(crate) fn filled(&self) -> Vec<Number> {
         self.bodies.keys().copied().collect()
     }

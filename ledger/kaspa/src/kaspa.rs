@@ -11,13 +11,14 @@ use crate::reader::{Reader, Shared};
 use crate::store::{Source, Store, Write};
 use crate::tables::{OPERATOR, Result};
 use crate::taking::Work;
+use crate::unsaved::{Shown, Unsaved};
 use bytes::Bytes;
 use polypeer_engine::kit::chain::{Hash, Origin};
 use polypeer_engine::{Ledger, Now, Ticket, Time, To};
-use polypeer_kaspa::ledger::{Answer, BlockOutcome, Request};
+use polypeer_kaspa::ledger::{Answer, BlockOutcome, Import, Request};
 use redb::{ReadableDatabase, StorageBackend};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 /// How long nothing is written after the disk was full; space that comes back is used within this time.
@@ -82,6 +83,7 @@ impl Kaspa {
         let store = Store::open(source, limits.cache_bytes, &rules(&params), &first_writes(&params))?;
         let dag = Dag::load(&store, &params)?;
         let shared = Arc::new(Shared {
+            shown: RwLock::new(Shown::new(&dag)),
             dag: RwLock::new(dag),
             mempool: RwLock::new(Mempool::new(limits.mempool_bytes)),
             ails: AtomicBool::new(false),
@@ -131,14 +133,15 @@ impl Kaspa {
         }
     }
 
-    /// False when the store failed, and nothing was answered.
+    /// False when the store failed, and nothing was answered nor is left of the batch.
     fn try_turn(&mut self, now: Now, batch: &Batch<'_>, writes: bool, answers: &mut Vec<(To, Answer)>) -> bool {
         let shared = self.shared.clone();
         let mut dag = shared.dag.write().unwrap_or_else(PoisonError::into_inner);
         let mut mempool = shared.mempool.write().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = shared.shown.write().unwrap_or_else(PoisonError::into_inner);
         let count = dag.count();
         let counters = self.store.counters;
-        let room = shared.bytes_max.saturating_sub(counters.bytes + counters.staged);
+        let room = shared.bytes_max.saturating_sub(counters.bytes + counters.staged + shown.unsaved.bytes());
         let readings = self.store.readings().ok();
         let [reading, staged_reading] =
             [0, 1].map(|place: usize| readings.and_then(|readings| readings[place].as_ref()));
@@ -147,7 +150,7 @@ impl Kaspa {
             mempool: &mut mempool,
             invalid: &mut self.invalid,
             reading,
-            fresh: Fresh::default(),
+            fresh: Fresh::over(shown.unsaved.clone()),
             writes: Vec::new(),
             wrap: Write::Served,
             room: writes.then_some(room),
@@ -158,8 +161,23 @@ impl Kaspa {
         let mut turn = Turn::new(work, &mut self.staging, staged_reading, counters.staged > 0);
         let mut ready = turn.run(batch);
         let Done { fresh, changes, operators, is_broken, replaced } = turn.done();
-        let is_stored = changes.is_empty() || writes && self.store.commit(&changes, None).is_ok();
-        if is_stored && !(is_broken && writes) {
+        // While nothing can be written nothing was taken, nor promised.
+        let fate = if writes { Fate::of(batch, &changes, &shown.unsaved) } else { Fate::Nothing };
+        let is_stored = !(is_broken && writes)
+            && match fate {
+                Fate::Nothing | Fate::PutOff => true,
+                Fate::Staged => self.store.commit(&changes, None).is_ok(),
+                Fate::Durable => {
+                    let all = [shown.unsaved.writes(), &changes].concat();
+                    all.is_empty() || self.store.commit(&all, None).is_ok()
+                }
+            };
+        if is_stored {
+            match fate {
+                Fate::Nothing | Fate::Staged => {}
+                Fate::PutOff => shown.put_off(fresh, changes, now.monotonic),
+                Fate::Durable => *shown = Shown::new(&dag),
+            }
             shared.bytes.store(self.store.counters.bytes, Ordering::Relaxed);
             if replaced.is_some() {
                 mempool.forget_recent();
@@ -168,16 +186,46 @@ impl Kaspa {
             answers.extend(operators.into_iter().map(|id| (To::Engine, Answer::NewTransaction { id })));
             return true;
         }
-        if !is_stored {
-            self.staging = None;
-            match replaced {
-                Some(before) => *dag = before,
-                None => dag.truncate(count, &fresh.filled()),
-            }
-            operators.iter().for_each(|id| drop(mempool.remove(id)));
-            mempool.put_back(&fresh.ids, fresh.confirmed);
+        self.staging = None;
+        match replaced {
+            Some(before) => *dag = before,
+            None => dag.truncate(count, &fresh.filled()),
         }
+        operators.iter().for_each(|id| drop(mempool.remove(id)));
+        mempool.put_back(&fresh.ids, fresh.confirmed);
         false
+    }
+
+    /// Makes durable what waits for it. It goes on waiting when the disk does not take it.
+    fn save(&mut self, now: Now) {
+        if self.health != Health::Sound {
+            return;
+        }
+        // Nobody waits for a lock meanwhile: what is shown changes afterwards.
+        let unsaved = self.shown().unsaved.clone();
+        if unsaved.writes().is_empty() {
+            return;
+        }
+        match self.store.commit(unsaved.writes(), None) {
+            Ok(()) => self.show(),
+            Err(_) => self.fail(now),
+        }
+    }
+
+    /// Shows the DAG as it is, all of which is durable.
+    fn show(&self) {
+        let dag = self.shared.dag.read().unwrap_or_else(PoisonError::into_inner);
+        *self.shared.shown.write().unwrap_or_else(PoisonError::into_inner) = Shown::new(&dag);
+        self.shared.bytes.store(self.store.counters.bytes, Ordering::Relaxed);
+    }
+
+    fn shown(&self) -> RwLockReadGuard<'_, Shown> {
+        self.shared.shown.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_due(&self, now: Now) -> bool {
+        let shown = self.shown();
+        shown.unsaved.is_full() || shown.unsaved.due().is_some_and(|due| due <= now.monotonic)
     }
 
     /// Shuts the store after a failure, and opens it again to be read if it can be trusted.
@@ -204,21 +252,25 @@ impl Kaspa {
     }
 
     fn settle(&mut self) -> Result<bool> {
-        let has_room = self.store.settle()?;
-        if has_room && !self.store.is_as_acknowledged()? {
-            // A commit that failed at its very end has come through after all.
-            let mut dag = self.shared.dag.write().unwrap_or_else(PoisonError::into_inner);
-            *dag = Dag::load(&self.store, &dag.params)?;
-            // It may be one that an import brought.
-            self.shared.mempool.write().unwrap_or_else(PoisonError::into_inner).forget_recent();
-            self.shared.bytes.store(self.store.counters.bytes, Ordering::Relaxed);
+        if !self.store.settle()? {
+            return Ok(false);
+        }
+        if !self.store.is_as_acknowledged()? {
+            // A commit that failed at its very end has come through after all, with all that waited for one.
+            {
+                let mut dag = self.shared.dag.write().unwrap_or_else(PoisonError::into_inner);
+                *dag = Dag::load(&self.store, &dag.params)?;
+                // It may be one that an import brought.
+                self.shared.mempool.write().unwrap_or_else(PoisonError::into_inner).forget_recent();
+                *self.shared.shown.write().unwrap_or_else(PoisonError::into_inner) = Shown::new(&dag);
+            }
             self.staging = None;
         }
-        if has_room {
-            // Another commit makes sure of what is seen now.
-            self.store.commit(&[], None)?;
-        }
-        Ok(has_room)
+        // Another commit makes sure of what is seen now.
+        let unsaved = self.shown().unsaved.clone();
+        self.store.commit(unsaved.writes(), None)?;
+        self.show();
+        Ok(true)
     }
 
     fn set_health(&mut self, health: Health) {
@@ -243,6 +295,46 @@ impl Kaspa {
     }
 }
 
+/// How a batch's changes become durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// There are none.
+    Nothing,
+    /// Peers have them, and bring them again after a crash: soon, and with what else came.
+    PutOff,
+    /// They belong to an import, which a crash forgets.
+    Staged,
+    /// Before anybody hears of them, with all that was put off.
+    Durable,
+}
+
+impl Fate {
+    fn of(batch: &Batch<'_>, changes: &[Write], unsaved: &Unsaved) -> Self {
+        let is_promised = batch.own.is_some() || batch.requests.iter().any(|(_, request)| is_of_operator(request));
+        if is_promised {
+            // An answer to the operator also acknowledges what was here before.
+            Self::Durable
+        } else if changes.is_empty() {
+            Self::Nothing
+        } else if changes.iter().all(|change| matches!(change, Write::Staged(_))) {
+            // What is staged may name blocks that wait for their commit.
+            if unsaved.writes().is_empty() { Self::Staged } else { Self::Durable }
+        } else if changes.iter().all(|change| matches!(change, Write::Served(_) | Write::Drop(_))) {
+            Self::PutOff
+        } else {
+            Self::Durable
+        }
+    }
+}
+
+fn is_of_operator(request: &Request) -> bool {
+    matches!(request, Request::TakeTransactions { origin: Origin::Operator, .. })
+}
+
+fn is_finish(request: &Request) -> bool {
+    matches!(request, Request::Import(Import::Finish))
+}
+
 /// What is worked through at once.
 struct Batch<'b> {
     requests: &'b [(Ticket, Request)],
@@ -251,7 +343,7 @@ struct Batch<'b> {
 }
 
 impl Turn<'_> {
-    /// The answers hold once the batch is committed.
+    /// The answers hold once the batch is committed, or put off.
     fn run(&mut self, batch: &Batch<'_>) -> Vec<(To, Answer)> {
         let mut answers = Vec::with_capacity(batch.requests.len());
         if let Some((hash, BlockOutcome::Accepted)) = batch.own.map(|block| self.work.take_block(block)) {
@@ -278,7 +370,13 @@ impl Ledger for Kaspa {
                 }
             }
         }
-        self.turn(now, &Batch { requests: &requests, own: None }, answers);
+        // What ends an import replaces the DAG, and stands alone: a failure then takes nothing else back.
+        for requests in requests.chunk_by(|(_, one), (_, next)| !is_finish(one) && !is_finish(next)) {
+            self.turn(now, &Batch { requests, own: None }, answers);
+        }
+        if self.shown().unsaved.is_full() {
+            self.save(now);
+        }
     }
 
     fn next_wake(&self, now: Now) -> Option<Time> {
@@ -286,14 +384,29 @@ impl Ledger for Kaspa {
             Health::Full(until) => Some(until),
             Health::Sound | Health::Broken => None,
         };
-        // While nothing can be stored nothing is produced, so that a block that is due wakes nobody.
-        let production = self.production.as_ref().filter(|_| self.health == Health::Sound);
-        [mends, production.and_then(|production| production.next_wake(now))].into_iter().flatten().min()
+        // While nothing can be stored nothing is produced nor saved, so that what is due wakes nobody.
+        let is_sound = self.health == Health::Sound;
+        let production = self.production.as_ref().filter(|_| is_sound);
+        let saves = self.shown().unsaved.due().filter(|_| is_sound);
+        [mends, saves, production.and_then(|production| production.next_wake(now))].into_iter().flatten().min()
     }
 
     fn wake(&mut self, now: Now, answers: &mut Vec<(To, Answer)>) {
         self.mend(now);
         self.produce(now, answers);
+        if self.is_due(now) {
+            self.save(now);
+        }
+    }
+}
+
+impl Drop for Kaspa {
+    /// Saves what waits. Should the disk not take it peers bring it again, as after a crash.
+    fn drop(&mut self) {
+        let unsaved = self.shown().unsaved.clone();
+        if self.health == Health::Sound && !unsaved.writes().is_empty() {
+            let _ = self.store.commit(unsaved.writes(), None);
+        }
     }
 }
 

@@ -6,10 +6,19 @@
 //! ```text
 //! requests ─► header (version, time, proof of work) ─► ghostdag ─► window, levels ─► body ─┐
 //!             one batch at work on the DAG in memory, or on one that is being imported      │
-//!             one durable commit ◄── headers, what was computed, bodies ◄───────────────────┘
-//!                  │
-//!             answers, new blocks          Reader (any thread, committed state)
+//!             answers, new blocks ◄── headers, what was computed, bodies ◄──────────────────┘
+//!                                          │ 200 ms or 4 MiB later, or before the operator is answered
+//!                                     one durable commit ─► Reader (any thread, what is durable)
 //! ```
+//!
+//! # What is durable when
+//! What peers bring is answered, and so told to others and served, as soon as it is judged, and waits in memory for a
+//! commit with what else came: 200 ms at most, or 4 MiB. A crash takes that back, and peers bring it again. An answer to
+//! the operator, a block of our own and the end of an import are durable before anybody hears of them, and all that came
+//! before with them. A [`Reader`] shows of the DAG what is durable.
+//!
+//! A full disk leaves in memory what waits: it is served on, not shown, nothing new is taken, and it is stored once there
+//! is room. After another failure of the disk nothing is stored before the next start.
 //!
 //! # What is checked
 //! Of headers: hash, version, time against the clock, count and independence of parents, proof of work (where the
@@ -60,6 +69,7 @@ mod store;
 mod tables;
 mod taking;
 mod transaction;
+mod unsaved;
 mod wide;
 mod window;
 mod work;

@@ -1,10 +1,11 @@
 //! Reads the DAG and the mempool from any thread, for an API.
 
-use crate::dag::{Dag, GENESIS};
+use crate::dag::Dag;
 use crate::mempool::Mempool;
 use crate::node::{Held, Number};
 use crate::store::SharedDatabase;
 use crate::tables::Reading;
+use crate::unsaved::Shown;
 use bytes::Bytes;
 use polypeer_engine::kit::chain::Hash;
 use polypeer_kaspa::ledger::{Standing, State, Status};
@@ -12,11 +13,13 @@ use polypeer_kaspa::wire::{BlockBody, Header, TransactionView, encode_block};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-/// What the ledger shares with its readers. The DAG and the mempool are locked together by who changes them, from
-/// before a batch until after its commit, so that what others see is durable.
+/// What the ledger shares with its readers. Whoever locks several of the three locks them in this order.
 pub(crate) struct Shared {
+    /// All that was taken: more than is durable.
     pub(crate) dag: RwLock<Dag>,
     pub(crate) mempool: RwLock<Mempool>,
+    /// How much of the DAG is durable.
+    pub(crate) shown: RwLock<Shown>,
     /// Whether the last commit failed.
     pub(crate) ails: AtomicBool,
     /// Bytes held, as the limit counts them, and the limit.
@@ -24,8 +27,9 @@ pub(crate) struct Shared {
     pub(crate) bytes_max: u64,
 }
 
-/// A view of the ledger that is cheap to clone and can be used from any thread. What it shows of the DAG is durable.
-/// While a failing disk keeps the store shut, there are no blocks to see.
+/// A view of the ledger that is cheap to clone and can be used from any thread. What it shows of the DAG is durable, and
+/// so some tenths of a second behind what peers are told and asked for. While a failing disk keeps the store shut, there
+/// are no blocks to see.
 #[derive(Clone)]
 pub struct Reader {
     pub(crate) shared: Arc<Shared>,
@@ -80,24 +84,23 @@ impl Reader {
         self.shared.mempool.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn shown(&self) -> RwLockReadGuard<'_, Shown> {
+        self.shared.shown.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Where the ledger stands.
     pub fn state(&self) -> State {
-        let dag = self.dag();
-        let genesis = dag.node(GENESIS).hash;
-        let (sink, header_tip) = (dag.standing(dag.sink()), dag.standing(dag.header_tip()));
-        State { sink, header_tip, pruning_point: dag.node(dag.base()).hash, genesis }
+        self.shown().state
     }
 
     /// Headers that are held, and how many of them wait for their bodies.
     pub fn counts(&self) -> (u64, u64) {
-        let dag = self.dag();
-        (u64::from(dag.held_count()), dag.bodiless().len() as u64)
+        self.shown().counts
     }
 
     /// Full blocks without full children.
     pub fn tips(&self) -> Vec<Hash> {
-        let dag = self.dag();
-        dag.tips().iter().map(|tip| dag.node(*tip).hash).collect()
+        self.shown().tips.clone()
     }
 
     /// Whether the last commit succeeded. A ledger that does not keep what it is given is not ready to serve.
@@ -113,16 +116,20 @@ impl Reader {
     /// A block.
     pub fn block(&self, key: &BlockKey) -> Option<BlockView> {
         let dag = self.dag();
+        let (count, sink) = {
+            let shown = self.shown();
+            (shown.count, shown.sink)
+        };
         let number = match key {
-            BlockKey::Hash(hash) => dag.held(hash)?,
-            BlockKey::Sink => dag.sink(),
+            BlockKey::Hash(hash) => dag.held(hash).filter(|number| *number < count)?,
+            BlockKey::Sink => sink,
             BlockKey::BlueScore(score) => {
                 let score = (*score).max(dag.node(dag.base()).blue_score);
-                let at = dag.chain().partition_point(|block| dag.node(*block).blue_score < score);
-                *dag.chain().get(at)?
+                let is_reached = dag.node(sink).blue_score >= score;
+                is_reached.then(|| dag.lowest(sink, |node| node.blue_score >= score))?
             }
         };
-        let mut view = describe(&dag, number);
+        let mut view = describe(&dag, number, sink);
         // The DAG stays locked: an import would give another block the number.
         self.fill(number, &mut view)?;
         Some(view)
@@ -131,8 +138,9 @@ impl Reader {
     /// The newest blocks of the sink's selected chain, the sink first; none below the pruning point.
     pub fn chain(&self, count: usize) -> Vec<Standing> {
         let dag = self.dag();
-        let above = dag.chain().get(dag.node(dag.base()).depth as usize..).unwrap_or_default();
-        above.iter().rev().take(count).map(|block| dag.standing(*block)).collect()
+        let (base, sink) = (dag.base(), self.shown().sink);
+        let below = |block: &Number| (*block != base).then(|| dag.node(*block).selected_parent);
+        std::iter::successors(Some(sink), below).take(count).map(|block| dag.standing(block)).collect()
     }
 
     fn fill(&self, number: Number, view: &mut BlockView) -> Option<()> {
@@ -141,6 +149,10 @@ impl Reader {
         let header = reading.header(number).ok()??;
         view.parents = Header::decode(&header).ok()?.direct_parents().to_vec();
         let body = if view.status == Status::Full { reading.body(number).ok()? } else { None };
+        if body.is_none() && view.status == Status::Full {
+            // It has come, and is not durable.
+            view.status = Status::HeaderOnly;
+        }
         let body = BlockBody::decode(&body.unwrap_or_default()).ok()?;
         let views = body.0.slices().filter_map(|transaction| TransactionView::decode(transaction).ok());
         view.transactions = views.map(|view| view.id()).collect();
@@ -159,7 +171,7 @@ impl Reader {
     }
 
     /// A transaction that waits or stood in a recent block: as far back as the mempool remembers, and not beyond a
-    /// restart.
+    /// restart. It waits until its block is durable.
     pub fn transaction(&self, id: &Hash) -> Option<FoundView> {
         // Locked until the body is read: an import would give another block the number.
         let dag = self.dag();
@@ -171,10 +183,15 @@ impl Reader {
             mempool.block_of(id)?
         };
         let Standing { hash, blue_score, .. } = dag.standing(number);
-        let body = self.body(number)?;
+        let unsaved = self.shown().unsaved.body(number).cloned();
+        let block = unsaved.is_none().then_some((hash, blue_score));
+        let body = match unsaved {
+            Some(body) => BlockBody::decode(&body).ok()?,
+            None => self.body(number)?,
+        };
         let is_it = |bytes: &&[u8]| TransactionView::decode(bytes).is_ok_and(|view| view.id() == *id);
         let bytes = body.0.slices().find(is_it).map(Bytes::copy_from_slice)?;
-        Some(FoundView { id: *id, bytes, block: Some((hash, blue_score)) })
+        Some(FoundView { id: *id, bytes, block })
     }
 
     fn body(&self, number: Number) -> Option<BlockBody> {
@@ -184,7 +201,7 @@ impl Reader {
     }
 }
 
-fn describe(dag: &Dag, number: Number) -> BlockView {
+fn describe(dag: &Dag, number: Number, sink: Number) -> BlockView {
     let node = dag.node(number);
     BlockView {
         standing: dag.standing(number),
@@ -194,7 +211,7 @@ fn describe(dag: &Dag, number: Number) -> BlockView {
             Held::Header => Status::HeaderOnly,
             Held::Invalid => Status::Invalid,
         },
-        is_on_chain: dag.is_on_chain(number),
+        is_on_chain: dag.is_chain_ancestor(number, sink),
         transactions: Vec::new(),
         bytes: Bytes::new(),
     }

@@ -2,6 +2,7 @@
 
 mod dag;
 mod payer;
+mod sink;
 
 use super::hosted::{self, Hosted};
 use super::running::RunningNetwork;
@@ -17,6 +18,7 @@ use polypeer_ledger_kaspa as ledger;
 use polypeer_ledger_kaspa::{Kaspa as Ledger, Params, Producer, Reader};
 use polypeer_protocols::kaspa::ledger::Answer;
 use polypeer_protocols::kaspa::{Bans, Config, Kaspa};
+use sink::SinkTold;
 use std::sync::Arc;
 
 /// The preset that an own network is like when it says nothing else.
@@ -117,6 +119,7 @@ fn start(launch: &Launch<'_>) -> anyhow::Result<Arc<dyn RunningNetwork>> {
     let config = config(section, &params);
     let watch = Watch::new::<Answer>(launch.name, launch.events.clone(), launch.arrivals.clone());
     let (ledger, reader) = open_ledger(launch, params)?;
+    let ledger = SinkTold::new(ledger, reader.clone(), watch.clone());
     let ledger = Watched { ledger, watch: watch.clone(), is_paused: false };
     let network = Network::<Kaspa> {
         name: launch.name.to_owned(),
@@ -126,6 +129,7 @@ fn start(launch: &Launch<'_>) -> anyhow::Result<Arc<dyn RunningNetwork>> {
         seed: None,
         record: section.text("record").map(Into::into),
         queue_budget: launch.budget.clone(),
+        tls: None,
     };
     let handle = hosted::start(network, ledger, launch.folder.as_deref(), "peers.redb")?;
     let holdings = Held { handle: handle.clone(), reader, watch, till: Till::new() };

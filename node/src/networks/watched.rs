@@ -6,10 +6,11 @@ use polypeer_engine::{Ledger, Now, Ticket, Time, To};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Something that a node now holds, durably.
+/// Something that a node now holds and tells its peers of. What peers brought a Kaspa ledger makes durable soon
+/// afterwards, all others before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Arrival {
-    /// A block, stored.
+    /// A block, judged.
     Block([u8; 32]),
     /// A transaction that waits.
     Transaction([u8; 32]),

@@ -32,7 +32,7 @@ pub struct Standing {
     pub timestamp: u64,
 }
 
-/// Where the ledger stands, durable.
+/// Where the ledger stands. What peers brought may become durable a little later.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// The block with body of the highest blue work whose whole past above the base has bodies.

@@ -87,6 +87,7 @@ fn what_is_made_on_an_import_is_right_by_the_whole_history() {
     }
     let [one, other] = worlds.each_mut().map(World::state);
     assert_eq!((one, one.sink), (other, historian.state().header_tip));
+    worlds[0].save();
     let tips = worlds[0].reader.tips();
     assert!(tips.len() < 4 && tips.contains(&one.sink.hash), "{tips:?}");
     assert!(made > 400 && one.sink.blue_score > 1_498 + 400, "{made} blocks, {}", one.sink.blue_score);

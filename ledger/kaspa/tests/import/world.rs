@@ -2,7 +2,7 @@
 
 use crate::syncer::SYNCER;
 use bytes::Bytes;
-use polypeer_engine::kit::chain::Hash;
+use polypeer_engine::kit::chain::{Hash, Origin};
 use polypeer_engine::{Ledger, Now, Ticket, Time, To};
 use polypeer_kaspa::ledger::{Answer, Import, ImportFault, Imported, Keep, Request, State, Status};
 use polypeer_ledger_kaspa::{Config, Kaspa, Params, Reader};
@@ -88,6 +88,11 @@ impl World {
         }
     }
 
+    /// Lets what was taken become durable, which is when a reader shows it: an answer to the operator takes care of it.
+    pub(crate) fn save(&mut self) {
+        self.ask(Request::TakeTransactions { transactions: Vec::new(), origin: Origin::Operator });
+    }
+
     pub(crate) fn state(&mut self) -> State {
         match self.ask(Request::State) {
             Answer::State(state) => state,
@@ -125,6 +130,7 @@ impl World {
         let state = self.state();
         assert_eq!((state.sink.hash, state.header_tip.hash), (SYNCER.sink, SYNCER.sink));
         assert_eq!(Some(&state.pruning_point), SYNCER.chain.last());
+        self.save();
         assert_eq!(self.reader.state(), state);
         let hashes = SYNCER.bodies.iter().map(|(hash, _)| *hash).collect();
         let Answer::Bodies(bodies) = self.ask(Request::Bodies(hashes)) else { panic!("bodies") };

@@ -66,6 +66,7 @@ fn every_wrong_field_of_a_header_is_found() {
         assert_eq!(world.take_headers(std::slice::from_ref(&wrong)), (0, Some(again)), "{what}");
         assert_eq!(world.status(wrong.hash), status, "{what}");
     }
+    world.save();
     assert_eq!((world.state(), world.reader.counts()), (state, (before as u64, 0)));
     // Parents may stand in any order on any level: the hash is another one, and the rules are kept.
     let reversed = right.with(|header| levels(header, |all| all.iter_mut().for_each(|level| level.reverse())));
@@ -79,6 +80,7 @@ fn what_comes_after_a_faulty_header_is_not_looked_at() {
     let mut headers = BLOCKS[BEFORE..BEFORE + 10].to_vec();
     headers[4] = headers[4].with(|header| header.blue_score += 1);
     assert_eq!(world.take_headers(&headers), (4, Some(BlockOutcome::Invalid(Fault::BlueScore))));
+    world.save();
     assert_eq!(world.reader.counts(), (BEFORE as u64 + 4, 4));
     // A child of the faulty one never finds its parent.
     let child = headers[5].with(|header| levels(header, |all| all[0] = vec![headers[4].hash]));
@@ -94,7 +96,7 @@ fn a_block_too_deep_to_be_merged_is_dropped_without_blame() {
 }
 
 /// The next block with these transactions in place of its own; with its root, if that is asked for.
-fn with_body(transactions: Vec<Bytes>, fits: bool) -> Block {
+pub(crate) fn with_body(transactions: Vec<Bytes>, fits: bool) -> Block {
     let mut block = BLOCKS[BEFORE].clone();
     if fits {
         let hashes = transactions.iter().map(|bytes| TransactionView::decode(bytes).unwrap().hash());
@@ -117,6 +119,7 @@ fn check_body(what: &str, block: &Block, fault: Fault) {
     assert_eq!(world.take(block), invalid, "{what}");
     let status = if is_remembered { Status::Invalid } else { Status::Unknown };
     assert_eq!(world.status(block.hash), status, "{what}");
+    world.save();
     assert_eq!(world.reader.counts(), (BEFORE as u64, 0), "{what}: nothing is kept");
     // Headers first, and one on top of it.
     let mut world = World::with_blocks(BEFORE);

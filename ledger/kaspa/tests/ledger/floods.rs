@@ -73,6 +73,7 @@ fn beyond_its_limit_a_ledger_takes_nothing_new_and_serves_on() {
     let next = &BLOCKS[fits + 1];
     assert_eq!(world.take(next), BlockOutcome::NoRoom);
     assert_eq!(world.take(&BLOCKS[fits]), BlockOutcome::Known);
+    world.save();
     let (held, most) = world.reader.room();
     assert!(held <= most && most - held < 2_000 && most == 400_000, "{held}");
     assert_eq!(

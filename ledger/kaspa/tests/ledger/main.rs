@@ -1,5 +1,6 @@
 //! Stories of a Kaspa ledger, told through its public door.
 
+#[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 mod disk;
 #[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 mod faults;
@@ -12,7 +13,10 @@ mod orders;
 #[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 mod producing;
 #[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
+mod relaying;
+#[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 mod serving;
+#[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 mod torn;
 #[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 mod world;

@@ -16,6 +16,7 @@ fn check_complete(world: &mut World) {
     assert_eq!(state.sink.blue_work, last.header.blue_work);
     assert_eq!((state.sink.daa_score, state.sink.timestamp), (last.header.daa_score, last.header.timestamp));
     assert_eq!((state.genesis, state.pruning_point), (BLOCKS[0].hash, BLOCKS[0].hash));
+    world.save();
     // The first block is below them all: 901 with it, as the network counted them.
     assert_eq!(world.reader.chain(2_000).len(), 901);
     assert_eq!(world.reader.tips(), [hash(SINK)]);
@@ -121,6 +122,7 @@ fn a_block_whose_parents_are_not_here_names_them_and_leaves_nothing() {
     assert_eq!(world.take(wide), BlockOutcome::ParentsUnknown(parents.clone()));
     assert_eq!(world.take_headers(std::slice::from_ref(wide)), (0, Some(BlockOutcome::ParentsUnknown(parents))));
     assert_eq!(world.status(wide.hash), Status::Unknown);
+    world.save();
     assert_eq!(world.reader.counts(), (400, 0));
     // A parent of which only the header is here will do for a header, and not for a block.
     let [parent, block] = [&BLOCKS[400], &BLOCKS[401]];

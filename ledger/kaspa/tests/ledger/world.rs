@@ -1,7 +1,7 @@
 //! A ledger with a clock, the blocks of a real network, and a miner that makes more of them.
 
 use bytes::Bytes;
-use polypeer_engine::kit::chain::Hash;
+use polypeer_engine::kit::chain::{Hash, Origin};
 use polypeer_engine::{Frame, Ledger, Now, Ticket, Time, To};
 use polypeer_kaspa::ledger::{Answer, BlockOutcome, Request, State, Status};
 use polypeer_kaspa::wire::{
@@ -114,6 +114,7 @@ impl World {
     pub(crate) fn with_blocks(count: usize) -> Self {
         let mut world = Self::new();
         world.take_all(&BLOCKS[1..count]);
+        world.save();
         world
     }
 
@@ -156,6 +157,11 @@ impl World {
         let (asked, news) = split(answers);
         assert_eq!(asked, []);
         news
+    }
+
+    /// Lets what was taken become durable, which is when a reader shows it: an answer to the operator takes care of it.
+    pub(crate) fn save(&mut self) {
+        self.ask(Request::TakeTransactions { transactions: Vec::new(), origin: Origin::Operator });
     }
 
     pub(crate) fn take(&mut self, block: &Block) -> BlockOutcome {

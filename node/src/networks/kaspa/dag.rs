@@ -151,7 +151,8 @@ impl Telling for Answer {
 
     fn note(&self, watch: &Watch) {
         match self {
-            Answer::BlockTaken { hash, outcome, state } => {
+            // Of the sink `SinkTold` tells, when it is durable.
+            Answer::BlockTaken { hash, outcome, .. } => {
                 watch.block(match outcome {
                     BlockOutcome::Accepted => 0,
                     BlockOutcome::Known => 1,
@@ -162,15 +163,11 @@ impl Telling for Answer {
                 });
                 if *outcome == BlockOutcome::Accepted {
                     watch.arrived(Arrival::Block(hash.0));
-                    if state.sink.hash == *hash {
-                        watch.tip(hash.to_string(), state.sink.blue_score);
-                    }
                 }
             }
-            Answer::NewBlock { hash, state } => {
+            Answer::NewBlock { hash, .. } => {
                 watch.block(6);
                 watch.arrived(Arrival::Block(hash.0));
-                watch.tip(state.sink.hash.to_string(), state.sink.blue_score);
             }
             Answer::TransactionsTaken(taken) => taken.iter().for_each(|(id, outcome)| {
                 watch.transaction(match outcome {
