@@ -53,6 +53,7 @@ pub mod hash;
 pub mod keys;
 pub mod ledger;
 mod misbehavior;
+pub mod pbft;
 mod peer;
 mod ping;
 pub mod proof;

@@ -3,11 +3,7 @@
 use super::Timers;
 use crate::hash::{Hash, HashType};
 use crate::keys::PublicKey;
-use crate::proof::Validators;
-use alloc::string::String;
-use alloc::vec::Vec;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
 /// A validator's place in the set.
 pub type Replica = usize;
@@ -24,63 +20,20 @@ pub struct Settings {
     pub hash: HashType,
     /// How long to wait.
     pub timers: Timers,
-    /// The address of the validation key; nothing for a follower.
-    pub validator: Option<String>,
     /// Checks signatures.
     pub verify: Verify,
 }
 
 impl Settings {
-    /// Those of a follower on the main chain with genuine signatures.
+    /// Those of a main chain with SHA-256 and genuine signatures.
     pub fn new(timers: Timers) -> Self {
-        Self { chain_id: 0, hash: HashType::Sha256, timers, validator: None, verify: |key, signed, signature| key.verify(signed, signature) }
+        Self {
+            chain_id: 0,
+            hash: HashType::Sha256,
+            timers,
+            verify: |key, signed, signature| key.verify(signed, signature),
+        }
     }
-}
-
-/// Where the ledger stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Height {
-    /// The last closed ledger.
-    pub sequence: i64,
-    /// Its close time, microseconds since 1970.
-    pub close_time: i64,
-    /// The `PbftProof` that closed it; empty for genesis. It was verified.
-    pub proof: Bytes,
-    /// Who agrees on the next one.
-    pub validators: Validators,
-    /// False once a ledger had an operation that is not executed here: then nothing is proposed and no vote is cast.
-    pub may_vote: bool,
-}
-
-/// What kind of vote a [`Vote`] is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum VoteKind {
-    /// As primary, for a value.
-    Proposal,
-    /// For a proposal.
-    Prepare,
-    /// For a prepared value.
-    Commit,
-    /// For a new view, with what is prepared.
-    ViewChange,
-}
-
-/// A vote, as it must be durable before it is signed. There is one value at most for each kind, view and sequence, and
-/// what is signed again later is the same vote.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Vote {
-    /// Its kind.
-    pub kind: VoteKind,
-    /// Its view; for a view change the new one.
-    pub view: i64,
-    /// The ledger voted on; for a view change the one that is not closed yet.
-    pub sequence: i64,
-    /// The value's hash; for a view change the prepared value's, if there is one.
-    pub digest: Option<Hash>,
-    /// What the vote rests on: the proposal's envelope and those of its prepares. Only a commit has it, and a view change
-    /// that reports a prepared value, and only the first time. Without it a validator that comes back could not
-    /// report what it committed to.
-    pub evidence: Vec<Bytes>,
 }
 
 /// What the machine wants. All of it is in order, and votes are to become durable in that order.
@@ -95,14 +48,15 @@ pub enum Output {
         /// A `ConsensusValue`.
         value: Bytes,
     },
-    /// Make the vote durable, if there is one, then sign the bytes. Answered with [`super::Pbft::signed`].
+    /// Make `keep` durable, if it is not empty, then sign the bytes. Answered with [`super::Pbft::signed`].
     Sign {
         /// Names the question.
         ticket: u64,
-        /// What must be durable first. Nothing for what binds to nothing: a new view, a view change's outer envelope.
-        vote: Option<Vote>,
         /// Canonical bytes of a `Pbft`.
         pbft: Bytes,
+        /// The vote's record, for [`crate::ledger::Tip::kept`] after a crash. Empty for what binds to nothing: a
+        /// repetition, a new view, a view change's outer envelope.
+        keep: Bytes,
     },
     /// The value is final. Answered with [`super::Pbft::moved`], or with [`super::Pbft::not_closed`].
     Close {
