@@ -1,6 +1,6 @@
 //! Parts of messages that are left where they lie: lists, and messages together with their bytes.
 
-use super::proto::{Field, Message, Reader, RunItems, Writer, run_items};
+use super::proto::{Field, LENGTH, Message, Reader, RunItems, Writer, run_items};
 use super::{DEPTH_MAX, WireError};
 use core::fmt;
 use core::marker::PhantomData;
@@ -105,7 +105,11 @@ impl<'a, T: Message<'a> + Copy> Field<'a> for List<'a, T> {
     }
 
     fn put(&self, writer: &mut Writer, number: u8) {
-        self.iter().for_each(|item| writer.message(number, &item));
+        match self.source {
+            // As it lies, if it lay in a field of this number.
+            Source::Run { bytes, .. } if bytes.first() == Some(&(number << 3 | LENGTH)) => writer.raw(bytes),
+            _ => self.iter().for_each(|item| writer.message(number, &item)),
+        }
     }
 }
 
