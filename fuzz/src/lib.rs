@@ -16,6 +16,7 @@ pub mod anya;
 pub mod api;
 #[cfg(feature = "node")]
 pub mod as_map;
+pub mod bumo;
 pub mod files;
 pub mod hello;
 pub mod journal;

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "node")]
 use crate::{address_book, api, as_map, recording, settings};
-use crate::{anya, files, hello, journal, kaspa, ledger_bytes, records, simulation};
+use crate::{anya, bumo, files, hello, journal, kaspa, ledger_bytes, records, simulation};
 
 /// Real inputs, each with a name.
 pub type Seeds = Vec<(&'static str, Vec<u8>)>;
@@ -50,6 +50,8 @@ pub static TARGETS: &[Target] = &[
     target("api", api::api, None, SHORT, MILLION),
     #[cfg(feature = "node")]
     target("as_map", as_map::map, None, SHORT, MILLION),
+    target("bumo_keys", bumo::keys, None, 256, MILLION / 10),
+    target("bumo_wire", bumo::wire, Some(bumo::decode), SHORT, MILLION),
     #[cfg(feature = "node")]
     target("config", settings::config, None, SHORT, MILLION / 10),
     target("hello_framer", hello::framer, Some(hello::framer_once), SHORT, MILLION),
@@ -85,6 +87,8 @@ pub static SEEDS: &[(&str, fn() -> Seeds)] = &[
     ("api", api::requests),
     #[cfg(feature = "node")]
     ("as_map", as_map::written),
+    ("bumo_keys", bumo::texts),
+    ("bumo_wire", bumo::messages),
     #[cfg(feature = "node")]
     ("config", settings::written),
     ("hello_framer", || with_head(hello::lines())),
