@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 const SETTLE: Duration = Duration::from_secs(20);
 /// A device that uses less of its CPU waits for the load.
 const BUSY_MIN: f64 = 0.9;
+/// Messages that a fan may have under way, and bytes of them, which devices queue without dropping.
+const WINDOW: usize = 4096;
+const WINDOW_BYTES: usize = 4 << 20;
 /// When so long after the end nothing more arrives, what is missing is lost.
 const SILENCE: Duration = Duration::from_secs(1);
 
@@ -180,8 +183,9 @@ fn load(case: &Case, placement: Placement, side: &Side, device: &Part) -> Result
     };
     let (to, cpu) = (device.address()?.to_string(), placement.load().to_string());
     let (payload, peers, wire) = (case.payload.to_string(), peers.to_string(), side.wire.name());
+    let window = (WINDOW_BYTES / case.payload.max(1)).clamp(1, WINDOW).to_string();
     let first = ["load", kind, "--to", &to, "--wire", wire, "--cpu", &cpu];
-    let second = ["--payload", &payload, "--peers", &peers];
+    let second = ["--payload", &payload, "--peers", &peers, "--window", &window];
     Part::start(&first.into_iter().chain(second).map(str::to_owned).collect::<Vec<_>>()).map(Some)
 }
 

@@ -1,7 +1,7 @@
-//! Holds encoded `tx` frames, so that a load only stamps and writes.
+//! Holds encoded frames, so that a load only stamps and writes.
 
 use crate::payload;
-use crate::wire::{self, HEADER_BYTES};
+use crate::wire::{self, HEADER_BYTES, PREFIX_BYTES, Wire};
 
 /// Bytes of a batch: large enough that a write's fixed cost does not count, small enough to stay in the cache.
 const BATCH_BYTES: usize = 128 << 10;
@@ -9,14 +9,16 @@ const BATCH_BYTES: usize = 128 << 10;
 /// Frames one after another, stamped anew for each write.
 pub(crate) struct Frames {
     bytes: Vec<u8>,
+    header_bytes: usize,
     frame_bytes: usize,
     hashes: Vec<u64>,
 }
 
 impl Frames {
-    /// A batch of frames with payloads of that size, the bodies all different.
-    pub(crate) fn new(payload_bytes: usize) -> Self {
-        let frame_bytes = HEADER_BYTES + payload_bytes;
+    /// A batch of frames with payloads of that size, the bodies all different: messages of gRPC, or else AnYa's `tx`.
+    pub(crate) fn new(wire: Wire, payload_bytes: usize) -> Self {
+        let header_bytes = if wire == Wire::Grpc { PREFIX_BYTES } else { HEADER_BYTES };
+        let frame_bytes = header_bytes + payload_bytes;
         let (mut bytes, mut hashes) = (Vec::new(), Vec::new());
         let mut body = vec![0; payload_bytes];
         for index in 0..BATCH_BYTES.div_ceil(frame_bytes) {
@@ -24,9 +26,12 @@ impl Frames {
                 *byte = (at * 31 + index * 131) as u8;
             }
             hashes.push(payload::hash(&body));
-            wire::frame("tx", &body, &mut bytes);
+            match wire {
+                Wire::Grpc => wire::message(&body, &mut bytes),
+                _ => wire::frame("tx", &body, &mut bytes),
+            }
         }
-        Self { bytes, frame_bytes, hashes }
+        Self { bytes, header_bytes, frame_bytes, hashes }
     }
 
     /// How many frames a batch has.
@@ -39,7 +44,7 @@ impl Frames {
         let length = count.min(self.count()) as usize * self.frame_bytes;
         let frames = self.bytes[..length].chunks_exact_mut(self.frame_bytes);
         for ((frame, hash), sequence) in frames.zip(&self.hashes).zip(first..) {
-            payload::stamp(&mut frame[HEADER_BYTES..], sequence, *hash);
+            payload::stamp(&mut frame[self.header_bytes..], sequence, *hash);
         }
         &self.bytes[..length]
     }
@@ -51,7 +56,7 @@ mod tests {
 
     #[test]
     fn stamped_frames_check() {
-        let mut frames = Frames::new(256);
+        let mut frames = Frames::new(Wire::Bare, 256);
         assert_eq!(frames.count(), 449);
         let mut bytes = frames.stamped(7, 3).to_vec();
         for sequence in 7..10 {

@@ -1,4 +1,4 @@
-//! Measures Kaspa: decoding beside prost, and whole nodes beside kaspad.
+//! Measures Kaspa: decoding beside prost, gRPC beside tonic, and whole nodes beside kaspad.
 //!
 //! Whole nodes are run by `interop/kaspa`, which knows how to start a kaspad, mine on it and talk to it; what it
 //! measured comes back as lines of JSON. It shares no code with ours, so what needs our code is measured here.
@@ -28,6 +28,15 @@ const TRANSACTION: [Side; 2] = [
     Side { name: "prost", device: "prost-transaction", wire: Wire::Bare, floor: None },
 ];
 
+/// One call of gRPC, from the socket up to whoever is told of each message; and through, to another call.
+const CALLS: [Side; 2] = [
+    Side { name: "driver", device: "grpc", wire: Wire::Grpc, floor: None },
+    Side { name: "tonic", device: "tonic", wire: Wire::Grpc, floor: None },
+];
+
+/// A small message, and a large one for the bytes a second.
+const PAYLOADS: [usize; 2] = [256, 64 << 10];
+
 /// A line of what the nodes were measured to.
 #[derive(Debug, Deserialize)]
 struct Line {
@@ -45,6 +54,12 @@ struct Line {
 pub(crate) fn run(session: &mut Session) -> Result<()> {
     for (name, sides) in [("kaspa decode inv ids=1000", INV), ("kaspa decode transaction", TRANSACTION)] {
         session.contest(&Case { name: name.to_owned(), load: Load::None, payload: 0 }, &sides)?;
+    }
+    for payload in PAYLOADS {
+        for (what, load) in [("receive", Load::Stream), ("send on", Load::Fan { peers: 1 })] {
+            let name = format!("kaspa stream {what} payload_bytes={payload}");
+            session.contest(&Case { name, load, payload }, &CALLS)?;
+        }
     }
     let parts: Vec<&str> = ["memory", "sync", "relay"]
         .into_iter()

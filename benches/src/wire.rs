@@ -17,6 +17,8 @@ pub(crate) enum Wire {
     Hello,
     /// AnYa's frames and nothing else, for peers that know no handshake.
     Bare,
+    /// The messages of one gRPC call and nothing else.
+    Grpc,
     /// None of these: a load of its own.
     Gossip,
 }
@@ -28,9 +30,27 @@ impl Wire {
             Self::Anya => "anya",
             Self::Hello => "hello",
             Self::Bare => "bare",
+            Self::Grpc => "grpc",
             Self::Gossip => "gossip",
         }
     }
+}
+
+/// Bytes of gRPC's prefix: whether the message is compressed, and its length.
+pub(crate) const PREFIX_BYTES: usize = 5;
+
+/// Appends a message of gRPC, not compressed.
+pub(crate) fn message(payload: &[u8], out: &mut Vec<u8>) {
+    out.push(0);
+    out.extend_from_slice(&(payload.len() as u32).to_be_bytes());
+    out.extend_from_slice(payload);
+}
+
+/// The payload of the whole gRPC message at the front of `bytes`.
+pub(crate) fn split_message(bytes: &[u8]) -> Option<&[u8]> {
+    let (prefix, rest) = bytes.split_first_chunk::<PREFIX_BYTES>()?;
+    let [_, length @ ..] = *prefix;
+    rest.get(..u32::from_be_bytes(length) as usize)
 }
 
 /// Appends an AnYa frame.
@@ -90,9 +110,9 @@ impl Manners {
         match wire {
             Wire::Anya => frame("connect", &network_address(local), out),
             Wire::Hello => line(json!({"HELLO": {"block_count": 1, "time": unix_seconds(), "port": 0}}), out),
-            Wire::Bare | Wire::Gossip => {}
+            Wire::Bare | Wire::Grpc | Wire::Gossip => {}
         }
-        Self { wire, info: None, owes_info: false, is_ready: wire == Wire::Bare }
+        Self { wire, info: None, owes_info: false, is_ready: matches!(wire, Wire::Bare | Wire::Grpc) }
     }
 
     /// Hears everything whole at the front of `bytes` but transactions, which `on_tx` gets. How many bytes that was.
@@ -103,6 +123,10 @@ impl Manners {
                 let Some(end) = rest.iter().position(|byte| *byte == b'\n') else { break };
                 self.hello(&serde_json::from_slice(&rest[..end])?, out)?;
                 used += end + 1;
+            } else if self.wire == Wire::Grpc {
+                let Some(payload) = split_message(rest) else { break };
+                used += PREFIX_BYTES + payload.len();
+                on_tx(payload);
             } else {
                 let Some((kind, payload)) = split(rest) else { break };
                 used += HEADER_BYTES + payload.len();
@@ -173,6 +197,15 @@ mod tests {
         frame("tx", b"abc", &mut bytes);
         assert_eq!(split(&bytes), Some((&TX, b"abc".as_slice())));
         assert!((0..bytes.len()).all(|end| split(&bytes[..end]).is_none()));
+    }
+
+    #[test]
+    fn messages_split_as_they_were_made() {
+        let mut bytes = Vec::new();
+        message(b"abc", &mut bytes);
+        assert_eq!(bytes, [0, 0, 0, 0, 3, b'a', b'b', b'c']);
+        assert_eq!(split_message(&bytes), Some(b"abc".as_slice()));
+        assert!((0..bytes.len()).all(|end| split_message(&bytes[..end]).is_none()));
     }
 
     #[test]

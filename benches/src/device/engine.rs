@@ -18,6 +18,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The counters of this process's only network or world: a protocol's configuration is plain data.
 static TALLY: Mutex<Option<Arc<Tally>>> = Mutex::new(None);
 
+/// The phase of every connection from its first byte on.
+pub(super) const OPEN: Phase = PHASE_OPEN;
+
 /// AnYa's defaults.
 pub(super) const LIMITS: Limits =
     Limits { tx_bytes_max: 1 << 20, block_bytes_max: 4 << 20, mempool_bytes_max: 32 << 20 };
@@ -39,16 +42,55 @@ pub(super) struct Counting<S> {
     speech: S,
 }
 
-/// What a counting protocol says of its own accord.
+/// What carries a counting protocol's frames, and how they look.
+pub(super) trait Carriage {
+    /// Bytes of a frame in front of its payload.
+    const HEADER_BYTES: usize;
+    type Framer: polypeer_engine::Framer;
+
+    fn profile() -> Profile;
+
+    fn framer(opener: Direction) -> Self::Framer;
+}
+
+/// AnYa's frames on TCP.
+pub(super) struct Plain;
+
+impl Carriage for Plain {
+    const HEADER_BYTES: usize = HEADER_BYTES;
+    type Framer = Framer;
+
+    fn profile() -> Profile {
+        Profile { last_phase: OPEN, ..Profile::default() }
+    }
+
+    fn framer(opener: Direction) -> Framer {
+        Framer::new(LIMITS, opener)
+    }
+}
+
+/// What a counting protocol says of its own accord, and what carries it.
 pub(super) trait Speech: Sized + Send + 'static {
     const NAME: &'static str;
     type Config: Clone + Debug + Send + Serialize + DeserializeOwned + 'static;
+    type Carriage: Carriage;
 
     /// Begins, and sets the first alarm if there is something to say.
     fn new(config: Self::Config, cx: &mut Context<'_, Counting<Self>>) -> Self;
 
     /// Says it, at an alarm.
     fn speak(&mut self, cx: &mut Context<'_, Counting<Self>>);
+
+    /// Hears a frame: checks and counts it, and nothing else.
+    fn hear(
+        &mut self,
+        _: &mut Context<'_, Counting<Self>>,
+        _: ConnectionId,
+        arrivals: &mut Arrivals,
+        frame: Frame<'_>,
+    ) {
+        arrivals.take(&frame[Self::Carriage::HEADER_BYTES..]);
+    }
 }
 
 /// Says nothing.
@@ -57,6 +99,7 @@ struct Mute;
 impl Speech for Mute {
     const NAME: &'static str = "heard";
     type Config = ();
+    type Carriage = Plain;
 
     fn new((): (), _: &mut Context<'_, Counting<Self>>) -> Self {
         Self
@@ -92,14 +135,14 @@ impl<S: Speech> Protocol for Counting<S> {
     type Alarm = ();
     type Request = ();
     type Answer = ();
-    type Framer = Framer;
+    type Framer = <S::Carriage as Carriage>::Framer;
 
     fn profile(_: &S::Config) -> Profile {
-        Profile { last_phase: PHASE_OPEN, ..Profile::default() }
+        S::Carriage::profile()
     }
 
-    fn framer(_: &S::Config, _: u16, opener: Direction) -> Framer {
-        Framer::new(LIMITS, opener)
+    fn framer(_: &S::Config, _: u16, opener: Direction) -> Self::Framer {
+        S::Carriage::framer(opener)
     }
 
     fn new(config: S::Config, cx: &mut Context<'_, Self>) -> Self {
@@ -113,20 +156,20 @@ impl<S: Speech> Protocol for Counting<S> {
         cx: &mut Context<'_, Self>,
         connection: ConnectionId,
     ) -> Result<Box<Arrivals>, Unreadable> {
-        cx.set_phase(connection, Phase(PHASE_OPEN.0));
+        cx.set_phase(connection, OPEN);
         cx.ready(connection, S::NAME);
         Ok(Box::new(Arrivals::new(Arc::clone(&self.tally))))
     }
 
     fn on_frame(
         &mut self,
-        _: &mut Context<'_, Self>,
-        _: ConnectionId,
+        cx: &mut Context<'_, Self>,
+        connection: ConnectionId,
         mut arrivals: Box<Arrivals>,
         _: ChannelId,
         frame: Frame<'_>,
     ) -> Result<Box<Arrivals>, Unreadable> {
-        arrivals.take(&frame[HEADER_BYTES..]);
+        self.speech.hear(cx, connection, &mut arrivals, frame);
         Ok(arrivals)
     }
 

@@ -4,7 +4,7 @@ use super::engine::LIMITS;
 use super::framed::codec;
 use crate::control::{self, Look, Ready};
 use crate::frames::Frames;
-use crate::wire::HEADER_BYTES;
+use crate::wire::{HEADER_BYTES, Wire};
 use anyhow::Result;
 use bytes::{Buf, BytesMut};
 use polypeer_anya::wire::{Framer, PHASE_OPEN};
@@ -44,7 +44,7 @@ pub(super) fn run(payload_bytes: usize, mut cut: Cut) -> Result<()> {
     };
     control::serve(Ready { address: None }, look, |_| {})?;
     // Whole frames over and over: a stream without an end.
-    let mut frames = Frames::new(payload_bytes);
+    let mut frames = Frames::new(Wire::Bare, payload_bytes);
     let stream = frames.stamped(0, u64::MAX).to_vec();
     let (mut rest, mut buffer, mut count) = (&stream[..], BytesMut::with_capacity(READ_BYTES), 0);
     loop {

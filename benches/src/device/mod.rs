@@ -10,10 +10,12 @@ mod framed;
 mod framer;
 #[cfg(feature = "gossipsub")]
 pub(crate) mod gossip;
+mod grpc;
 mod host;
 mod pea;
 mod raw;
 mod sim;
+mod tonic;
 
 use crate::place;
 use anyhow::Result;
@@ -39,6 +41,10 @@ pub(crate) enum Kind {
     AnyaFramer,
     /// Tokio's length-delimited codec alone, over memory.
     DelimitedFramer,
+    /// Ours without a protocol's rules: the driver's gRPC and the engine.
+    Grpc,
+    /// A plain tonic server whose codec passes bytes through.
+    Tonic,
     /// Ours: a Kaspa announcement, read over and over.
     KaspaInv,
     /// prost: the same.
@@ -93,6 +99,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         Kind::Raw => raw::run(arguments.payload),
         Kind::AnyaFramer => framer::run(arguments.payload, framer::anya()),
         Kind::DelimitedFramer => framer::run(arguments.payload, framer::delimited()),
+        Kind::Grpc => grpc::run(arguments.job),
+        Kind::Tonic => tonic::run(arguments.job),
         Kind::KaspaInv => decode::inv_ours(),
         Kind::ProstInv => decode::inv_prost(),
         Kind::KaspaTransaction => decode::transaction_ours(),

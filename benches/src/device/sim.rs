@@ -1,6 +1,6 @@
 //! Simulates with ours: production engines, AnYa's framer, and a protocol of one message that is not relayed.
 
-use super::engine::{Counting, Silent, Speech, tally};
+use super::engine::{Counting, Plain, Silent, Speech, tally};
 use crate::beat::{self, BEAT, Beats, JITTER, LATENCY, NODES, SEED};
 use crate::control::{self, Look, Ready};
 use crate::wire::{self, HEADER_BYTES};
@@ -76,6 +76,7 @@ struct Beating(Beats);
 impl Speech for Beating {
     const NAME: &'static str = "beating";
     type Config = Own;
+    type Carriage = Plain;
 
     fn new(own: Own, cx: &mut Context<'_, Counting<Self>>) -> Self {
         let at = cx.time() + STANDING + beat::begins(own.node);

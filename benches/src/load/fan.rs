@@ -68,7 +68,7 @@ async fn send(
     sent: &AtomicU64,
     may_send: &AtomicBool,
 ) -> Result<()> {
-    let mut frames = Frames::new(arguments.payload);
+    let mut frames = Frames::new(arguments.wire, arguments.payload);
     let mut next = 0;
     loop {
         let slowest = progress.arrived.borrow().iter().copied().min().unwrap_or(0);

@@ -1,11 +1,14 @@
 //! Drives a device from outside, the same way whoever made it.
 
+mod call;
 mod fan;
 #[cfg(feature = "gossipsub")]
 mod gossip;
 mod idle;
 mod peer;
 mod stream;
+
+pub(crate) use call::PATH as CALL_PATH;
 
 use crate::place;
 use crate::wire::Wire;
@@ -54,6 +57,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
     place::pin(arguments.cpu)?;
     place::raise_file_limit();
     match arguments.kind {
+        Kind::Stream if arguments.wire == Wire::Grpc => call::run(&arguments),
         Kind::Stream => stream::run(&arguments),
         #[cfg(feature = "gossipsub")]
         Kind::Fan if arguments.wire == Wire::Gossip => gossip::run(&arguments),

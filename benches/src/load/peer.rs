@@ -1,5 +1,6 @@
 //! Keeps one connection of a load: reads, checks, answers.
 
+use super::call::Call;
 use crate::wire::{Manners, Wire};
 use anyhow::Result;
 use std::net::SocketAddr;
@@ -9,9 +10,15 @@ use tokio::net::TcpStream;
 /// Room for reading: a write of a good sender fits whole.
 const READ_BYTES: usize = 64 << 10;
 
+/// What carries a connection's bytes.
+enum Carrier {
+    Tcp(TcpStream),
+    Call(Box<Call>),
+}
+
 /// A connection to the device.
 pub(super) struct Peer {
-    stream: TcpStream,
+    carrier: Carrier,
     manners: Manners,
     heard: Vec<u8>,
     out: Vec<u8>,
@@ -24,7 +31,11 @@ impl Peer {
         stream.set_nodelay(true)?;
         let mut out = Vec::new();
         let manners = Manners::new(wire, stream.local_addr()?, &mut out);
-        let mut peer = Self { stream, manners, heard: Vec::new(), out };
+        let carrier = match wire {
+            Wire::Grpc => Carrier::Call(Box::new(Call::open(stream).await?)),
+            _ => Carrier::Tcp(stream),
+        };
+        let mut peer = Self { carrier, manners, heard: Vec::new(), out };
         while !peer.manners.is_ready {
             peer.hear(|_| {}).await?;
         }
@@ -38,7 +49,10 @@ impl Peer {
         if self.heard.capacity() < READ_BYTES && self.manners.is_ready {
             self.heard.reserve(READ_BYTES);
         }
-        let length = self.stream.read_buf(&mut self.heard).await?;
+        let length = match &mut self.carrier {
+            Carrier::Tcp(stream) => stream.read_buf(&mut self.heard).await?,
+            Carrier::Call(call) => call.read(&mut self.heard).await?,
+        };
         anyhow::ensure!(length > 0, "the node closed the connection");
         let used = self.manners.hear(&self.heard, &mut self.out, on_tx)?;
         self.heard.drain(..used);
@@ -54,13 +68,16 @@ impl Peer {
 
     /// Writes a load's own frames.
     pub(super) async fn write(&mut self, frames: &[u8]) -> Result<()> {
-        Ok(self.stream.write_all(frames).await?)
+        match &mut self.carrier {
+            Carrier::Tcp(stream) => Ok(stream.write_all(frames).await?),
+            Carrier::Call(call) => call.write(frames).await,
+        }
     }
 
     async fn answer(&mut self) -> Result<()> {
         if !self.out.is_empty() {
-            self.stream.write_all(&self.out).await?;
-            self.out.clear();
+            let out = std::mem::take(&mut self.out);
+            self.write(&out).await?;
         }
         Ok(())
     }

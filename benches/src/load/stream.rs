@@ -44,7 +44,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
             writer.unpark();
         },
     )?;
-    write(stream, Frames::new(arguments.payload), &progress)
+    write(stream, Frames::new(arguments.wire, arguments.payload), &progress)
 }
 
 fn write(mut stream: TcpStream, mut frames: Frames, progress: &Progress) -> Result<()> {
