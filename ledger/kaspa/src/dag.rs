@@ -157,6 +157,29 @@ impl Dag {
         }
     }
 
+    /// Makes a block that is here the pruning point, and what leads. Its body follows.
+    pub(crate) fn rebase(&mut self, base: Number) {
+        self.base = base;
+        self.leave_below();
+        let leading = self.bodiless.iter().copied().filter(|block| self.is_above_base(*block));
+        self.header_tip = leading.max_by(|one, other| self.compare(*one, *other)).unwrap_or(base);
+        self.lead(base);
+    }
+
+    /// Waits no longer for bodies below the pruning point, and builds on nothing there.
+    pub(crate) fn leave_below(&mut self) {
+        let (base, reachability) = (self.base, &self.reachability);
+        if base != GENESIS {
+            self.bodiless.retain(|block| *block == base || !reachability.is_ancestor(*block, base));
+            self.tips.retain(|tip| *tip == base || !reachability.is_ancestor(*tip, base));
+        }
+    }
+
+    /// Whether a block is in the pruning point's past, where no body is waited for.
+    pub(crate) fn is_left(&self, block: Number) -> bool {
+        self.base < self.count() && block != self.base && self.is_ancestor(block, self.base)
+    }
+
     /// Depth and jump of a block on this selected parent: the jumps of two neighbours that are equally long become one.
     fn above(&self, parent: Number) -> (u32, Number) {
         let node = self.node(parent);
@@ -194,7 +217,9 @@ impl Dag {
         for parent in &self.nodes[number as usize].parents {
             self.tips.remove(parent);
         }
-        self.tips.insert(number);
+        if !self.is_left(number) {
+            self.tips.insert(number);
+        }
         if self.is_above_base(number) && self.compare(number, self.sink()).is_gt() {
             self.lead(number);
         }
@@ -303,6 +328,9 @@ impl Dag {
                 Held::Invalid => drop(back.condemn(number)),
                 _ => {}
             }
+        }
+        if back.base < count {
+            back.leave_below();
         }
         *self = back;
     }

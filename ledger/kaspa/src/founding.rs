@@ -3,7 +3,7 @@
 use crate::body::Body;
 use crate::dag::{Dag, GENESIS};
 use crate::genesis::Genesis;
-use crate::node::{self, Held, Levels, Node, Rank};
+use crate::node::{self, Held, Levels, Node, Number, Rank};
 use crate::params::Params;
 use crate::store::{Change, Store, Write};
 use crate::tables::{FULL, INVALID, Result, SETS, torn};
@@ -87,12 +87,22 @@ pub(crate) fn rules(params: &Params) -> Hash {
 impl Dag {
     /// The DAG that a store holds.
     pub(crate) fn load(store: &Store, params: &Params) -> Result<Self> {
+        let base = u32::try_from(store.counters.base).map_err(|_| torn("the pruning point"))?;
+        Self::load_set(store, params, store.counters.served(), base)
+    }
+
+    /// The one that is being imported.
+    pub(crate) fn load_staged(store: &Store, params: &Params, base: Number) -> Result<Self> {
+        Self::load_set(store, params, 1 - store.counters.served(), base)
+    }
+
+    fn load_set(store: &Store, params: &Params, set: usize, base: Number) -> Result<Self> {
         store.look(|database| {
             let snapshot = database.begin_read()?;
-            let set = &SETS[store.counters.served()];
+            let set = &SETS[set];
             let (nodes, held) = (snapshot.open_table(set.nodes)?, snapshot.open_table(set.held)?);
             let mut dag = Self::new(params.clone(), params.genesis.node(params.level_max));
-            dag.set_base(u32::try_from(store.counters.base).map_err(|_| torn("the pruning point"))?);
+            dag.set_base(base);
             let mut held = held.range(1..)?.peekable();
             for (row, number) in nodes.range(1..)?.zip(1_u64..) {
                 let (key, row) = row?;
@@ -105,6 +115,10 @@ impl Dag {
                     _ => {}
                 }
             }
+            if base >= dag.count() {
+                return Err(torn("the pruning point"));
+            }
+            dag.leave_below();
             Ok(dag)
         })
     }

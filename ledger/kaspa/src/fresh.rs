@@ -53,6 +53,17 @@ impl Fresh {
         self.kept.get(&(part, place))
     }
 
+    /// Forgets parts of an import. How many bytes they had.
+    pub(crate) fn forget(&mut self, (first, last): (u16, u16)) -> u64 {
+        let mut bytes = 0;
+        self.kept.retain(|(part, _), item| {
+            let stays = !(first..=last).contains(part);
+            bytes += if stays { 0 } else { item.len() as u64 };
+            stays
+        });
+        bytes
+    }
+
     /// The blocks whose bodies the batch has brought.
     pub(crate) fn filled(&self) -> Vec<Number> {
         self.bodies.keys().copied().collect()

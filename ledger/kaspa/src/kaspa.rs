@@ -92,7 +92,8 @@ impl Kaspa {
         });
         let reader = Reader { shared: shared.clone(), database: store.shared() };
         let production = config.producer.map(Production::new);
-        let (invalid, staging, health) = (Invalid::default(), None, Health::Sound);
+        let staging = Staging::load(&store, &params).ok().flatten();
+        let (invalid, health) = (Invalid::default(), Health::Sound);
         let ledger = Self { shared, store, invalid, staging, production, health };
         ledger.load_operators()?;
         Ok((ledger, reader))
@@ -160,7 +161,7 @@ impl Kaspa {
         };
         let mut turn = Turn::new(work, &mut self.staging, staged_reading, counters.staged > 0);
         let mut ready = turn.run(batch);
-        let Done { fresh, changes, operators, is_broken, replaced } = turn.done();
+        let Done { fresh, changes, operators, is_broken, replaced, rebased } = turn.done();
         // While nothing can be written nothing was taken, nor promised.
         let fate = if writes { Fate::of(batch, &changes, &shown.unsaved) } else { Fate::Nothing };
         let is_stored = !(is_broken && writes)
@@ -189,7 +190,12 @@ impl Kaspa {
         self.staging = None;
         match replaced {
             Some(before) => *dag = before,
-            None => dag.truncate(count, &fresh.filled()),
+            None => {
+                if let Some(base) = rebased {
+                    dag.set_base(base);
+                }
+                dag.truncate(count, &fresh.filled());
+            }
         }
         operators.iter().for_each(|id| drop(mempool.remove(id)));
         mempool.put_back(&fresh.ids, fresh.confirmed);
@@ -264,8 +270,12 @@ impl Kaspa {
                 self.shared.mempool.write().unwrap_or_else(PoisonError::into_inner).forget_recent();
                 *self.shared.shown.write().unwrap_or_else(PoisonError::into_inner) = Shown::new(&dag);
             }
-            self.staging = None;
         }
+        // What was being imported is as far as what is durable of it.
+        self.staging = {
+            let dag = self.shared.dag.read().unwrap_or_else(PoisonError::into_inner);
+            Staging::load(&self.store, &dag.params).ok().flatten()
+        };
         // Another commit makes sure of what is seen now.
         let unsaved = self.shown().unsaved.clone();
         self.store.commit(unsaved.writes(), None)?;
@@ -316,7 +326,7 @@ impl Fate {
             Self::Durable
         } else if changes.is_empty() {
             Self::Nothing
-        } else if changes.iter().all(|change| matches!(change, Write::Staged(_))) {
+        } else if changes.iter().all(Write::is_staged) {
             // What is staged may name blocks that wait for their commit.
             if unsaved.writes().is_empty() { Self::Staged } else { Self::Durable }
         } else if changes.iter().all(|change| matches!(change, Write::Served(_) | Write::Drop(_))) {

@@ -14,8 +14,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 /// The layout's version; a file of another one is refused.
 pub(crate) const LAYOUT: u64 = 2;
 
-/// Commits of what is being imported of which only the last is made durable: a crash forgets an import anyway, and each
-/// commit that is not durable holds on to some pages until one is.
+/// Commits of what is being imported of which only the last is made durable, and each in which a stage ends: a stage that
+/// a crash breaks off comes anew anyway, and each commit that is not durable holds on to some pages until one is.
 const STAGED_COMMITS_MAX: u32 = 32;
 
 /// Where the bytes are, and how well they are kept.
@@ -52,14 +52,31 @@ pub(crate) enum Write {
     Served(Change),
     /// To the one that is being imported.
     Staged(Change),
+    /// Parts of what is being imported are forgotten, from one to another, which have so many bytes.
+    Forget { parts: (u16, u16), bytes: u64 },
     /// What is being imported is forgotten.
     Clear,
     /// What was imported is served from now on, above this pruning point.
     Switch(Number),
+    /// The DAG that is served has another pruning point from now on, with what was imported of it in the place of what
+    /// was kept. So many bytes less are held than both were.
+    Rebase { base: Number, freed: u64 },
     /// A transaction of the operator's waits.
     Keep(Hash, Bytes),
     /// It waits no longer.
     Drop(Hash),
+}
+
+impl Write {
+    /// Whether it changes nothing of what is served.
+    pub(crate) fn is_staged(&self) -> bool {
+        matches!(self, Self::Staged(_) | Self::Forget { .. })
+    }
+
+    /// Whether a stage of an import ends with it.
+    fn is_mark(&self) -> bool {
+        matches!(self, Self::Staged(Change::Kept { part: crate::importing::MARKS, .. }))
+    }
 }
 
 /// One change to a DAG.
@@ -90,10 +107,15 @@ impl Counters {
         match write {
             Write::Served(change) => self.bytes += change.bytes(),
             Write::Staged(change) => self.staged += change.bytes(),
+            Write::Forget { bytes, .. } => self.staged = self.staged.saturating_sub(*bytes),
             Write::Clear => self.staged = 0,
             Write::Switch(base) => {
                 (self.bytes, self.staged) = (self.staged, 0);
                 (self.base, self.imports) = (u64::from(*base), self.imports + 1);
+            }
+            Write::Rebase { base, freed } => {
+                self.bytes = (self.bytes + self.staged).saturating_sub(*freed);
+                (self.base, self.staged) = (u64::from(*base), 0);
             }
             Write::Keep(..) | Write::Drop(_) => {}
         }
@@ -155,10 +177,6 @@ impl Store {
             Some((_, held)) if held != rules.0 => Err(OpenError::OtherNetwork),
             Some(_) => {
                 self.counters = self.look(Counters::load)?;
-                // An import that was not finished begins anew.
-                if self.counters.staged > 0 {
-                    self.commit(&[Write::Clear], None)?;
-                }
                 Ok(())
             }
         }
@@ -193,8 +211,9 @@ impl Store {
         }
         // A snapshot would keep a commit from using its pages again.
         self.readings = Default::default();
-        let is_staged = !writes.is_empty() && writes.iter().all(|write| matches!(write, Write::Staged(_)));
-        let staged_commits = if is_staged { (self.staged_commits + 1) % STAGED_COMMITS_MAX } else { 0 };
+        let is_staged = !writes.is_empty() && writes.iter().all(Write::is_staged);
+        let may_wait = is_staged && !writes.iter().any(Write::is_mark);
+        let staged_commits = if may_wait { (self.staged_commits + 1) % STAGED_COMMITS_MAX } else { 0 };
         // What nobody was promised is not counted.
         let next = Counters { commits: self.counters.commits + u64::from(!is_staged), ..self.counters };
         let counters = writes.iter().fold(next, Counters::after);
@@ -300,12 +319,28 @@ fn write(transaction: &WriteTransaction, writes: &[Write], mut served: usize) ->
         match &run[0] {
             Write::Served(_) => write_set(transaction, &SETS[served], run)?,
             Write::Staged(_) => write_set(transaction, &SETS[1 - served], run)?,
+            Write::Forget { .. } => forget(transaction, &SETS[1 - served], run)?,
             Write::Clear => clear(transaction, &SETS[1 - served])?,
             Write::Switch(_) => {
                 clear(transaction, &SETS[served])?;
                 served = 1 - served;
             }
+            Write::Rebase { .. } => {
+                transaction.delete_table(SETS[served].kept)?;
+                transaction.rename_table(SETS[1 - served].kept, SETS[served].kept)?;
+                clear(transaction, &SETS[1 - served])?;
+            }
             Write::Keep(..) | Write::Drop(_) => write_operator(transaction, run)?,
+        }
+    }
+    Ok(())
+}
+
+fn forget(transaction: &WriteTransaction, set: &Set, writes: &[Write]) -> Result<()> {
+    let mut kept = transaction.open_table(set.kept)?;
+    for write in writes {
+        if let Write::Forget { parts: (first, last), .. } = write {
+            kept.retain_in((*first, 0)..=(*last, u64::MAX), |_, _| false)?;
         }
     }
     Ok(())

@@ -77,6 +77,18 @@ impl Reading {
         row(&self.kept, (part, place))
     }
 
+    /// The last items of a part, at most so many, the last one first.
+    pub(crate) fn last(&self, part: u16, count: usize) -> Result<Vec<Bytes>> {
+        let rows = self.kept.range((part, 0)..=(part, u64::MAX))?.rev().take(count);
+        rows.map(|row| Ok(Bytes::copy_from_slice(row?.1.value()))).collect()
+    }
+
+    /// Bytes of parts, from one to another.
+    pub(crate) fn kept_bytes(&self, (first, last): (u16, u16)) -> Result<u64> {
+        let rows = self.kept.range((first, 0)..=(last, u64::MAX))?;
+        rows.map(|row| Ok(row?.1.value().len() as u64)).sum()
+    }
+
     /// Items of a part from a place on, until so many or so many bytes; and whether none follows.
     pub(crate) fn page(&self, part: u16, from: u64, count_max: usize, bytes_max: usize) -> Result<(Vec<Bytes>, bool)> {
         let (mut items, mut bytes) = (Vec::new(), 0);

@@ -66,6 +66,7 @@ impl Work<'_> {
         if let Some(number) = self.known(&hash)? {
             return match self.dag.node(number).held {
                 Held::Full => Err(BlockOutcome::Known),
+                _ if self.dag.is_left(number) => Err(BlockOutcome::TooOld),
                 _ => self.try_body(number, header, block.transactions()),
             };
         }

@@ -6,7 +6,7 @@
 
 mod import;
 
-pub use import::{Import, ImportFault, Imported, Keep};
+pub use import::{Branch, Import, ImportFault, Imported, Keep, Progress};
 
 use alloc::vec::Vec;
 use bytes::Bytes;

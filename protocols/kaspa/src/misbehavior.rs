@@ -95,6 +95,10 @@ pub enum Misbehavior {
     Import(ImportFault),
     /// Its pruning point has moved under way. No blame.
     PruningPointMoved,
+    /// Our pruning point is not in the chain that it shares with us.
+    FinalityConflict,
+    /// Its pruning point is none that we know, though it shares blocks with us.
+    StrangePruningPoint,
     /// It shares no block with us, and no proof is wanted of it.
     NothingShared,
     /// Work wanted that it had no credit for; nothing is said.
@@ -214,6 +218,8 @@ impl Misbehavior {
             Self::EmptyBody(hash) => format!("sent empty block body for block {hash}"),
             Self::Import(fault) => fault.text().into(),
             Self::PruningPointMoved => "got unexpected pruning point".into(),
+            Self::FinalityConflict => "peer is in a finality conflict with the local pruning point".into(),
+            Self::StrangePruningPoint => "peer has a pruning point that is not recognised".into(),
             Self::NothingShared => {
                 "peer has no known block but conditions for requesting headers proof are not met".into()
             }
@@ -305,6 +311,8 @@ impl polypeer_engine::Misbehavior for Misbehavior {
             Self::EmptyBody(_) => "empty_body",
             Self::Import(_) => "bad_import",
             Self::PruningPointMoved => "pruning_point_moved",
+            Self::FinalityConflict => "finality_conflict",
+            Self::StrangePruningPoint => "strange_pruning_point",
             Self::NothingShared => "nothing_shared",
             Self::TooMuchWork => "too_much_work",
         }
@@ -324,6 +332,8 @@ impl polypeer_engine::Misbehavior for Misbehavior {
             | Self::UnknownBlock(_)
             | Self::Refused(_)
             | Self::PruningPointMoved
+            | Self::FinalityConflict
+            | Self::StrangePruningPoint
             | Self::NothingShared
             | Self::TooMuchWork => Weight::Slip,
             Self::Banned(_) => Weight::Attack,

@@ -4,21 +4,22 @@
 //!   a relayed block is far ahead
 //!     │
 //!     ▼  RequestIBDChainBlockLocator, zooming in until the highest block of the peer's chain that is held is known
-//!   Negotiating ── nothing shared, or the pruning point's body is not held ──► Importing: proof, trusted blocks;
-//!     │                                         after the headers: lanes, outputs; at the end it replaces what is held
+//!   Negotiating ── nothing shared ──► Importing: proof, trusted blocks; after the headers: lanes, outputs; after the
+//!     │                                         bodies it replaces what is held
 //!     │  RequestHeaders from there to the peer's sink, a word after each message
 //!     ▼
 //!   Headers
 //!     │  RequestAntipast, unless the block that began it is there by now
 //!     ▼
 //!   Antipast
-//!     │  RequestBlockBodies for what the ledger lacks, oldest first
-//!     ▼
+//!     │  RequestBlockBodies for what the ledger lacks, oldest first  ◄── and before, when the peer's pruning point is
+//!     ▼                                         one whose body is not held: Importing on top of our headers
 //!   Bodies ──► done: orphans and what was announced meanwhile have their turn
 //! ```
 //!
-//! Headers and bodies are durable as they come, so that another peer, or the same after a restart, goes on where this
-//! one stopped.
+//! Headers and bodies are durable soon after they come, and what is imported stage by stage, so that another peer, or
+//! the same after a restart, goes on where this one stopped. A peer whose pruning point moves meanwhile is asked anew what we
+//! share, and what is of the new one is fetched.
 
 mod bodies;
 mod headers;
@@ -33,7 +34,7 @@ use crate::{Alarm, Cx, Kaspa, Misbehavior, Peer, Ready};
 use bodies::Bodies;
 use core::time::Duration;
 use headers::HeadersStage;
-use import::Importing;
+use import::{Importing, Imports};
 use negotiation::Negotiation;
 use polypeer_engine::{ConnectionId, Overflow, Stock, Stocks, Time};
 
@@ -41,6 +42,9 @@ use polypeer_engine::{ConnectionId, Overflow, Stock, Stocks, Time};
 /// 16 KiB a second. Else whoever brings one header every two minutes could hold a node back for ever.
 const PACE_BYTES_MIN: usize = 1 << 20;
 const PACE_TIME: Duration = Duration::from_secs(60);
+
+/// How often a peer's pruning point may move while we catch up with it: twice a day it does on the main network.
+const MOVES_MAX: u8 = 4;
 
 /// The sync that runs, if one does.
 #[derive(Debug, Default)]
@@ -56,8 +60,12 @@ pub(crate) struct Run {
     pub(crate) peer: ConnectionId,
     /// The block that began it.
     pub(crate) relay_block: Hash,
-    /// The pruning point whose state is imported; nothing when the peer's chain is shared.
-    pub(crate) imports: Option<Hash>,
+    /// The state that is imported; nothing when what is held is gone on with.
+    pub(crate) imports: Option<Imports>,
+    /// The peer's pruning point, which is caught up with once the headers are there.
+    pub(crate) catches_up: Option<Hash>,
+    /// How often the peer's pruning point has moved under way.
+    pub(crate) moves: u8,
     pub(crate) stage: Stage,
     pace: Pace,
 }
@@ -148,7 +156,8 @@ impl Kaspa {
         self.sync.number += 1;
         let stage = Stage::Negotiating(Negotiation::default());
         let pace = Pace::new(cx.time());
-        self.sync.run = Some(Run { peer: connection, relay_block, imports: None, stage, pace });
+        let run = Run { peer: connection, relay_block, imports: None, catches_up: None, moves: 0, stage, pace };
+        self.sync.run = Some(run);
         cx.ask(Request::CatchingUp(true));
         cx.set_phase(connection, wire::SYNCING);
         cx.note(alloc::format!("catching up with connection {connection}"));
@@ -168,10 +177,11 @@ impl Kaspa {
             ready.broken_off = broken_off;
         }
         cx.ask(Request::CatchingUp(false));
-        if run.imports.is_some() && !is_done {
-            cx.ask(Request::Import(Import::Abandon));
-        }
         if is_done {
+            // What is staged is of no use to who is up to date; until then another peer may go on with it.
+            if self.is_nearly_synced(cx) {
+                cx.ask(Request::Import(Import::Abandon));
+            }
             cx.note(alloc::format!("caught up with connection {}", run.peer));
             if let Some(sink) = self.state.map(|state| state.sink.hash) {
                 self.announce_block(cx, sink);
@@ -266,7 +276,11 @@ impl Kaspa {
 
     /// What a header or body that the sync brought came to, when it was not taken.
     pub(crate) fn on_sync_fault(&mut self, cx: &mut Cx<'_>, fault: BlockOutcome) {
-        let Some(peer) = self.sync.run.as_ref().map(|run| run.peer) else { return };
+        let Some(run) = &self.sync.run else { return };
+        let peer = run.peer;
+        if run.imports.as_ref().is_some_and(Imports::stands_on_anothers) && !is_surely_of_bearer(&fault) {
+            return self.give_up_import(cx);
+        }
         match fault {
             BlockOutcome::Invalid(fault) => cx.convict(peer, Misbehavior::InvalidBlock(fault)),
             BlockOutcome::ParentsUnknown(_) => cx.convict(peer, Misbehavior::InvalidBlock(Fault::Parents)),
@@ -284,10 +298,33 @@ impl Kaspa {
         }
     }
 
+    /// The peer's pruning point is another by now: what do we share, seen from there?
+    fn asks_anew(&mut self, cx: &mut Cx<'_>, connection: ConnectionId) -> Result<(), Misbehavior> {
+        let wait = self.config.answer_timeout;
+        let Some(run) = &mut self.sync.run else { return Ok(()) };
+        run.moves += 1;
+        if run.moves > MOVES_MAX {
+            return Err(Misbehavior::PruningPointMoved);
+        }
+        (run.imports, run.catches_up) = (None, None);
+        run.stage = Stage::Negotiating(Negotiation::default());
+        // What the ledger still says of the old one is nobody's concern.
+        self.sync.number += 1;
+        cx.note(alloc::format!("the pruning point of connection {connection} has moved"));
+        self.ask_chain_locator(cx, connection, None, wait);
+        Ok(())
+    }
+
     pub(crate) fn send_to_sync(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, kind: Kind, body: &[u8], id: u32) {
         if let Some(run) = &mut self.sync.run {
             run.pace.since = cx.time();
         }
         cx.send(connection, wire::pack(kind, body, id, 0), Overflow::Close);
     }
+}
+
+/// Whether a header or body is wrong whatever it stands on.
+fn is_surely_of_bearer(fault: &BlockOutcome) -> bool {
+    use Fault::{Malformed, MerkleRoot, NoBody, ProofOfWork, TimeTooFar, Version};
+    matches!(fault, BlockOutcome::Invalid(Malformed | MerkleRoot | NoBody | ProofOfWork | TimeTooFar | Version))
 }

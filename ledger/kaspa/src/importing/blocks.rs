@@ -2,7 +2,7 @@
 //! below (Kaspa spec, section 4.6.7).
 
 use super::proof::weigh;
-use super::{BLOCKS, Entry, Staging, Step, TRUSTED, Taken};
+use super::{BLOCKS, Entry, Staging, Step, TRUSTED, Taken, Way};
 use crate::body::{Body, Frame};
 use crate::taking::Work;
 use crate::work::from_wire;
@@ -10,6 +10,15 @@ use bytes::Bytes;
 use polypeer_engine::kit::chain::Hash;
 use polypeer_kaspa::ledger::ImportFault;
 use polypeer_kaspa::wire::{BlockView, Ghostdag, Header, TrustedBlock};
+
+/// The header in an item of a part.
+pub(super) fn header_in(part: u16, bytes: &[u8]) -> Option<Header> {
+    match part {
+        TRUSTED => Header::decode(TrustedBlock::decode(bytes).ok()?.header).ok(),
+        BLOCKS => BlockView::decode(bytes).ok()?.header().ok(),
+        _ => Header::decode(bytes).ok(),
+    }
+}
 
 impl Staging {
     pub(super) fn take_trusted(&mut self, work: &mut Work<'_>, blocks: &[Bytes]) -> Taken<()> {
@@ -52,10 +61,9 @@ impl Staging {
         self.enter(hash, Entry { blue_work: from_wire(&header.blue_work), level, part, place })
     }
 
-    pub(super) fn end_trusted(&mut self) -> Taken<()> {
+    pub(super) fn end_trusted(&mut self, work: &mut Work<'_>) -> Taken<()> {
         self.at(Step::Trusted)?;
-        self.step = Step::Blocks;
-        Ok(())
+        self.goes_on(work)
     }
 
     pub(super) fn take_blocks(&mut self, work: &mut Work<'_>, blocks: &[Bytes]) -> Taken<()> {
@@ -115,12 +123,7 @@ impl Staging {
 
     /// A header that came, by where it is kept.
     pub(super) fn header_of(&self, work: &mut Work<'_>, part: u16, place: u64) -> Option<Header> {
-        let bytes = work.kept(part, place)?;
-        match part {
-            TRUSTED => Header::decode(TrustedBlock::decode(&bytes).ok()?.header).ok(),
-            BLOCKS => BlockView::decode(&bytes).ok()?.header().ok(),
-            _ => Header::decode(&bytes).ok(),
-        }
+        header_in(part, &work.kept(part, place)?)
     }
 
     pub(super) fn end_blocks(&mut self, work: &mut Work<'_>) -> Taken<()> {
@@ -128,8 +131,14 @@ impl Staging {
         if self.bases.is_empty() {
             return Err(ImportFault::Incomplete);
         }
-        self.dag = Some(self.build(work)?);
-        self.step = Step::Lanes;
-        Ok(())
+        match self.way {
+            Way::Proof => {
+                let dag = self.build(work)?;
+                self.commitments = self.commitments_below(work);
+                self.stand(work, dag)?;
+            }
+            Way::CatchUp => self.try_build(work)?,
+        }
+        self.goes_on(work)
     }
 }

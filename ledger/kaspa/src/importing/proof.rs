@@ -1,7 +1,7 @@
 //! Judges a pruning point's proof: on every level the newest blocks of at least that level, from the highest level down
 //! (Kaspa spec, section 4.6.6), and the pruning points that lead to it.
 
-use super::{Entry, POINTS, Staging, Step, Taken};
+use super::{Entry, POINTS, Staging, Step, Taken, Way};
 use crate::params::Params;
 use crate::pow::{Puzzle, level};
 use crate::taking::Work;
@@ -187,7 +187,15 @@ impl Staging {
         if from_wire(&point.blue_work) <= held || !is_shown {
             return Err(ImportFault::ProofWork);
         }
-        (self.point, self.step) = (Some((hash, point)), Step::Points);
+        if self.way == Way::CatchUp && hash != self.target {
+            // The syncer's pruning point has moved, and what is here is of the one before.
+            self.rewind(work)?;
+            return Ok(hash);
+        }
+        // What it proves is what it is about, whatever was asked for.
+        self.target = hash;
+        self.believe(work, hash, point)?;
+        self.goes_on(work)?;
         Ok(hash)
     }
 
@@ -210,11 +218,13 @@ impl Staging {
             places.insert(hash, place);
             work.keep(POINTS, place as u64, bytes)?;
         }
-        if last.is_none() || last != point {
+        // Whoever catches up stands on one of them.
+        let base = work.dag.node(work.dag.base()).hash;
+        let is_ours = self.way == Way::Proof || places.contains_key(&base);
+        if last.is_none() || last != point || !is_ours {
             return Err(ImportFault::PruningPoints);
         }
-        self.step = Step::Trusted;
-        Ok(())
+        self.goes_on(work)
     }
 }
 

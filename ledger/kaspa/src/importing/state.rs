@@ -2,6 +2,7 @@
 //! 4.6.8, 4.6.9, 5.5 and 5.7).
 
 use super::{BLOCKS, LANES, METADATA, OUTPUTS, Staging, Step, TRUSTED, Taken};
+use crate::params::Params;
 use crate::taking::Work;
 use bytes::Bytes;
 use polypeer_engine::kit::chain::Hash;
@@ -11,6 +12,11 @@ use polypeer_kaspa::wire::{Header, SmtLane, SmtMetadata, Utxo};
 
 /// One of so many lanes carries a proof, the first one before all.
 const LANES_A_PROOF: u64 = 1 << 20;
+
+/// The highest blue score at which a lane that was active last is forgotten at a pruning point of this one.
+pub(super) fn lanes_forgotten_below(blue_score: u64, params: &Params) -> u64 {
+    blue_score.saturating_sub(params.rate.finality_depth + 1)
+}
 
 impl Staging {
     pub(super) fn begin_lanes(&mut self, work: &mut Work<'_>, metadata: &Bytes, count: u64) -> Taken<()> {
@@ -25,33 +31,37 @@ impl Staging {
             parent_commitment: Hash(*parent_commitment),
             lane_count: count,
         };
-        if !self.is_committed(work, &metadata_read) {
+        if !self.is_committed(&metadata_read) {
             return Err(ImportFault::SequencingCommitment);
         }
         let kept: Bytes = [&metadata[..], &count.to_be_bytes()].concat().into();
         work.keep(METADATA, 0, &kept)?;
         self.lanes = Some((metadata_read, LanesTree::default(), 0));
-        self.end_lanes()
+        self.end_lanes(work)
     }
 
-    /// Whether the pruning point commits to the lanes: with its parent's commitment, and with that of the block of its
-    /// chain below which lanes are forgotten.
-    fn is_committed(&self, work: &mut Work<'_>, metadata: &SmtMetadata) -> bool {
-        let Some((_, point)) = &self.point else { return false };
-        let parent = self.chain_parent(work, point);
-        let highest = point.blue_score.saturating_sub(work.dag.params.rate.finality_depth + 1);
-        let mut walk = parent.clone();
-        while let Some(header) = walk.take_if(|header| header.blue_score > highest) {
-            walk = self.chain_parent(work, &header);
-        }
-        let (Some(parent), Some(below)) = (parent, walk) else { return false };
+    /// Whether the pruning point commits to the lanes.
+    fn is_committed(&self, metadata: &SmtMetadata) -> bool {
+        let (Some((_, point)), Some([parent, below])) = (&self.point, &self.commitments) else { return false };
         let expected = sequencing_commitment(
-            &below.accepted_id_merkle_root,
+            below,
             &metadata.lanes_root,
             &metadata.payload_and_context,
             &metadata.parent_commitment,
         );
-        parent.accepted_id_merkle_root == metadata.parent_commitment && point.accepted_id_merkle_root == expected
+        *parent == metadata.parent_commitment && point.accepted_id_merkle_root == expected
+    }
+
+    /// The commitments below the pruning point, of blocks that came with it; nothing when they did not.
+    pub(super) fn commitments_below(&self, work: &mut Work<'_>) -> Option<[Hash; 2]> {
+        let (_, point) = self.point.as_ref()?;
+        let parent = self.chain_parent(work, point)?;
+        let highest = lanes_forgotten_below(point.blue_score, &work.dag.params);
+        let mut walk = parent.clone();
+        while walk.blue_score > highest {
+            walk = self.chain_parent(work, &walk)?;
+        }
+        Some([parent.accepted_id_merkle_root, walk.accepted_id_merkle_root])
     }
 
     /// The header below one on its chain, if it came among the trusted ones or with the chain, or is the first block's.
@@ -88,11 +98,11 @@ impl Staging {
             work.keep(LANES, *taken, bytes)?;
             *taken += 1;
         }
-        self.end_lanes()
+        self.end_lanes(work)
     }
 
     /// Goes on when the last one is there.
-    fn end_lanes(&mut self) -> Taken<()> {
+    fn end_lanes(&mut self, work: &mut Work<'_>) -> Taken<()> {
         let Some((metadata, tree, taken)) = &self.lanes else { return Err(ImportFault::OutOfOrder) };
         if *taken < metadata.lane_count {
             return Ok(());
@@ -100,8 +110,7 @@ impl Staging {
         if tree.clone().root() != metadata.lanes_root {
             return Err(ImportFault::Lanes);
         }
-        self.step = Step::Outputs;
-        Ok(())
+        self.goes_on(work)
     }
 
     pub(super) fn take_outputs(&mut self, work: &mut Work<'_>, outputs: &[Bytes]) -> Taken<()> {
@@ -118,13 +127,12 @@ impl Staging {
         Ok(())
     }
 
-    pub(super) fn end_outputs(&mut self) -> Taken<()> {
+    pub(super) fn end_outputs(&mut self, work: &mut Work<'_>) -> Taken<()> {
         self.at(Step::Outputs)?;
         let commitment = self.point.as_ref().map(|(_, point)| point.utxo_commitment);
         if Some(self.outputs.finish()) != commitment {
             return Err(ImportFault::Outputs);
         }
-        self.step = Step::Bodies;
-        Ok(())
+        self.goes_on(work)
     }
 }

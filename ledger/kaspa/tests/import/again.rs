@@ -17,21 +17,42 @@ const TRUSTED: usize = 40;
 const LEVELS: u8 = 251;
 
 /// Every header of a network whose newest blocks stand in a single file, and a pruning point among them.
-struct Network {
+pub(crate) struct Network {
     headers: BTreeMap<Hash, Header>,
-    point: Hash,
-    block: Bytes,
+    /// Blocks between what was imported and the pruning point.
+    pub(crate) before: Vec<Bytes>,
+    pub(crate) point: Hash,
+    pub(crate) block: Bytes,
     /// Blocks above the pruning point.
-    above: Vec<Bytes>,
+    pub(crate) above: Vec<Bytes>,
 }
 
-fn header_of(block: &Bytes) -> Header {
+pub(crate) fn header_of(block: &Bytes) -> Header {
     BlockView::decode(block).expect("a block").header().expect("a header")
 }
 
 impl Network {
     /// Goes on from what was imported: a hundred blocks, a pruning point that commits to no lanes, and sixty more.
     fn new() -> Self {
+        Self::going_on(10, 6, |_| false)
+    }
+
+    /// The same as a full node prunes: the pruning point is the first block beyond a multiple of the finality depth, and
+    /// is deep enough below the last, which is the first that names it.
+    pub(crate) fn deep() -> Self {
+        let score = 1_800;
+        let mut network = Self::going_on(40, 75, |header| header.blue_score >= score);
+        assert_eq!(network.header(&network.point).blue_score, score);
+        let last = network.above.pop().expect("blocks above");
+        let mut header = header_of(&last);
+        header.pruning_point = network.point;
+        assert!(header.blue_score >= score + 700);
+        let view = BlockView::decode(&last).expect("a block");
+        network.above.push(encode_block(&header.encode(), view.transactions()));
+        network
+    }
+
+    fn going_on(seconds_before: u64, seconds_above: u64, is_point: impl Fn(&Header) -> bool) -> Self {
         let mut headers = BTreeMap::new();
         let lowest = SYNCER.all(|piece| match piece {
             Import::Proof { level: 0, headers } => Some(headers),
@@ -42,19 +63,21 @@ impl Network {
             add(Header::decode(bytes).expect("a header"));
         }
         let (mut miner, mut world) = (producer(3), producer(4));
-        let end = miner.now.after(Duration::from_secs(10));
+        let end = miner.now.after(Duration::from_secs(seconds_before));
         let mut before = run(&mut miner, end);
+        let place = before.iter().position(|block| is_point(&header_of(block)));
+        before.truncate(place.map_or(before.len(), |place| place + 1));
         let template = before.pop().expect("blocks");
+        world.now = end;
         take(&mut world, &before);
         before.iter().for_each(|block| drop(add(header_of(block))));
         let header = committed(header_of(&template), &headers);
         let (point, view) = (header.hash(), BlockView::decode(&template).expect("a block"));
         let block = encode_block(&header.encode(), view.transactions());
         headers.insert(point, header);
-        world.now = end;
         take(&mut world, std::slice::from_ref(&block));
-        let above = run(&mut world, end.after(Duration::from_secs(6)));
-        Self { headers, point, block, above }
+        let above = run(&mut world, end.after(Duration::from_secs(seconds_above)));
+        Self { headers, before, point, block, above }
     }
 
     fn header(&self, hash: &Hash) -> &Header {
@@ -111,7 +134,34 @@ impl Network {
     }
 
     fn pieces(&self) -> Vec<Import> {
-        let mut pieces = vec![Import::Begin];
+        let mut pieces = vec![Import::Begin(self.point)];
+        pieces.extend(self.proof_and_blocks());
+        let headers = self.above.iter().map(|block| header_of(block).encode()).collect();
+        let [lanes, outputs] = Self::state();
+        pieces.extend([Import::Headers(headers), lanes, outputs]);
+        pieces.extend([Import::Bodies(self.above.iter().map(body).collect()), Import::Finish]);
+        pieces
+    }
+
+    /// On top of the headers that are held.
+    pub(crate) fn pieces_on_top(&self) -> Vec<Import> {
+        let sink = header_of(self.above.last().expect("blocks above")).hash();
+        let mut pieces = vec![Import::CatchUp { point: self.point, sink }, Import::Bodies(vec![body(&self.block)])];
+        pieces.push(Import::MissingBodies { of: self.point, count_max: 10 });
+        pieces.extend(Self::state());
+        pieces.extend(self.proof_and_blocks());
+        pieces.push(Import::Finish);
+        pieces
+    }
+
+    /// No lanes and no outputs.
+    fn state() -> [Import; 2] {
+        let metadata = [LanesTree::default().root().0, [7; 32], [0; 32]].concat().into();
+        [Import::LanesBegin { metadata, count: 0 }, Import::OutputsEnd]
+    }
+
+    fn proof_and_blocks(&self) -> Vec<Import> {
+        let mut pieces = Vec::new();
         pieces.extend((0..LEVELS).rev().map(|level| Import::Proof { level, headers: self.level(level) }));
         let before = SYNCER.all(|piece| match piece {
             Import::PruningPoints(headers) => Some(headers),
@@ -121,13 +171,12 @@ impl Network {
         pieces.extend([Import::ProofEnd, Import::PruningPoints(points), self.trusted(), Import::TrustedEnd]);
         let below = self.chain().into_iter().skip(TRUSTED + 1).map(|header| encode_block(&header.encode(), []));
         pieces.extend([Import::Blocks(vec![self.block.clone()]), Import::Blocks(below.collect()), Import::BlocksEnd]);
-        let headers = self.above.iter().map(|block| header_of(block).encode()).collect();
-        let metadata = [LanesTree::default().root().0, [7; 32], [0; 32]].concat().into();
-        pieces.extend([Import::Headers(headers), Import::LanesBegin { metadata, count: 0 }, Import::OutputsEnd]);
-        let body = |block: &Bytes| (header_of(block).hash(), BlockView::decode(block).expect("a block").body());
-        pieces.extend([Import::Bodies(self.above.iter().map(body).collect()), Import::Finish]);
         pieces
     }
+}
+
+pub(crate) fn body(block: &Bytes) -> (Hash, Bytes) {
+    (header_of(block).hash(), BlockView::decode(block).expect("a block").body())
 }
 
 /// A header that commits to no lanes. Its parent's commitment is zero, as that of every block that is made here.

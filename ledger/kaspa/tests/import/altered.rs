@@ -32,6 +32,7 @@ fn after_a_fault_another_may_bring_the_right_ones() {
         };
         world.give_all(&[wrong]);
         assert!(!is_good(&world.give(&SYNCER.pieces[here])));
+        world.give_all(&[Import::Abandon]);
     }
     world.give_all(&SYNCER.pieces);
     world.check_holds_all();

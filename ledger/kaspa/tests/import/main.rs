@@ -4,8 +4,10 @@ mod above;
 mod again;
 mod altered;
 mod bounds;
+mod catching_up;
 mod kept;
 mod older;
+mod resuming;
 #[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 mod syncer;
 mod whole;

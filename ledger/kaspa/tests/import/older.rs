@@ -29,7 +29,7 @@ fn pieces() -> Vec<Import> {
         headers: Items::decode(array, ITEMS_MAX).expect("headers").iter().collect(),
     });
     let trusted = TrustedData::decode(&fixture!("v10_trusted_data.bin").body, ITEMS_MAX).expect("trusted data");
-    let mut pieces = vec![Import::Begin];
+    let mut pieces = vec![Import::Begin(Hash([1; 32]))];
     pieces.extend(levels);
     pieces.push(Import::ProofEnd);
     pieces.extend(piece(&fixture!("pruning_points.bin")));

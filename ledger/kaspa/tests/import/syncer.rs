@@ -67,10 +67,12 @@ impl Syncer {
         let bodies: Vec<(Hash, Bytes)> = wanted.into_iter().zip(body_of(Kind::BlockBody, true)).collect();
         let pieces = said.iter().filter(|(is_syncer, _)| *is_syncer).filter_map(|(_, message)| piece(message));
         let bodies_in = bodies.chunks(99).map(|some| Import::Bodies(some.to_vec()));
+        let chain = hashes(Kind::IbdChainBlockLocator, true);
+        let begin = Import::Begin(*chain.last().unwrap());
         Self {
-            pieces: [Import::Begin].into_iter().chain(pieces).chain(bodies_in).chain([Import::Finish]).collect(),
+            pieces: [begin].into_iter().chain(pieces).chain(bodies_in).chain([Import::Finish]).collect(),
             sink: BlockView::decode(&block).unwrap().header().unwrap().hash(),
-            chain: hashes(Kind::IbdChainBlockLocator, true),
+            chain,
             locator: hashes(Kind::BlockLocator, true),
             headers: body_of(Kind::BlockHeaders, true).flat_map(|body| items(&body, ITEMS_MAX)).collect(),
             bodies,

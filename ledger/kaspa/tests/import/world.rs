@@ -4,7 +4,7 @@ use crate::syncer::SYNCER;
 use bytes::Bytes;
 use polypeer_engine::kit::chain::{Hash, Origin};
 use polypeer_engine::{Ledger, Now, Ticket, Time, To};
-use polypeer_kaspa::ledger::{Answer, Import, ImportFault, Imported, Keep, Request, State, Status};
+use polypeer_kaspa::ledger::{Answer, Import, ImportFault, Imported, Keep, Progress, Request, State, Status};
 use polypeer_ledger_kaspa::{Config, Kaspa, Params, Reader};
 use std::path::Path;
 
@@ -93,6 +93,14 @@ impl World {
         self.ask(Request::TakeTransactions { transactions: Vec::new(), origin: Origin::Operator });
     }
 
+    /// Begins, and gives what is said not to be there. What was there.
+    pub(crate) fn goes_on(&mut self, pieces: &[Import]) -> Progress {
+        let Imported::Begun(Ok(there)) = self.give(&pieces[0]) else { panic!("it does not begin") };
+        let rest: Vec<Import> = pieces[1..].iter().filter(|piece| !is_there(piece, there)).cloned().collect();
+        self.give_all(&rest);
+        there
+    }
+
     pub(crate) fn state(&mut self) -> State {
         match self.ask(Request::State) {
             Answer::State(state) => state,
@@ -142,11 +150,26 @@ impl World {
     }
 }
 
+/// Whether a piece need not come again.
+pub(crate) fn is_there(piece: &Import, there: Progress) -> bool {
+    match piece {
+        Import::Proof { .. } | Import::ProofEnd => there.proof,
+        Import::PruningPoints(_) | Import::Trusted(_) | Import::TrustedEnd | Import::Blocks(_) | Import::BlocksEnd => {
+            there.base
+        }
+        Import::LanesBegin { .. } | Import::Lanes(_) => there.lanes,
+        Import::Outputs(_) | Import::OutputsEnd => there.outputs,
+        _ => false,
+    }
+}
+
 /// Whether a piece was taken.
 pub(crate) fn is_good(imported: &Imported) -> bool {
     match imported {
         Imported::Taken(taken) => taken.is_ok(),
         Imported::Proof(proof) => proof.is_ok(),
+        Imported::Begun(progress) => progress.is_ok(),
+        Imported::Branch(_) => true,
         Imported::Finished(state) => state.is_ok(),
         Imported::HeadersTaken(fault) | Imported::BodiesTaken(fault) => fault.is_none(),
         Imported::Statuses(_) | Imported::MissingBodies(_) => true,
@@ -158,6 +181,7 @@ pub(crate) fn fault(imported: &Imported) -> Option<ImportFault> {
     match imported {
         Imported::Taken(taken) => taken.err(),
         Imported::Proof(proof) => proof.err(),
+        Imported::Begun(progress) => progress.err(),
         Imported::Finished(state) => state.err(),
         _ => None,
     }

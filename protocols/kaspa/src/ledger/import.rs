@@ -2,12 +2,18 @@
 //! come in (Kaspa spec, sections 4.6.6 to 4.6.9).
 //!
 //! What comes is staged beside what is held, and replaces it only when all of it is there and fits together. A faulty
-//! piece, or [`Import::Begin`] again, leaves what is held as it was.
+//! piece leaves what is held as it was.
 //!
 //! ```text
 //! Begin ─► Proof, from the highest level down ─► ProofEnd ─► PruningPoints ─► Trusted ─► TrustedEnd
 //!       ─► Blocks ─► BlocksEnd ─► Headers ─► Lanes ─► Outputs ─► OutputsEnd ─► Bodies ─► Finish
+//!
+//! CatchUp ─► Bodies at the pruning point ─► Lanes ─► Outputs ─► OutputsEnd ─► Proof ─► … ─► BlocksEnd ─► Finish
 //! ```
+//!
+//! A stage that was judged whole is durable: whoever begins with the same pruning point again, after a restart or from
+//! another peer, is told by [`Progress`] what need not come once more. A stage that was broken off comes anew, since
+//! nothing on the wire asks for the rest of one; headers and bodies are the exception.
 
 use super::{BlockOutcome, Hash, State, Status};
 use alloc::vec::Vec;
@@ -17,8 +23,25 @@ use serde::{Deserialize, Serialize};
 /// A piece of an import, or a question about what is staged. Each is answered with [`Imported`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Import {
-    /// Something new is to be imported; what was staged before is forgotten. Answered with [`Imported::Taken`].
-    Begin,
+    /// What is a peer's pruning point to us, whose chain we share up to a block? Answered with [`Imported::Branch`].
+    Compare {
+        /// The highest block of its chain that is held.
+        known: Hash,
+        /// Its pruning point.
+        point: Hash,
+    },
+    /// The state at this pruning point is to be imported by its proof. What was staged of another one is forgotten.
+    /// Answered with [`Imported::Begun`].
+    Begin(Hash),
+    /// The state at this pruning point, whose header is held, is to be put on top of our headers. What was staged of
+    /// another one is forgotten. Judged: that the headers up to the sink make it a pruning point, and one that follows
+    /// from ours. Answered with [`Imported::Begun`].
+    CatchUp {
+        /// The pruning point.
+        point: Hash,
+        /// The peer's sink, whose header is held too.
+        sink: Hash,
+    },
     /// Headers of one level of the proof. Levels come from the highest down, each in one piece or several. Answered with
     /// [`Imported::Taken`].
     Proof {
@@ -62,7 +85,8 @@ pub enum Import {
     /// All of them are there. Judged with the commitment of the pruning point's header. Answered with
     /// [`Imported::Taken`].
     OutputsEnd,
-    /// Like [`super::Request::MissingBodies`]. Answered with [`Imported::MissingBodies`].
+    /// Like [`super::Request::MissingBodies`]; while catching up, those at the pruning point whatever is asked. Answered
+    /// with [`Imported::MissingBodies`].
     MissingBodies {
         /// Whose past.
         of: Hash,
@@ -77,9 +101,39 @@ pub enum Import {
     Abandon,
 }
 
+/// What a peer's pruning point is to us (Kaspa spec, section 4.6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Branch {
+    /// Nothing is missing at it: ours, one of the last before ours, or one whose body is held.
+    Sync,
+    /// It follows ours, and its body is not held.
+    CatchUp,
+    /// Ours is not in the chain that we share.
+    Conflict,
+    /// It is none that is known.
+    Strange,
+}
+
+/// Which stages of an import are there already, whole and durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The proof.
+    pub proof: bool,
+    /// The pruning points, the trusted blocks and those at the pruning point.
+    pub base: bool,
+    /// The lanes.
+    pub lanes: bool,
+    /// The outputs.
+    pub outputs: bool,
+}
+
 /// What the ledger says of a piece.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Imported {
+    /// To [`Import::Compare`].
+    Branch(Branch),
+    /// To [`Import::Begin`] and [`Import::CatchUp`]: what need not come again.
+    Begun(Result<Progress, ImportFault>),
     /// It was taken, or this was wrong with it.
     Taken(Result<(), ImportFault>),
     /// To [`Import::ProofEnd`]: the pruning point that it proves.
@@ -113,6 +167,8 @@ pub enum ImportFault {
     ProofPoint,
     /// What is held has as much work.
     ProofWork,
+    /// The headers do not make it a pruning point that follows from ours.
+    Path,
     /// The pruning points do not lead from genesis to the proof's.
     PruningPoints,
     /// A trusted block that lacks what GHOSTDAG needs of it, or whose numbers do not fit together.
@@ -146,6 +202,7 @@ impl ImportFault {
             Self::ProofOrder => "the pruning proof is not topologically ordered",
             Self::ProofPoint => "the pruning proof has a wrong pruning point",
             Self::ProofWork => "the pruning proof is not stronger than what is held",
+            Self::Path => "the alleged pruning point is not a valid pruning point, aborting catchup attempt",
             Self::PruningPoints => "the pruning points do not lead to the proof's",
             Self::Trusted => "missing ghostdag data for some trusted entries",
             Self::Blocks => "a trusted block is out of its place",

@@ -93,10 +93,16 @@ impl Kaspa {
         if !bodies.wanted.is_empty() {
             return self.ask_bodies(cx, connection);
         }
+        let of = bodies.of;
+        if self.sync.run.as_ref().and_then(|run| run.imports.as_ref()).is_some_and(|imports| imports.ends_with(of)) {
+            return self.on_bodies_at_point(cx, connection);
+        }
+        let Some(bodies) = self.bodies() else { return };
         if bodies.of == relay_block {
-            return match self.sync.run.as_ref().and_then(|run| run.imports) {
-                Some(point) => self.finish_import(cx, relay_block, point),
-                None => self.end_sync(cx, true),
+            return if self.sync.run.as_ref().is_some_and(|run| run.imports.is_some()) {
+                self.finish_import(cx);
+            } else {
+                self.end_sync(cx, true);
             };
         }
         bodies.of = relay_block;

@@ -141,6 +141,16 @@ impl Kaspa {
         }
     }
 
+    // All headers are there.
+    fn on_all_headers(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, sink: Hash) {
+        let Some(run) = &mut self.sync.run else { return };
+        match (run.imports.is_some(), run.catches_up.take()) {
+            (true, _) => self.on_import_headers(cx, connection, sink),
+            (false, Some(point)) => self.begin_catch_up(cx, connection, sink, point),
+            (false, None) => self.begin_bodies(cx, sink),
+        }
+    }
+
     /// The ledger says whether the peer's sink and the block that began the sync are held.
     pub(crate) fn on_headers_checked(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, statuses: &[Status]) {
         let Some(Run { relay_block, .. }) = self.sync.run else { return };
@@ -151,10 +161,7 @@ impl Kaspa {
             [_, Status::Invalid] => cx.convict(connection, Misbehavior::InvalidInv(relay_block)),
             [_, Status::Unknown] if is_antipast => cx.convict(connection, Misbehavior::RelayBlockMissing),
             [_, Status::Unknown] => self.begin_antipast(cx, connection, sink, relay_block),
-            _ => match self.sync.run.as_ref().and_then(|run| run.imports) {
-                Some(point) => self.begin_state(cx, connection, sink, point),
-                None => self.begin_bodies(cx, sink),
-            },
+            _ => self.on_all_headers(cx, connection, sink),
         }
     }
 }

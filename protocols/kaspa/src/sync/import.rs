@@ -1,14 +1,21 @@
-//! Imports the state of a pruned network: proof, pruning points, trusted blocks, then, above them, what every sync brings,
-//! then lanes and outputs (Kaspa spec, sections 4.6.3, 4.6.4 and 4.6.6 to 4.6.9).
+//! Imports the state of a pruned network (Kaspa spec, sections 4.6.3, 4.6.4 and 4.6.6 to 4.6.9).
 //!
-//! It is what is done with a peer whose chain shares no block with ours, or whose pruning point is one whose body is not
-//! held: everything is staged by the ledger beside what is held, and replaces it when it is whole.
+//! With a peer whose chain shares no block with ours: proof, pruning points, trusted blocks, then, above them, what every
+//! sync brings, with lanes and outputs before the bodies. Everything is staged by the ledger beside what is held, and
+//! replaces it when it is whole.
+//!
+//! With a peer whose pruning point is one whose header is held and whose body is not: bodies at it, lanes, outputs, on
+//! top of our headers; then, for those who will ask us for them, proof and trusted blocks. With that the pruning point
+//! moves, and bodies above it come as in every sync.
+//!
+//! The ledger says what it has of a pruning point from before. Should what stands on another peer's trusted blocks be
+//! found wrong, nobody knows who erred: nobody is blamed, and all of it comes anew.
 
 mod state;
 
-use super::Stage;
+use super::{Negotiation, Stage};
 use crate::handshake::VERSION;
-use crate::ledger::{Answer, Hash, Import, ImportFault, Imported, Request};
+use crate::ledger::{Answer, Hash, Import, ImportFault, Imported, Progress, Request, State};
 use crate::wire::{BlockWithTrustedData, CHUNK_ITEMS_MAX, Envelope, Items, Kind, ProofChunk, TrustedData};
 use crate::{Cx, Kaspa, Misbehavior};
 use alloc::vec::Vec;
@@ -32,11 +39,34 @@ const JUDGING_MAX: usize = 2;
 /// Levels that a proof may have (Kaspa spec, section 2.8).
 const LEVELS_MAX: usize = 256;
 
+/// A state that is imported.
+#[derive(Debug)]
+pub(crate) struct Imports {
+    /// The pruning point whose state it is.
+    pub(super) point: Hash,
+    sink: Hash,
+    /// Whether it is put on top of our headers.
+    catches_up: bool,
+    /// What is there already, and whether some of it came before this run.
+    there: Progress,
+    is_resumed: bool,
+}
+
+impl Imports {
+    /// Whether these bodies are those at the pruning point that is caught up with.
+    pub(super) fn ends_with(&self, of: Hash) -> bool {
+        self.catches_up && of == self.point
+    }
+
+    /// Whether what comes now is judged by trusted blocks that another peer may have brought.
+    pub(super) fn stands_on_anothers(&self) -> bool {
+        self.is_resumed && !self.catches_up
+    }
+}
+
 /// A part of the import that streams in.
 #[derive(Debug)]
 pub(crate) struct Importing {
-    sink: Hash,
-    point: Hash,
     part: Part,
     /// Bytes, messages or what the part counts by.
     bytes: usize,
@@ -52,6 +82,8 @@ pub(crate) struct Importing {
 /// Which part is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
+    /// Nothing: the ledger says what it has already.
+    Beginning,
     /// Chunks of the proof, or the whole.
     Proof,
     /// Nothing: the ledger judges the proof.
@@ -75,18 +107,23 @@ enum Part {
 /// What follows when the ledger has judged a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
-    Headers,
-    Outputs,
-    Bodies,
+    /// What comes after the blocks at the pruning point.
+    OnBase,
+    /// What comes after the lanes.
+    OnLanes,
+    /// What comes after the outputs.
+    OnOutputs,
+    /// Nothing.
+    Finish,
 }
 
 impl Importing {
-    fn new(sink: Hash, point: Hash, part: Part) -> Self {
-        Self { sink, point, part, bytes: 0, count: 0, blocks: Vec::new(), credit: None, judging: 0, until: None }
+    fn new(part: Part) -> Self {
+        Self { part, bytes: 0, count: 0, blocks: Vec::new(), credit: None, judging: 0, until: None }
     }
 
     pub(super) fn is_owed(&self) -> bool {
-        self.credit.is_none() && !matches!(self.part, Part::Judgement | Part::End(_))
+        self.credit.is_none() && !matches!(self.part, Part::Beginning | Part::Judgement | Part::End(_))
     }
 
     /// By when the next message must be there, if each may take so long and the whole part as long as it may.
@@ -128,14 +165,136 @@ pub(super) fn staged(request: Request) -> Request {
 impl Kaspa {
     /// The peer's chain is to be believed by its proof.
     pub(super) fn begin_import(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, sink: Hash, point: Hash) {
-        let Some(run) = &mut self.sync.run else { return };
-        run.imports = Some(point);
-        let until = Some((cx.time() + WHOLE_PROOF_TIME_MAX, WHOLE_PROOF_TIME_MAX));
-        run.stage = Stage::Importing(Importing { until, ..Importing::new(sink, point, Part::Proof) });
         cx.note(alloc::format!("importing the pruned state of connection {connection}"));
-        self.hand_in(cx, Import::Begin);
+        self.begins(cx, sink, point, false);
+    }
+
+    /// The peer's pruning point is to be ours, on top of our headers.
+    pub(super) fn begin_catch_up(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, sink: Hash, point: Hash) {
+        cx.note(alloc::format!("catching up with the pruning point {point} of connection {connection}"));
+        self.begins(cx, sink, point, true);
+    }
+
+    fn begins(&mut self, cx: &mut Cx<'_>, sink: Hash, point: Hash, catches_up: bool) {
+        let Some(run) = &mut self.sync.run else { return };
+        run.imports = Some(Imports { point, sink, catches_up, there: Progress::default(), is_resumed: false });
+        run.stage = Stage::Importing(Importing::new(Part::Beginning));
+        let piece = if catches_up { Import::CatchUp { point, sink } } else { Import::Begin(point) };
+        self.hand_in(cx, piece);
+        self.sync_due(cx, self.config.answer_timeout);
+    }
+
+    // The ledger says what it has.
+    fn on_begun(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, there: Progress) {
+        let Some(imports) = self.imports() else { return };
+        (imports.there, imports.is_resumed) = (there, there != Progress::default());
+        let Imports { sink, point, catches_up, is_resumed, .. } = *imports;
+        if is_resumed {
+            cx.note(alloc::format!("going on with what is there of the pruned state at {point}"));
+        }
+        if catches_up {
+            return self.begin_bodies(cx, point);
+        }
+        if !there.base {
+            return self.begin_proof(cx, connection);
+        }
+        // Above its pruning point some headers may be here: which?
+        if let Some(run) = &mut self.sync.run {
+            run.stage = Stage::Negotiating(Negotiation::default());
+            run.imports = Some(Imports { point, sink, catches_up, there, is_resumed });
+        }
+        self.ask_chain_locator(cx, connection, None, self.config.answer_timeout);
+    }
+
+    fn imports(&mut self) -> Option<&mut Imports> {
+        self.sync.run.as_mut()?.imports.as_mut()
+    }
+
+    // What a fresh node believes the pruning point by, as far as it is not there.
+    fn begin_proof(&mut self, cx: &mut Cx<'_>, connection: ConnectionId) {
+        if self.imports().is_some_and(|imports| imports.there.proof) {
+            return self.begin_points(cx, connection);
+        }
+        let until = Some((cx.time() + WHOLE_PROOF_TIME_MAX, WHOLE_PROOF_TIME_MAX));
+        if let Some(run) = &mut self.sync.run {
+            run.stage = Stage::Importing(Importing { until, ..Importing::new(Part::Proof) });
+        }
         self.send_to_sync(cx, connection, Kind::RequestPruningPointProof, &[], 0);
         self.sync_due(cx, PROOF_TIME_MAX);
+    }
+
+    fn begin_points(&mut self, cx: &mut Cx<'_>, connection: ConnectionId) {
+        self.set_importing(Part::Points);
+        self.send_to_sync(cx, connection, Kind::RequestPruningPointAndItsAnticone, &[], 0);
+        self.sync_due(cx, self.config.answer_timeout);
+    }
+
+    /// All headers above the pruning point are there.
+    pub(super) fn on_import_headers(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, sink: Hash) {
+        if let Some(imports) = self.imports() {
+            imports.sink = sink;
+        }
+        self.begin_state(cx, connection);
+    }
+
+    /// All bodies at the pruning point that is caught up with are there.
+    pub(super) fn on_bodies_at_point(&mut self, cx: &mut Cx<'_>, connection: ConnectionId) {
+        self.begin_state(cx, connection);
+    }
+
+    // Lanes and outputs, as far as they are not there; then what follows.
+    fn begin_state(&mut self, cx: &mut Cx<'_>, connection: ConnectionId) {
+        let Some(imports) = self.imports() else { return };
+        let Imports { sink, point, there, catches_up, .. } = *imports;
+        match (there.lanes, there.outputs) {
+            (false, _) => self.begin_lanes(cx, connection, point),
+            (true, false) => self.begin_outputs(cx, connection, point),
+            (true, true) if !catches_up => self.begin_bodies(cx, sink),
+            (true, true) if there.base => self.finish_import(cx),
+            (true, true) => self.begin_proof(cx, connection),
+        }
+    }
+
+    // The ledger has judged a part.
+    fn on_part(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, next: Next) {
+        let Some(imports) = self.imports() else { return };
+        match next {
+            Next::OnBase => {
+                imports.there.base = true;
+                let Imports { sink, point, catches_up, .. } = *imports;
+                if catches_up {
+                    self.finish_import(cx);
+                } else {
+                    self.begin_headers(cx, connection, point, sink);
+                }
+            }
+            Next::OnLanes => {
+                imports.there.lanes = true;
+                self.begin_state(cx, connection);
+            }
+            Next::OnOutputs => {
+                imports.there.outputs = true;
+                self.begin_state(cx, connection);
+            }
+            Next::Finish => {}
+        }
+    }
+
+    // What is held is now what was imported. On top of our headers, bodies follow.
+    fn on_finished(&mut self, cx: &mut Cx<'_>, state: State) {
+        self.on_state(cx, state);
+        let Some(run) = &mut self.sync.run else { return };
+        match run.imports.take() {
+            Some(Imports { catches_up: true, sink, .. }) => self.begin_bodies(cx, sink),
+            _ => self.end_sync(cx, true),
+        }
+    }
+
+    /// What is staged does not hang together, by whose fault nobody knows.
+    pub(super) fn give_up_import(&mut self, cx: &mut Cx<'_>) {
+        cx.note("what two peers brought of a pruned state does not fit together: it comes anew".into());
+        cx.ask(Request::Import(Import::Abandon));
+        self.end_sync(cx, false);
     }
 
     fn importing(&mut self) -> Option<&mut Importing> {
@@ -180,8 +339,8 @@ impl Kaspa {
             (Part::Lanes(left), Kind::SmtLaneChunk) => self.on_lanes(cx, connection, left, body)?,
             (Part::Outputs, Kind::PruningPointUtxoSetChunk) => self.on_outputs(cx, connection, body)?,
             (Part::Outputs, Kind::DonePruningPointUtxoSetChunks) => self.on_outputs_end(cx),
-            (Part::Metadata | Part::Outputs, Kind::UnexpectedPruningPoint) => {
-                return Err(Misbehavior::PruningPointMoved);
+            (Part::Metadata | Part::Lanes(_) | Part::Outputs, Kind::UnexpectedPruningPoint) => {
+                return self.asks_anew(cx, connection).map(|()| true);
             }
             _ => return Ok(false),
         }
@@ -220,13 +379,12 @@ impl Kaspa {
 
     // The ledger believes the proof. The state that is asked for later is that of the point which the chain locator named.
     fn on_proof_judged(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, proven: Hash) {
-        let Some(importing) = self.importing() else { return };
-        if proven != importing.point {
-            return cx.convict(connection, Misbehavior::PruningPointMoved);
+        let Some(imports) = self.imports() else { return };
+        if proven != imports.point {
+            return self.asks_anew(cx, connection).unwrap_or_else(|moved| cx.convict(connection, moved));
         }
-        importing.becomes(Part::Points);
-        self.send_to_sync(cx, connection, Kind::RequestPruningPointAndItsAnticone, &[], 0);
-        self.sync_due(cx, self.config.answer_timeout);
+        imports.there.proof = true;
+        self.begin_points(cx, connection);
     }
 
     fn on_points(&mut self, cx: &mut Cx<'_>, body: &Bytes) -> Result<(), Misbehavior> {
@@ -291,7 +449,7 @@ impl Kaspa {
     fn on_trusted_blocks_end(&mut self, cx: &mut Cx<'_>) {
         self.hand_in_blocks(cx);
         self.hand_in(cx, Import::BlocksEnd);
-        self.waits_for(Next::Headers);
+        self.waits_for(Next::OnBase);
     }
 
     fn waits_for(&mut self, next: Next) {
@@ -310,15 +468,15 @@ impl Kaspa {
         }
     }
 
-    fn set_importing(&mut self, sink: Hash, point: Hash, part: Part) {
+    fn set_importing(&mut self, part: Part) {
         if let Some(run) = &mut self.sync.run {
-            run.stage = Stage::Importing(Importing::new(sink, point, part));
+            run.stage = Stage::Importing(Importing::new(part));
         }
     }
 
     /// Everything is staged.
-    pub(super) fn finish_import(&mut self, cx: &mut Cx<'_>, sink: Hash, point: Hash) {
-        self.set_importing(sink, point, Part::End(Next::Bodies));
+    pub(super) fn finish_import(&mut self, cx: &mut Cx<'_>) {
+        self.set_importing(Part::End(Next::Finish));
         self.hand_in(cx, Import::Finish);
     }
 
@@ -330,6 +488,7 @@ impl Kaspa {
             Imported::Statuses(statuses) => Answer::Statuses(statuses),
             Imported::MissingBodies(missing) => Answer::MissingBodies(missing),
             Imported::BodiesTaken(fault) => Answer::BodiesTaken { taken: 0, fault, state },
+            Imported::Branch(branch) => return self.on_branch(cx, connection, branch),
             piece => return self.on_imported(cx, connection, piece),
         };
         self.on_sync_answer(cx, answer);
@@ -337,18 +496,16 @@ impl Kaspa {
 
     /// The ledger has judged a piece.
     fn on_imported(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, imported: Imported) {
-        let (fault, proven) = match imported {
-            Imported::Taken(taken) => (taken.err(), None),
-            Imported::Proof(proof) => (proof.err(), proof.ok()),
-            Imported::Finished(Ok(state)) => {
-                self.on_state(cx, state);
-                return self.end_sync(cx, true);
-            }
-            Imported::Finished(Err(fault)) => (Some(fault), None),
+        let (fault, proven, there) = match imported {
+            Imported::Taken(taken) => (taken.err(), None, None),
+            Imported::Proof(proof) => (proof.err(), proof.ok(), None),
+            Imported::Begun(there) => (there.err(), None, there.ok()),
+            Imported::Finished(Ok(state)) => return self.on_finished(cx, state),
+            Imported::Finished(Err(fault)) => (Some(fault), None, None),
             _ => return,
         };
         match fault {
-            Some(fault) if fault.is_of_sender() => return cx.convict(connection, Misbehavior::Import(fault)),
+            Some(fault) if fault.is_of_sender() => return self.on_import_fault(cx, connection, fault),
             Some(fault) => {
                 cx.note(alloc::format!("the import comes to nothing: {}", fault.text()));
                 return self.end_sync(cx, false);
@@ -357,17 +514,21 @@ impl Kaspa {
         }
         let Some(importing) = self.importing() else { return };
         importing.judging = importing.judging.saturating_sub(1);
-        match (importing.part, proven) {
-            (Part::Judgement, Some(proven)) => self.on_proof_judged(cx, connection, proven),
-            (Part::End(next), _) if importing.judging == 0 => {
-                let (sink, point) = (importing.sink, importing.point);
-                match next {
-                    Next::Headers => self.begin_headers(cx, connection, point, sink),
-                    Next::Outputs => self.begin_outputs(cx, connection),
-                    Next::Bodies => self.begin_bodies(cx, sink),
-                }
-            }
+        match (importing.part, proven, there) {
+            (Part::Beginning, _, Some(there)) => self.on_begun(cx, connection, there),
+            (Part::Judgement, Some(proven), _) => self.on_proof_judged(cx, connection, proven),
+            (Part::End(next), ..) if importing.judging == 0 => self.on_part(cx, connection, next),
             _ => self.give_credit(cx, connection),
         }
+    }
+
+    // The proof stands alone, and so do lanes and outputs; trusted blocks are judged with the proof.
+    fn on_import_fault(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, fault: ImportFault) {
+        let is_with_proof = matches!(fault, ImportFault::Trusted | ImportFault::Blocks);
+        let is_resumed = self.imports().is_some_and(|imports| imports.is_resumed && imports.there.proof);
+        if is_with_proof && is_resumed {
+            return self.give_up_import(cx);
+        }
+        cx.convict(connection, Misbehavior::Import(fault));
     }
 }

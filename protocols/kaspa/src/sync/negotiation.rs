@@ -1,7 +1,8 @@
-//! Finds the highest block of the peer's selected chain that is held here (Kaspa spec, section 4.6.2).
+//! Finds the highest block of the peer's selected chain that is held here, and with it which kind of sync it takes (Kaspa
+//! spec, sections 4.6.2 and 4.6.3).
 
 use super::Stage;
-use crate::ledger::{Hash, Request, Status};
+use crate::ledger::{Branch, Hash, Import, Request, Status};
 use crate::wire::{CHAIN_LOCATOR_MAX, Hashes, Kind, OptionalHashes};
 use crate::{Cx, Kaspa, Misbehavior};
 use alloc::vec::Vec;
@@ -23,9 +24,10 @@ pub(crate) struct Negotiation {
     // How long it may take.
     wait: Duration,
     sink: Hash,
-    // The peer's pruning point, and whether the ledger was asked about it.
+    // The peer's pruning point.
     point: Hash,
-    is_point_checked: bool,
+    // The highest block that both hold, once it is found.
+    known: Option<Hash>,
     // The locator that is with the ledger.
     locator: Vec<Hash>,
     zooms_left: usize,
@@ -87,8 +89,7 @@ impl Kaspa {
             }
             Some((low, high)) if (first, last) != (high, low) => return Err(Misbehavior::BadLocator),
             Some((low, _)) if locator.len() == 2 => {
-                let sink = negotiation.sink;
-                self.begin_headers(cx, connection, low, sink);
+                self.on_known(cx, connection, low);
                 return Ok(());
             }
             Some(_) => {}
@@ -113,29 +114,58 @@ impl Kaspa {
     pub(crate) fn on_locator_checked(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, statuses: &[Status]) {
         let Some(negotiation) = self.negotiation() else { return };
         let locator = core::mem::take(&mut negotiation.locator);
-        let sink = negotiation.sink;
-        let point = negotiation.point;
-        // The first locator is of the whole chain and ends with the pruning point.
-        let is_first = !core::mem::replace(&mut negotiation.is_point_checked, true);
-        let is_pruned = is_first && statuses.last() != Some(&Status::Full);
-        if is_pruned && !self.is_nearly_synced(cx) {
-            return self.begin_import(cx, connection, sink, point);
+        let (sink, point) = (negotiation.sink, negotiation.point);
+        let imported = self.sync.run.as_ref().and_then(|run| run.imports.as_ref()).map(|imports| imports.point);
+        if imported.is_some_and(|imported| imported != point) {
+            return self.asks_anew(cx, connection).unwrap_or_else(|moved| cx.convict(connection, moved));
         }
-        let Some(negotiation) = self.negotiation() else { return };
         let Some(at) = statuses.iter().position(|status| *status != Status::Unknown) else {
-            return cx.convict(connection, Misbehavior::NothingShared);
+            if self.is_nearly_synced(cx) || imported.is_some() {
+                return cx.convict(connection, Misbehavior::NothingShared);
+            }
+            return self.begin_import(cx, connection, sink, point);
         };
         let Some(known) = locator.get(at).copied() else { return };
         if statuses.get(at) == Some(&Status::Invalid) {
             return cx.convict(connection, Misbehavior::InvalidChainBlock(known));
         }
         let Some(unknown) = at.checked_sub(1).and_then(|above| locator.get(above)).copied() else {
-            return self.begin_headers(cx, connection, known, sink);
+            return self.on_known(cx, connection, known);
         };
+        let Some(negotiation) = self.negotiation() else { return };
         if negotiation.zooms_left == 0 {
             return cx.convict(connection, Misbehavior::BadLocator);
         }
         negotiation.zooms_left -= 1;
         self.ask_chain_locator(cx, connection, Some((known, unknown)), ZOOM_TIME_MAX);
+    }
+
+    // The highest block that both hold is found. Which kind of sync it takes is settled already while one is imported.
+    fn on_known(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, known: Hash) {
+        let is_settled = self.sync.run.as_ref().is_some_and(|run| run.imports.is_some());
+        let Some(negotiation) = self.negotiation() else { return };
+        let (sink, point) = (negotiation.sink, negotiation.point);
+        if is_settled {
+            return self.begin_headers(cx, connection, known, sink);
+        }
+        negotiation.known = Some(known);
+        self.ask_for_sync(cx, Request::Import(Import::Compare { known, point }));
+    }
+
+    /// The ledger says which kind of sync it takes.
+    pub(super) fn on_branch(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, branch: Branch) {
+        let Some(negotiation) = self.negotiation() else { return };
+        let (Some(known), sink, point) = (negotiation.known, negotiation.sink, negotiation.point) else { return };
+        match branch {
+            Branch::Conflict => return cx.convict(connection, Misbehavior::FinalityConflict),
+            Branch::Strange => return cx.convict(connection, Misbehavior::StrangePruningPoint),
+            Branch::Sync => {}
+            Branch::CatchUp => {
+                if let Some(run) = &mut self.sync.run {
+                    run.catches_up = Some(point);
+                }
+            }
+        }
+        self.begin_headers(cx, connection, known, sink);
     }
 }

@@ -9,7 +9,7 @@ use crate::toy::id_of;
 use bytes::Bytes;
 use polypeer_engine::shell::bans::Severity;
 use polypeer_engine::{BadFrame, ConnectionId, Misbehavior as _, P2pAction, Reason};
-use polypeer_kaspa::ledger::{BlockOutcome, Fault, Hash, ImportFault, TransactionOutcome};
+use polypeer_kaspa::ledger::{BlockOutcome, Branch, Fault, Hash, ImportFault, TransactionOutcome};
 use polypeer_kaspa::wire::{self, Kind, Nonce, Version, WireError, encode_block};
 use polypeer_kaspa::{Banned, Bans, Config, Misbehavior, Name, Refused};
 
@@ -67,7 +67,9 @@ fn row(fault: Misbehavior) -> (Price, Option<Misbehavior>) {
         RelayBlockMissing => (Discouraged, Some(EmptyBody(hash))),
         EmptyBody(_) => (Discouraged, Some(Import(ImportFault::Level))),
         Import(_) => (Discouraged, Some(PruningPointMoved)),
-        PruningPointMoved => (Connection, Some(NothingShared)),
+        PruningPointMoved => (Connection, Some(FinalityConflict)),
+        FinalityConflict => (Connection, Some(StrangePruningPoint)),
+        StrangePruningPoint => (Connection, Some(NothingShared)),
         NothingShared => (Connection, Some(TooMuchWork)),
         TooMuchWork => (OneSlip, banned(self::Banned::UnknownBlock(hash))),
         Misbehavior::Banned(self::Banned::UnknownBlock(_)) => {
@@ -165,7 +167,17 @@ fn provoke_in_sync(stage: &mut Stage, fault: Misbehavior) -> ConnectionId {
         }
         PruningPointMoved => {
             stage.ledger.proof = Ok(make::hash(9));
-            prover(stage)
+            let guilty = prover(stage);
+            for _ in 0..4 {
+                proves(stage, guilty);
+            }
+            guilty
+        }
+        FinalityConflict | StrangePruningPoint => {
+            let branch = if fault == FinalityConflict { Branch::Conflict } else { Branch::Strange };
+            stage.ledger.branch = Some(branch);
+            let told = locator(&[genesis]);
+            source(stage, Kind::RequestIbdChainBlockLocator, &[(Kind::IbdChainBlockLocator, told)])
         }
         other => panic!("{other:?} is no source's"),
     }
@@ -261,9 +273,19 @@ fn prover(stage: &mut Stage) -> ConnectionId {
     stage.wait(seconds(700));
     let locator = make::hashes([make::hash(4), make::hash(3)]);
     let guilty = source(stage, Kind::RequestIbdChainBlockLocator, &[(Kind::IbdChainBlockLocator, locator)]);
-    assert!(stage.hears_kinds(guilty).contains(&Kind::RequestPruningPointProof));
+    let is_asked = stage.hears_kinds(guilty).contains(&Kind::RequestPruningPointProof);
+    assert_eq!(is_asked, stage.is_open(guilty));
     stage.says(guilty, Kind::PruningPointProofChunksEnd, &[]);
     guilty
+}
+
+/// It is asked anew, and says the same.
+fn proves(stage: &mut Stage, guilty: ConnectionId) {
+    let request = stage.hears_one(guilty, Kind::RequestIbdChainBlockLocator);
+    let locator = make::hashes([make::hash(4), make::hash(3)]);
+    stage.answers(guilty, Kind::IbdChainBlockLocator, &locator, request.request_id);
+    assert!(stage.hears_kinds(guilty).contains(&Kind::RequestPruningPointProof));
+    stage.says(guilty, Kind::PruningPointProofChunksEnd, &[]);
 }
 
 /// The guilty one pays the price, for this fault.
@@ -323,7 +345,7 @@ fn exactly_the_guilty_one_pays_for_each_fault() {
         rows += 1;
         next = after;
     }
-    assert_eq!(rows, 37, "every row is in the chain");
+    assert_eq!(rows, 39, "every row is in the chain");
 }
 
 /// A block that the ledger found wrong is refused in the words of the rule that it broke.

@@ -20,6 +20,8 @@ pub(crate) struct Held {
 pub(crate) struct Dag {
     pub(crate) blocks: BTreeMap<Hash, Held>,
     pub(crate) invalid: BTreeSet<Hash>,
+    /// The pruning point; genesis, if it is none.
+    pub(crate) point: Option<Hash>,
     genesis: Hash,
 }
 
@@ -44,7 +46,7 @@ impl Dag {
     /// These blocks, genesis first and parents before children.
     pub(crate) fn of(blocks: &[Bytes]) -> Self {
         let genesis = hash_of(&blocks[0]);
-        let mut dag = Self { blocks: BTreeMap::new(), invalid: BTreeSet::new(), genesis };
+        let mut dag = Self { blocks: BTreeMap::new(), invalid: BTreeSet::new(), point: None, genesis };
         for block in blocks {
             assert_eq!(dag.take_block(block), BlockOutcome::Accepted);
         }
@@ -67,7 +69,12 @@ impl Dag {
                 .max_by_key(|standing| (standing.blue_work, standing.hash))
                 .unwrap_or_default()
         };
-        State { sink: sink(true), header_tip: sink(false), pruning_point: self.genesis, genesis: self.genesis }
+        State {
+            sink: sink(true),
+            header_tip: sink(false),
+            pruning_point: self.point.unwrap_or(self.genesis),
+            genesis: self.genesis,
+        }
     }
 
     pub(crate) fn sink(&self) -> Hash {
@@ -196,6 +203,7 @@ impl Dag {
 
     pub(crate) fn chain_locator(&self, low: Option<Hash>, high: Option<Hash>) -> Result<Vec<Hash>, Refusal> {
         let chain = self.chain(&self.sink());
+        let low = low.or(self.point);
         let mut ends = [0, chain.len() - 1];
         for (end, wanted) in ends.iter_mut().zip([high, low]) {
             let Some(wanted) = wanted else { continue };
@@ -261,7 +269,12 @@ impl Dag {
     }
 
     pub(crate) fn missing_bodies(&self, of: &Hash, count_max: u32) -> Vec<Hash> {
-        let past = if self.blocks.contains_key(of) { self.past(of) } else { BTreeSet::new() };
+        let mut past = if self.blocks.contains_key(of) { self.past(of) } else { BTreeSet::new() };
+        if let Some(point) = self.point {
+            self.past(&point).iter().for_each(|below| {
+                past.remove(below);
+            });
+        }
         let lacking = self.ascending(past.into_iter().filter(|hash| self.blocks[hash].body.is_none()));
         lacking.into_iter().take(count_max as usize).collect()
     }

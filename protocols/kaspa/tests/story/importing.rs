@@ -9,7 +9,7 @@ use bytes::Bytes;
 use polypeer_engine::ConnectionId;
 use polypeer_kaspa::Config;
 use polypeer_kaspa::ledger::{Hash, ImportFault};
-use polypeer_kaspa::wire::{Envelope, Hashes, Header, Items, Kind, OneHash, SmtMetadata};
+use polypeer_kaspa::wire::{Envelope, Hashes, Header, Items, Kind, OneHash, OptionalHashes, SmtMetadata, TwoHashes};
 use std::collections::{BTreeMap, VecDeque};
 
 pub(crate) const A: &str = "10.0.0.9:40000";
@@ -17,9 +17,10 @@ pub(crate) const A: &str = "10.0.0.9:40000";
 /// The source: what it says to each kind of request, and bodies by their hash.
 #[derive(Clone)]
 pub(crate) struct Source {
+    all: BTreeMap<Kind, VecDeque<(Kind, Bytes)>>,
     replies: BTreeMap<Kind, VecDeque<(Kind, Bytes)>>,
     bodies: BTreeMap<Hash, Bytes>,
-    asked: Vec<Kind>,
+    pub(crate) asked: Vec<Kind>,
 }
 
 impl Source {
@@ -39,7 +40,7 @@ impl Source {
                 replies.entry(request).or_default().push_back((envelope.kind, envelope.body.clone()));
             }
         }
-        Self { replies, bodies, asked: Vec::new() }
+        Self { all: replies.clone(), replies, bodies, asked: Vec::new() }
     }
 
     /// What it says to a request.
@@ -48,6 +49,24 @@ impl Source {
         if request.kind == Kind::RequestBlockBodies {
             let wanted = Hashes::decode(&request.body, 99).expect("hashes");
             return wanted.iter().map(|hash| (Kind::BlockBody, self.bodies[&hash].clone())).collect();
+        }
+        match request.kind {
+            Kind::RequestIbdChainBlockLocator => {
+                // Whoever asks where it stands hears everything anew; between two blocks there is none.
+                self.replies.clone_from(&self.all);
+                if let OptionalHashes { low: Some(low), high: Some(high) } =
+                    OptionalHashes::decode(&request.body).expect("hashes")
+                {
+                    return vec![(Kind::IbdChainBlockLocator, make::hashes([high, low]))];
+                }
+            }
+            Kind::RequestHeaders => {
+                let TwoHashes { low, high } = TwoHashes::decode(&request.body).expect("hashes");
+                if low == high {
+                    return vec![(Kind::DoneHeaders, Bytes::new())];
+                }
+            }
+            _ => {}
         }
         self.replies.remove(&request.kind).unwrap_or_default().into()
     }
@@ -86,7 +105,7 @@ pub(crate) fn fresh() -> Setting {
     Setting { config: Config { genesis, ..setting.config }, ledger, later: seconds(700), ..setting }
 }
 
-fn ahead(stage: &mut Stage) -> ConnectionId {
+pub(crate) fn ahead(stage: &mut Stage) -> ConnectionId {
     let peer = stage.guest(A);
     stage.announces(peer, relay_block());
     peer
@@ -146,16 +165,25 @@ fn a_proof_may_take_ten_minutes_to_begin_and_everything_else_two() {
     }
 }
 
+/// It is asked anew what is shared, and what is still there of its pruning point is not asked for again. For ever it may
+/// not go on so.
 #[test]
 fn a_pruning_point_that_has_moved_is_no_fault() {
     for kind in [Kind::RequestPruningPointSmtState, Kind::RequestPruningPointUtxoSet] {
-        until(kind, |stage, _, peer, request| {
+        until(kind, |stage, source, peer, request| {
             assert_eq!(OneHash::decode(&request.body), Ok(OneHash(point())));
+            source.asked.clear();
+            for _ in 0..4 {
+                stage.says(peer, Kind::UnexpectedPruningPoint, &[]);
+                assert!(source.serves_until(stage, peer, |it| it.kind == kind).is_some());
+            }
+            assert!(!source.asked.contains(&Kind::RequestPruningPointProof), "it is of the same pruning point");
             stage.says(peer, Kind::UnexpectedPruningPoint, &[]);
             stage.is_rejected(peer, "got unexpected pruning point");
             assert_eq!((stage.severity(A), stage.ledger.is_catching_up), (None, false));
         });
     }
+    // A proof of another pruning point than its chain named, time and again.
     story_of(&fresh(), |stage| {
         stage.ledger.proof = Ok(make::hash(5));
         let mut source = Source::new();
@@ -163,6 +191,25 @@ fn a_pruning_point_that_has_moved_is_no_fault() {
         let reject = source.serves_until(stage, peer, |it| it.kind == Kind::Reject).expect("it is refused");
         stage.has_not_heard(peer, &[reject]);
         stage.is_rejected(peer, "got unexpected pruning point");
+        assert_eq!(source.asked.iter().filter(|kind| **kind == Kind::RequestPruningPointProof).count(), 5);
+    });
+    // The proof is of the pruning point that the chain names by then: it came, and need not come again.
+    story_of(&fresh(), |stage| {
+        let mut source = Source::new();
+        let peer = ahead(stage);
+        let first = source.serves_until(stage, peer, |it| it.kind == Kind::RequestIbdChainBlockLocator);
+        let id = first.expect("it is asked").request_id;
+        source.answer(&Envelope {
+            kind: Kind::RequestIbdChainBlockLocator,
+            body: Bytes::new(),
+            request_id: id,
+            response_id: 0,
+        });
+        stage.answers(peer, Kind::IbdChainBlockLocator, &make::hashes([relay_block(), make::hash(5)]), id);
+        assert_eq!(source.serves_until(stage, peer, |_| false), None);
+        assert_eq!(source.asked.iter().filter(|kind| **kind == Kind::RequestPruningPointProof).count(), 1);
+        assert!(stage.ledger.imported.is_some());
+        stage.is_well(peer);
     });
 }
 
@@ -187,20 +234,96 @@ fn what_the_ledger_finds_wrong_is_the_sources_fault_or_nobodys() {
     }
 }
 
-/// A source that leaves in the middle: nothing of what is held has changed, and the next one begins anew.
+const B: &str = "10.0.0.8:40000";
+
+/// What a source is asked for, stage by stage.
+const STAGES: [Kind; 5] = [
+    Kind::RequestPruningPointProof,
+    Kind::RequestPruningPointAndItsAnticone,
+    Kind::RequestPruningPointSmtState,
+    Kind::RequestPruningPointUtxoSet,
+    Kind::RequestBlockBodies,
+];
+
+/// A source that leaves in the middle: nothing of what is held has changed, and the next one is asked for what is missing.
 #[test]
-fn another_source_begins_anew() {
-    until(Kind::RequestPruningPointSmtState, |stage, _, peer, _| {
-        let before = stage.engine.protocol().state().copied();
+fn another_source_goes_on_where_one_stopped() {
+    for (done, kind) in STAGES.into_iter().enumerate() {
+        for begins in [false, true] {
+            until(kind, |stage, source, peer, request| {
+                let before = stage.engine.protocol().state().copied();
+                if begins {
+                    // The stage is broken off.
+                    let words = source.answer(request);
+                    let half = words.len() / 2;
+                    for (kind, body) in words.into_iter().take(half) {
+                        stage.answers(peer, kind, &body, request.request_id);
+                    }
+                }
+                stage.hang_up(peer);
+                assert_eq!(stage.engine.protocol().state().copied(), before);
+                let mut source = Source::new();
+                let next = stage.guest(B);
+                stage.announces(next, relay_block());
+                assert_eq!(source.serves_until(stage, next, |_| false), None);
+                let again = STAGES[..done].iter().filter(|stage| source.asked.contains(stage)).count();
+                assert_eq!(again, 0, "{kind:?}: {:?}", source.asked);
+                assert!(
+                    STAGES[done..].iter().all(|stage| source.asked.contains(stage)),
+                    "{kind:?}: {:?}",
+                    source.asked
+                );
+                let imported = stage.ledger.imported.as_ref().expect("it is whole");
+                assert_eq!((imported.proof.len(), imported.blocks.len()), (251, 92));
+                stage.is_well(next);
+            });
+        }
+    }
+}
+
+/// What stands on trusted blocks of another's and is found wrong may be anybody's fault: nobody pays, and all of it comes
+/// anew, from one source, who pays for the same.
+#[test]
+fn who_spoiled_what_two_sources_brought_is_not_guessed() {
+    until(Kind::RequestHeaders, |stage, _, peer, _| {
         stage.hang_up(peer);
-        assert_eq!(stage.engine.protocol().state().copied(), before);
-        assert!(stage.ledger.staged.proof.is_empty(), "what was staged is forgotten");
         let mut source = Source::new();
-        let next = stage.guest("10.0.0.8:40000");
+        let next = stage.guest(B);
         stage.announces(next, relay_block());
-        assert_eq!(source.serves_until(stage, next, |_| false), None);
-        assert!(stage.ledger.imported.is_some());
+        source.serves_until(stage, next, |it| it.kind == Kind::RequestHeaders).expect("headers");
+        stage.says(next, Kind::BlockHeaders, &list(&[orphan()]));
+        assert!(stage.is_open(next) && stage.severity(B).is_none() && !stage.engine.protocol().is_syncing());
+        assert!(stage.ledger.staged.proof.is_empty(), "what was staged is forgotten");
+        stage.hears(next);
+        stage.announces(next, relay_block());
+        let mut source = Source::new();
+        source.serves_until(stage, next, |it| it.kind == Kind::RequestHeaders).expect("headers");
+        assert!(source.asked.contains(&Kind::RequestPruningPointProof));
+        stage.says(next, Kind::BlockHeaders, &list(&[orphan()]));
+        assert!(!stage.is_open(next) && stage.severity(B).is_some());
     });
+    // What is wrong by itself is its bearer's fault whatever it stands on.
+    until(Kind::RequestHeaders, |stage, _, peer, _| {
+        stage.hang_up(peer);
+        let mut source = Source::new();
+        let next = stage.guest(B);
+        stage.announces(next, relay_block());
+        source.serves_until(stage, next, |it| it.kind == Kind::RequestHeaders).expect("headers");
+        stage.says(next, Kind::BlockHeaders, &list(&[Bytes::from_static(b"\x08\x01")]));
+        assert!(!stage.is_open(next) && stage.severity(B).is_some());
+        assert!(!stage.ledger.staged.proof.is_empty(), "what was there stays");
+    });
+}
+
+/// A header whose parents nobody brought.
+fn orphan() -> Bytes {
+    let mut header = Header::decode(&said_headers().pop().expect("headers")).expect("a header");
+    header.nonce ^= 1;
+    header.encode()
+}
+
+fn said_headers() -> Vec<Bytes> {
+    Items::decode(said_ahead(Kind::BlockHeaders)[0], 1 << 20).expect("headers").iter().collect()
 }
 
 /// The form of the other version is none that is waited for.

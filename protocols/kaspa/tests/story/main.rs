@@ -15,6 +15,7 @@ mod orphans;
 mod pace;
 mod peers;
 mod pings;
+mod pruned;
 mod recorded;
 mod refusals;
 mod relaying;

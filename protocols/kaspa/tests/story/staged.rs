@@ -1,13 +1,18 @@
 //! Plays the ledger while the state of a pruned network is imported, and gives again what was.
 
 use bytes::Bytes;
-use polypeer_kaspa::ledger::{BlockOutcome, Fault, Hash, Import, Imported, Keep, KeptPage, Standing, State, Status};
+use polypeer_kaspa::ledger::{
+    BlockOutcome, Fault, Hash, Import, Imported, Keep, KeptPage, Progress, Standing, State, Status,
+};
 use polypeer_kaspa::wire::{BlockBody, BlockView, Header, TrustedBlock};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What came, as it came.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Staged {
+    /// Of which pruning point, and what of it is whole.
+    pub(crate) target: Option<Hash>,
+    pub(crate) there: Progress,
     pub(crate) proof: BTreeMap<u8, Vec<Bytes>>,
     pub(crate) points: Vec<Bytes>,
     pub(crate) trusted: Vec<Bytes>,
@@ -15,21 +20,30 @@ pub(crate) struct Staged {
     /// Three hashes and a count.
     pub(crate) metadata: Vec<Bytes>,
     pub(crate) lanes: Vec<Bytes>,
+    lane_count: u64,
     pub(crate) outputs: Vec<Bytes>,
     // What is believed without its past, and what stands on it, in order.
     ground: BTreeSet<Hash>,
     above: Vec<Hash>,
     headers: BTreeMap<Hash, Header>,
-    full: BTreeSet<Hash>,
+    pub(crate) full: BTreeSet<Hash>,
 }
 
 impl Staged {
     /// The answer to a piece that is right, if the proof is of this pruning point.
     pub(crate) fn take(&mut self, piece: Import, point: Hash) -> Imported {
         match piece {
-            Import::Begin | Import::Abandon => *self = Self::default(),
+            Import::Abandon => *self = Self::default(),
+            Import::Begin(target) | Import::CatchUp { point: target, .. } => {
+                return Imported::Begun(Ok(self.begin(target)));
+            }
+            // What is held is none of this one's business.
+            Import::Compare { .. } => {}
             Import::Proof { level, headers } => self.proof.entry(level).or_default().extend(headers),
-            Import::ProofEnd => return Imported::Proof(Ok(point)),
+            Import::ProofEnd => {
+                (self.target, self.there.proof) = (Some(point), true);
+                return Imported::Proof(Ok(point));
+            }
             Import::PruningPoints(points) => self.points = points,
             Import::Trusted(blocks) => {
                 let header = |block: &Bytes| Header::decode(TrustedBlock::decode(block).expect("whole").header);
@@ -43,15 +57,42 @@ impl Staged {
             }
             Import::LanesBegin { metadata, count } => {
                 self.metadata = vec![[&metadata[..], &count.to_be_bytes()].concat().into()];
+                (self.lane_count, self.there.lanes) = (count, count == 0);
             }
-            Import::Lanes(lanes) => self.lanes.extend(lanes),
+            Import::Lanes(lanes) => {
+                self.lanes.extend(lanes);
+                self.there.lanes = self.lanes.len() as u64 >= self.lane_count;
+            }
             Import::Outputs(outputs) => self.outputs.extend(outputs),
             Import::MissingBodies { of, count_max } => return Imported::MissingBodies(self.missing(of, count_max)),
             Import::Bodies(bodies) => return Imported::BodiesTaken(self.take_bodies(&bodies)),
             Import::Finish => return Imported::Finished(Ok(self.state(point))),
-            Import::TrustedEnd | Import::BlocksEnd | Import::OutputsEnd => {}
+            Import::TrustedEnd => {}
+            Import::BlocksEnd => self.there.base = true,
+            Import::OutputsEnd => self.there.outputs = true,
         }
         Imported::Taken(Ok(()))
+    }
+
+    // What was whole of the same pruning point stays.
+    fn begin(&mut self, target: Hash) -> Progress {
+        if self.target != Some(target) {
+            *self = Self { target: Some(target), ..Self::default() };
+        }
+        let Progress { proof, base, lanes, outputs } = self.there;
+        if !proof {
+            self.proof.clear();
+        }
+        if !base {
+            (self.points, self.trusted, self.blocks) = Default::default();
+        }
+        if !lanes {
+            self.lanes.clear();
+        }
+        if !outputs {
+            self.outputs.clear();
+        }
+        self.there
     }
 
     fn take_blocks(&mut self, blocks: Vec<Bytes>) {

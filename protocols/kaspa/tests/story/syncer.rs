@@ -7,7 +7,7 @@ use bytes::Bytes;
 use polypeer_engine::ConnectionId;
 use polypeer_kaspa::ledger::Hash;
 use polypeer_kaspa::wire::{Envelope, Hashes, Items, Kind, OptionalHashes, RequestBlockLocator, TwoHashes};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// One answer: what, its bytes, and the number of the request.
 pub(crate) type Word = (Kind, Bytes, u32);
@@ -27,6 +27,8 @@ pub(crate) struct Syncer {
     /// What it was asked, in order.
     pub(crate) asked: Vec<Kind>,
     pub(crate) walk: VecDeque<Bytes>,
+    /// What it says of its pruning point to each kind of request; nothing while that is genesis.
+    pub(crate) pruned: BTreeMap<Kind, Vec<(Kind, Bytes)>>,
 }
 
 impl Syncer {
@@ -39,6 +41,7 @@ impl Syncer {
             headers_given: 0,
             asked: Vec::new(),
             walk: VecDeque::new(),
+            pruned: BTreeMap::new(),
         }
     }
 
@@ -111,7 +114,10 @@ impl Syncer {
                 vec![(Kind::BlockLocator, make::hashes(self.dag.locator(&high, limit).ok()?), id)]
             }
             Kind::Ping => vec![(Kind::Pong, body.clone(), 0)],
-            _ => Vec::new(),
+            kind => {
+                let words = self.pruned.get(&kind).into_iter().flatten();
+                words.map(|(kind, body)| (*kind, body.clone(), id)).collect()
+            }
         })
     }
 

@@ -5,7 +5,9 @@ use crate::make;
 use crate::staged::Staged;
 use bytes::Bytes;
 use polypeer_engine::{Ledger, Now, Ticket, To};
-use polypeer_kaspa::ledger::{Answer, BlockOutcome, Hash, Import, ImportFault, Imported, Request, TransactionOutcome};
+use polypeer_kaspa::ledger::{
+    Answer, BlockOutcome, Branch, Hash, Import, ImportFault, Imported, Request, Status, TransactionOutcome,
+};
 use polypeer_kaspa::wire::TransactionView;
 use std::collections::BTreeMap;
 
@@ -20,9 +22,16 @@ pub(crate) struct Toy {
     pub(crate) verdicts: BTreeMap<Hash, TransactionOutcome>,
     /// Which pruning point a proof is found to be of, or what is wrong with all that is imported.
     pub(crate) proof: Result<Hash, ImportFault>,
+    /// What a peer's pruning point is found to be, whatever it is; and what is wrong when it is caught up with.
+    pub(crate) branch: Option<Branch>,
+    pub(crate) path: Option<ImportFault>,
+    /// What is said of this piece of an import, once.
+    pub(crate) refuses: Option<(fn(&Import) -> bool, ImportFault)>,
     /// What an import has brought so far, and what one has brought at last.
     pub(crate) staged: Staged,
     pub(crate) imported: Option<Staged>,
+    catches_up: Option<Hash>,
+    body_at_point: Option<Bytes>,
     /// What the node said of itself last.
     pub(crate) is_catching_up: bool,
     pub(crate) meets_full_nodes: bool,
@@ -43,6 +52,11 @@ impl Toy {
             outcomes: BTreeMap::new(),
             verdicts: BTreeMap::new(),
             proof: Ok(Hash::ZERO),
+            branch: None,
+            path: None,
+            refuses: None,
+            catches_up: None,
+            body_at_point: None,
             staged: Staged::default(),
             imported: None,
             is_catching_up: false,
@@ -97,14 +111,68 @@ impl Toy {
 
     fn import(&mut self, piece: Import) -> Answer {
         let is_finish = piece == Import::Finish;
+        if let Some((_, fault)) = self.refuses.take_if(|(is_it, _)| is_it(&piece)) {
+            return Answer::Imported(Imported::Taken(Err(fault)));
+        }
         let answer = match self.proof {
+            _ if matches!(piece, Import::Compare { .. }) => self.compare(&piece),
+            _ if matches!(piece, Import::CatchUp { .. }) && self.path.is_some() => {
+                Imported::Begun(self.path.map_or_else(|| Ok(Default::default()), Err))
+            }
             Err(fault) => Imported::Taken(Err(fault)),
-            Ok(point) => self.staged.take(piece, point),
+            Ok(point) => self.catch_up(&piece).unwrap_or_else(|| self.staged.take(piece, point)),
         };
         if is_finish {
             self.imported = Some(self.staged.clone());
         }
         Answer::Imported(answer)
+    }
+
+    fn compare(&self, piece: &Import) -> Imported {
+        let Import::Compare { point, .. } = piece else { panic!("{piece:?}") };
+        let branch = match self.dag.status(point) {
+            Status::Full => Branch::Sync,
+            Status::HeaderOnly => Branch::CatchUp,
+            _ => Branch::Strange,
+        };
+        Imported::Branch(self.branch.unwrap_or(branch))
+    }
+
+    // What is different while a pruning point is caught up with: one body at it, and its end.
+    fn catch_up(&mut self, piece: &Import) -> Option<Imported> {
+        if let Import::CatchUp { point, .. } = piece {
+            self.catches_up = Some(*point);
+        }
+        if matches!(piece, Import::Begin(_)) {
+            self.catches_up = None;
+        }
+        let point = self.catches_up?;
+        Some(match piece {
+            Import::MissingBodies { of, .. } => {
+                assert_eq!(*of, point);
+                let is_missing = !self.staged.full.contains(&point);
+                Imported::MissingBodies(is_missing.then_some(point).into_iter().collect())
+            }
+            Import::Bodies(bodies) => {
+                let (hash, body) = &bodies[0];
+                assert_eq!((bodies.len(), *hash), (1, point));
+                let mut dag = self.dag.clone();
+                match dag.take_body(hash, body) {
+                    BlockOutcome::Accepted => drop(self.staged.full.insert(point)),
+                    fault => return Some(Imported::BodiesTaken(Some(fault))),
+                }
+                self.body_at_point = Some(body.clone());
+                Imported::BodiesTaken(None)
+            }
+            Import::Finish => {
+                let body = self.body_at_point.take().expect("it came first");
+                assert_eq!(self.dag.take_body(&point, &body), BlockOutcome::Accepted);
+                self.dag.point = Some(point);
+                self.catches_up = None;
+                Imported::Finished(Ok(self.dag.state()))
+            }
+            _ => return None,
+        })
     }
 
     fn says(&mut self, request: Request) -> Option<Answer> {

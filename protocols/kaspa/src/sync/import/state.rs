@@ -16,9 +16,9 @@ const OUTPUTS_A_CREDIT: u64 = 99;
 const OUTPUTS_MAX: usize = 1 << 18;
 
 impl Kaspa {
-    /// All headers above the pruning point are there: what are the lanes and outputs at it?
-    pub(in crate::sync) fn begin_state(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, sink: Hash, point: Hash) {
-        self.set_importing(sink, point, Part::Metadata);
+    /// What are the lanes at the pruning point?
+    pub(super) fn begin_lanes(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, point: Hash) {
+        self.set_importing(Part::Metadata);
         self.send_to_sync(cx, connection, Kind::RequestPruningPointSmtState, &OneHash(point).encode(), 0);
         self.sync_due(cx, self.config.answer_timeout);
     }
@@ -28,7 +28,7 @@ impl Kaspa {
         let metadata = [lanes_root.0, payload_and_context.0, parent_commitment.0].concat().into();
         self.hand_in(cx, Import::LanesBegin { metadata, count: lane_count });
         match lane_count {
-            0 => self.waits_for(Next::Outputs),
+            0 => self.waits_for(Next::OnLanes),
             lanes => {
                 if let Some(importing) = self.importing() {
                     importing.becomes(Part::Lanes(lanes));
@@ -50,7 +50,7 @@ impl Kaspa {
         let left = left.checked_sub(lanes.len() as u64).ok_or(more)?;
         self.hand_in(cx, Import::Lanes(lanes.iter().collect()));
         if left == 0 {
-            self.waits_for(Next::Outputs);
+            self.waits_for(Next::OnLanes);
             return Ok(());
         }
         let Some(importing) = self.importing() else { return Ok(()) };
@@ -63,10 +63,9 @@ impl Kaspa {
         Ok(())
     }
 
-    pub(super) fn begin_outputs(&mut self, cx: &mut Cx<'_>, connection: ConnectionId) {
-        let Some(importing) = self.importing() else { return };
-        importing.becomes(Part::Outputs);
-        let point = importing.point;
+    /// What are the outputs at it?
+    pub(super) fn begin_outputs(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, point: Hash) {
+        self.set_importing(Part::Outputs);
         self.send_to_sync(cx, connection, Kind::RequestPruningPointUtxoSet, &OneHash(point).encode(), 0);
         self.sync_due(cx, self.config.answer_timeout);
     }
@@ -92,6 +91,6 @@ impl Kaspa {
 
     pub(super) fn on_outputs_end(&mut self, cx: &mut Cx<'_>) {
         self.hand_in(cx, Import::OutputsEnd);
-        self.waits_for(Next::Bodies);
+        self.waits_for(Next::OnOutputs);
     }
 }
