@@ -53,6 +53,11 @@ impl Broadcasts {
         self.records.contains(digest)
     }
 
+    /// This is to go to everyone once more.
+    pub(crate) fn forget(&mut self, digest: &Hash) {
+        self.records.remove(digest);
+    }
+
     /// Remembers that this is broadcast now. Peers that joined after the number that it gives lack it.
     fn record(&mut self, now: Time, digest: Hash) -> u64 {
         self.clear(now, CLEARED_WITH_ONE);
@@ -88,9 +93,16 @@ impl Bumo {
         cx.alarm(Alarm::Broadcasts, again);
     }
 
-    /// Sends a message to every active peer that lacks it, but to those of `from`, who brought it. A peer whose own
-    /// handler runs is one of them.
-    pub(crate) fn broadcast(&mut self, cx: &mut Cx<'_>, kind: Kind, data: &[u8], digest: Hash, from: &[ConnectionId]) {
+    /// Sends a message to every active peer in the table that lacks it, but to those of `from`, who brought it. Whoever
+    /// joined as the number that it gives, or later, lacked it: a peer whose own handler runs may be one of them.
+    pub(crate) fn broadcast(
+        &mut self,
+        cx: &mut Cx<'_>,
+        kind: Kind,
+        data: &[u8],
+        digest: Hash,
+        from: &[ConnectionId],
+    ) -> u64 {
         let lack_it_from = self.broadcasts.record(cx.time(), digest);
         let overflow = if kind == Kind::Pbft { Overflow::Close } else { Overflow::Drop };
         for connection in cx.connections() {
@@ -104,6 +116,7 @@ impl Bumo {
             let frame = active.line.request(kind, data);
             cx.send(connection, frame, overflow);
         }
+        lack_it_from
     }
 }
 

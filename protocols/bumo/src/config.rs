@@ -1,6 +1,7 @@
 //! Holds the settings of the network's section.
 
 use crate::hash::HashType;
+use crate::pbft::Timers;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -27,6 +28,9 @@ pub struct Config {
     /// How far apart ledgers are. It drives proposing and the rule of close times; what consensus waits for scales with
     /// it (BUMO spec, section 7.7).
     pub interval: Duration,
+    /// Whether ledgers are an interval apart. Else one follows the other as fast as validators agree, which measures them
+    /// and serves nobody.
+    pub is_paced: bool,
     /// How often each peer is pinged (BUMO spec, section 1.2).
     pub ping_interval: Duration,
     /// A peer from which nothing came for so long is gone.
@@ -52,12 +56,18 @@ impl Config {
             hash: HashType::Sha256,
             version: "1.3.3".into(),
             interval: Duration::from_secs(10),
+            is_paced: true,
             ping_interval: Duration::from_secs(15),
             silence_max: Duration::from_secs(60),
             hello_timeout: Duration::from_secs(10),
             answer_timeout: Duration::from_secs(7),
             probation: Duration::from_secs(60),
         }
+    }
+
+    /// What consensus waits for.
+    pub(crate) fn timers(&self) -> Timers {
+        if self.is_paced { Timers::scaled(self.interval) } else { Timers::without_pause(self.interval) }
     }
 
     /// After so long without a new ledger every peer is asked for the next one: three intervals, 30 s (BUMO spec,

@@ -1,7 +1,6 @@
 //! Takes a connection from its first word to its end: the table of messages, what is due when, the end.
 
 use crate::broadcast::Broadcasts;
-use crate::consensus::Consensus;
 use crate::frame::{self, Data};
 use crate::handshake::Identity;
 use crate::ledger::{Request, Tip};
@@ -38,18 +37,19 @@ impl Bumo {
             transactions: Transactions::default(),
             upgrades: Upgrades::default(),
             sync: Sync::new(cx.time()),
-            consensus: Consensus::default(),
+            consensus: None,
             config,
         }
     }
 
     /// The ledger has said where it stands: now there is something to speak of.
-    pub(crate) fn on_first_tip(&mut self, cx: &mut Cx<'_>, mut tip: Tip) {
-        let kept = core::mem::take(&mut tip.kept);
+    pub(crate) fn on_first_tip(&mut self, cx: &mut Cx<'_>, tip: Tip) {
         let seq = tip.seq;
         self.tip = Some(tip);
         self.sync_to(cx, seq);
-        self.start_consensus(cx, &kept);
+        self.start_consensus(cx);
+        // What it voted for is with the machine now.
+        self.tip.as_mut().map(|tip| tip.kept.clear());
         self.wish(cx);
         self.probe_all(cx);
     }
@@ -129,7 +129,7 @@ impl Bumo {
             (Kind::Transaction, true) => return self.on_transaction(cx, connection, active, data),
             (Kind::Ledgers, true) => self.on_get_ledgers(cx, connection, &mut active.serving, data.bytes()),
             (Kind::Ledgers, false) => return self.on_ledgers(cx, connection, active, data),
-            (Kind::Pbft, true) => return self.on_pbft(cx, connection, data),
+            (Kind::Pbft, true) => return self.on_pbft(cx, connection, active, data),
             (Kind::LedgerUpgradeNotify, true) => return self.on_upgrade_notice(cx, connection, data.bytes()),
             // No push is answered, and the handshake's have been seen to.
             _ => self.pass_over(cx, connection),

@@ -101,7 +101,8 @@ pub struct Bumo {
     transactions: relay::Transactions,
     upgrades: upgrade::Upgrades,
     sync: sync::Sync,
-    consensus: consensus::Consensus,
+    // The agreement, once the ledger has said where it stands.
+    consensus: Option<pbft::Pbft>,
 }
 
 /// The protocol's timers.
@@ -125,6 +126,8 @@ pub enum Alarm {
     Wish,
     /// What was broadcast long ago can be forgotten.
     Broadcasts,
+    /// Consensus spoke of ledgers that are not here.
+    Behind,
     /// Consensus waits for nothing longer than this.
     Consensus,
 }
@@ -245,6 +248,7 @@ impl Protocol for Bumo {
             Alarm::Spread => self.spread(cx),
             Alarm::Wish => self.wish(cx),
             Alarm::Broadcasts => self.clear_broadcasts(cx),
+            Alarm::Behind => self.is_behind(cx),
             Alarm::Consensus => self.wake_consensus(cx),
             Alarm::Hello | Alarm::Ping | Alarm::Silence | Alarm::Meet | Alarm::Ledgers => {}
         }

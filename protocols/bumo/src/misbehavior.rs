@@ -47,6 +47,8 @@ pub enum Misbehavior {
     Malformed(Kind),
     /// A transaction in other bytes than the network's own encoder makes; borne, and not relayed.
     NotCanonical(Kind),
+    /// A consensus message that its relayer must have seen is forged; borne, and not relayed.
+    ForgedPbft,
     /// Addresses beyond what one message may bring; borne.
     TooManyAddresses,
     /// Ledgers that nobody asked for; borne.
@@ -137,6 +139,7 @@ impl polypeer_engine::Misbehavior for Misbehavior {
             Self::Garbage => "garbage",
             Self::Malformed(_) => "malformed_body",
             Self::NotCanonical(_) => "not_canonical",
+            Self::ForgedPbft => "forged_pbft",
             Self::TooManyAddresses => "too_many_addresses",
             Self::UnaskedLedgers => "unasked_ledgers",
             Self::OtherLedgers => "other_ledgers",
@@ -164,6 +167,7 @@ impl polypeer_engine::Misbehavior for Misbehavior {
             | Self::Garbage
             | Self::Malformed(_)
             | Self::NotCanonical(_)
+            | Self::ForgedPbft
             | Self::TooManyAddresses
             | Self::UnaskedLedgers
             | Self::OtherLedgers

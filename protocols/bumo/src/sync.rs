@@ -370,8 +370,17 @@ impl Bumo {
         }
     }
 
+    /// What was agreed on was not closed: without blame, for most validators want it so.
+    pub(crate) fn on_agreed_not_closed(&mut self, cx: &mut Cx<'_>, error: CloseError) {
+        match error {
+            CloseError::Validators | CloseError::Store => self.stop(cx, error),
+            // It comes by sync, from whoever has it, or is here already.
+            _ => self.is_behind(cx),
+        }
+    }
+
     /// The ledger cannot go on: nothing more is asked for, and the operator is told.
-    pub(crate) fn stop(&mut self, cx: &mut Cx<'_>, error: CloseError) {
+    fn stop(&mut self, cx: &mut Cx<'_>, error: CloseError) {
         if core::mem::replace(&mut self.sync.has_stopped, true) {
             return;
         }
