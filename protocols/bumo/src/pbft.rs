@@ -261,7 +261,10 @@ impl Pbft {
             return;
         }
         let agreed = self.closing.filter(|(place, digest)| place.sequence == tip.seq && *digest == tip.value_hash);
-        let view = agreed.map_or_else(|| view_after(tip), |(place, _)| place.view + 1);
+        let proven = agreed.map_or_else(|| view_after(tip), |(place, _)| place.view + 1);
+        // It may have been committed in a later view too.
+        let latest = self.commits.final_at(tip.seq, self.roster.majority());
+        let view = latest.map_or(proven, |(place, _)| proven.max(place.view + 1));
         if view > self.view {
             self.view = view;
             self.new_view = None;
@@ -320,6 +323,11 @@ impl Pbft {
     /// The view, and whether votes may be cast in it: not while a later one is asked for.
     pub fn view(&self) -> (i64, bool) {
         (self.view, self.change.is_none())
+    }
+
+    /// The later view that it asks for, if it does.
+    pub fn wanted_view(&self) -> Option<i64> {
+        self.change.as_ref().map(|change| change.target)
     }
 
     /// The last closed ledger, as far as the machine was told.

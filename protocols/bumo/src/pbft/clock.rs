@@ -15,17 +15,19 @@ enum Due {
     RepeatCommit,
     RepeatChange,
     GiveUpPrimary,
+    GiveUpView,
     RepeatNewView,
 }
 
 impl Due {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Propose,
         Self::EndView,
         Self::RepeatProposal,
         Self::RepeatCommit,
         Self::RepeatChange,
         Self::GiveUpPrimary,
+        Self::GiveUpView,
         Self::RepeatNewView,
     ];
 }
@@ -63,6 +65,7 @@ impl Pbft {
             }
             Due::RepeatChange => self.change.as_ref().map(|change| change.asked_at + timers.repeat_change),
             Due::GiveUpPrimary => Some(self.change.as_ref()?.waits_since? + timers.view),
+            Due::GiveUpView => Some(self.change.as_ref()?.outgrown_since? + timers.repeat_proposal),
             Due::RepeatNewView => self.opened.as_ref().map(|opened| opened.at + timers.repeat_new_view),
         }
     }
@@ -86,9 +89,9 @@ impl Pbft {
                 self.vote_commit(now, round + 1);
             }
             Due::RepeatChange => self.repeat_change(now),
-            Due::GiveUpPrimary => {
+            Due::GiveUpPrimary | Due::GiveUpView => {
                 let Some(change) = &mut self.change else { return };
-                change.waits_since = None;
+                (change.waits_since, change.outgrown_since) = (None, None);
                 let next = change.target + 1;
                 self.start_change(now, next);
             }

@@ -64,10 +64,11 @@ impl Commits {
         self.matching(place, digest).count()
     }
 
-    /// Of a ledger, the places and values with this many commits: one value, if at most a third lies.
+    /// Of a ledger, the latest view with this many commits of one value.
     pub(super) fn final_at(&self, sequence: i64, majority: usize) -> Option<(Place, Hash)> {
         let at = self.of.iter().flatten().filter(|commit| commit.place.sequence == sequence);
-        at.map(|commit| (commit.place, commit.digest)).find(|(place, digest)| self.count(*place, digest) >= majority)
+        let values = at.map(|commit| (commit.place, commit.digest));
+        values.filter(|(place, digest)| self.count(*place, digest) >= majority).max()
     }
 
     /// The envelopes that committed this value there, in the order in which they came.

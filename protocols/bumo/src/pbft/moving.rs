@@ -40,6 +40,14 @@ pub(super) struct OwnChange {
     pub(super) asked_at: Time,
     /// Since when a majority wants the same.
     pub(super) waits_since: Option<Time>,
+    /// Since when a majority wants this or a later view, and none this one.
+    pub(super) outgrown_since: Option<Time>,
+}
+
+impl OwnChange {
+    fn new(now: Time, target: i64, prepared: Option<Prepared>) -> Self {
+        Self { target, prepared, inner: None, round: 0, asked_at: now, waits_since: None, outgrown_since: None }
+    }
 }
 
 /// The new view that this validator opened, which it repeats until the ledger is closed.
@@ -65,7 +73,7 @@ impl Pbft {
         if self.vote_change(target, prepared.as_ref()) {
             self.proposing = None;
             self.view_ends = None;
-            self.change = Some(OwnChange { target, prepared, inner: None, round: 0, asked_at: now, waits_since: None });
+            self.change = Some(OwnChange::new(now, target, prepared));
         }
     }
 
@@ -74,7 +82,7 @@ impl Pbft {
         let prepared = self.kept.clone().filter(|kept| Some(kept.digest) == said);
         if prepared.is_some() == said.is_some() && self.vote_change(target, prepared.as_ref()) {
             self.view_ends = None;
-            self.change = Some(OwnChange { target, prepared, inner: None, round: 0, asked_at: now, waits_since: None });
+            self.change = Some(OwnChange::new(now, target, prepared));
         } else {
             self.start_change(now, target + 1);
         }
@@ -209,6 +217,7 @@ impl Pbft {
 
     fn count_changes(&mut self, now: Time, target: i64) {
         if self.changes.to(target).count() < self.roster.majority() {
+            self.count_later(now);
             return;
         }
         let Some(change) = self.change.as_mut().filter(|change| change.target <= target) else { return };
@@ -216,6 +225,18 @@ impl Pbft {
             self.open(now, target);
         } else if change.target == target && change.waits_since.is_none() {
             change.waits_since = Some(now);
+            change.outgrown_since = None;
+        }
+    }
+
+    // Others may have moved on before their wish for our view could be heard. Then none will open it.
+    fn count_later(&mut self, now: Time) {
+        let majority = self.roster.majority();
+        let is_later = |target: i64| self.changes.wanted_by(majority, None).is_some_and(|wanted| wanted >= target);
+        let is_outgrown =
+            self.change.as_ref().is_some_and(|change| change.waits_since.is_none() && is_later(change.target));
+        if let Some(change) = self.change.as_mut().filter(|_| is_outgrown) {
+            change.outgrown_since = change.outgrown_since.or(Some(now));
         }
     }
 

@@ -37,7 +37,10 @@ pub(super) enum What {
         digest: Hash,
         round: i64,
     },
-    Commit { place: Place, digest: Hash },
+    Commit {
+        place: Place,
+        digest: Hash,
+    },
     /// The inner view change.
     Change {
         target: i64,
