@@ -3,10 +3,9 @@
 use crate::dag::{Dag, GENESIS};
 use crate::ghostdag::Colouring;
 use crate::node::{Held, Levels, Node, Number, Rank};
-use crate::pow::{Puzzle, level};
-use crate::work::{from_wire, target, work};
+use crate::pow::proof_of_work;
+use crate::work::{from_wire, work};
 use polypeer_engine::kit::chain::Hash;
-use polypeer_kaspa::hash::pre_pow_hash;
 use polypeer_kaspa::ledger::{BlockOutcome, Fault};
 use polypeer_kaspa::wire::Header;
 
@@ -27,11 +26,11 @@ pub(crate) fn judge_alone(dag: &Dag, header: &Header, now_ms: u64) -> Result<u8,
     if header.direct_parents().is_empty() || header.direct_parents().len() > params.rate.parents_max {
         return Err(Fault::Parents);
     }
-    let value = Puzzle::new(&pre_pow_hash(header), header.timestamp).value(header.nonce);
-    if !params.skips_proof_of_work && value > target(header.bits) {
+    let proof = proof_of_work(header, params.level_max);
+    if !params.skips_proof_of_work && !proof.is_enough {
         return Err(Fault::ProofOfWork);
     }
-    Ok(level(value, params.level_max))
+    Ok(proof.level)
 }
 
 /// Whether a block with this hash that broke this rule can be forgotten about for good. Rules about the clock, and

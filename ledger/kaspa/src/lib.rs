@@ -41,7 +41,8 @@
 //! Nothing is pruned: all that is above the base is kept, which is the first block or the pruning point that an import
 //! brought, up to a limit of bytes. Beyond it nothing new is taken, and what is held is served on.
 //!
-//! [`Kaspa`] is the ledger, for one thread; [`Reader`] looks at it from others; [`Params`] are a network's rules.
+//! [`Kaspa`] is the ledger, for one thread; [`Reader`] looks at it from others; [`Params`] are a network's rules;
+//! [`proof_of_work`] is what the ledger thinks of a header's, for whoever compares it with another judge.
 
 mod body;
 mod coinbase;
@@ -78,5 +79,6 @@ pub use config::{Config, Limits, OpenError};
 pub use genesis::Genesis;
 pub use kaspa::Kaspa;
 pub use params::{BlockLimits, Params, ParamsError, Rate, TransactionLimits};
+pub use pow::{ProofOfWork, proof_of_work};
 pub use producer::Producer;
 pub use reader::{BlockKey, BlockView, FoundView, Reader};

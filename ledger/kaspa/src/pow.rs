@@ -7,9 +7,11 @@
 //! ```
 
 use crate::wide::Wide;
-use crate::work::Target;
+use crate::work::{Target, target};
 use keccak::Keccak;
 use polypeer_engine::kit::chain::Hash;
+use polypeer_kaspa::hash::pre_pow_hash;
+use polypeer_kaspa::wire::Header;
 use std::sync::LazyLock;
 
 /// Rows and columns of the matrix: one for each four bits of a hash.
@@ -25,6 +27,27 @@ type Matrix = [[u8; SIDE]; SIDE];
 
 static PROOF_OF_WORK: LazyLock<State> = LazyLock::new(|| start(b"ProofOfWorkHash"));
 static HEAVY: LazyLock<State> = LazyLock::new(|| start(b"HeavyHash"));
+
+/// What a header's proof of work is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProofOfWork {
+    /// The number that must not exceed the target that the header's bits stand for, little-endian.
+    pub value: [u8; 32],
+    /// Whether it does not.
+    pub is_enough: bool,
+    /// The block's level.
+    pub level: u8,
+}
+
+/// Looks at the proof of work of a header that has parents, on a network with levels up to `level_max`.
+pub fn proof_of_work(header: &Header, level_max: u8) -> ProofOfWork {
+    let value = Puzzle::new(&pre_pow_hash(header), header.timestamp).value(header.nonce);
+    ProofOfWork {
+        value: bytes(*value.limbs()),
+        is_enough: value <= target(header.bits),
+        level: level(value, level_max),
+    }
+}
 
 /// What hashes with the same pre-PoW hash share.
 pub(crate) struct Puzzle {
