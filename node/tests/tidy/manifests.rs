@@ -15,7 +15,7 @@ struct Room {
 const RUNTIMES: [&str; 4] = ["tokio", "async-std", "smol", "mio"];
 
 /// Folders ending in `/` stand for all below them. The first that fits counts.
-const ROOMS: [Room; 12] = [
+const ROOMS: [Room; 13] = [
     Room { folder: "engine", may: &[], tests_may: &[], never: &RUNTIMES },
     Room { folder: "protocols", may: &["protocols/"], tests_may: &[], never: &RUNTIMES },
     Room { folder: "protocols/", may: &["engine"], tests_may: &["ledger/", "sim"], never: &RUNTIMES },
@@ -23,6 +23,13 @@ const ROOMS: [Room; 12] = [
         folder: "ledger/kaspa",
         may: &["engine", "store", "protocols/kaspa"],
         tests_may: &["sim"],
+        never: &RUNTIMES,
+    },
+    // Judges the ledger by the network's own crate.
+    Room {
+        folder: "ledger/oracle",
+        may: &[],
+        tests_may: &["engine", "protocols/kaspa", "ledger/kaspa"],
         never: &RUNTIMES,
     },
     Room { folder: "ledger/", may: &["engine", "store"], tests_may: &["sim"], never: &RUNTIMES },

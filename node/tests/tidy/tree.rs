@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 
 /// Folders that hold nothing that was written by hand.
-const SKIPPED: [&str; 6] = [".git", "target", "fuzz/target", "fuzz/corpus", "fuzz/artifacts", "fuzz/coverage"];
+const SKIPPED: [&str; 7] =
+    [".git", "target", "ledger/oracle/target", "fuzz/target", "fuzz/corpus", "fuzz/artifacts", "fuzz/coverage"];
 
 /// Text files by their path from the root, with `/` between names.
 pub(crate) struct Tree(BTreeMap<String, String>);
