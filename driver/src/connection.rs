@@ -200,6 +200,11 @@ impl<F: Framer> Connection<F> {
         flushed
     }
 
+    /// Closes what it stands on.
+    pub(crate) fn hang_up(self) {
+        self.stream.hang_up(self.queue.is_begun());
+    }
+
     /// Whether the engine is owed the word that it may make answers again: enough was sent since the last such
     /// word, and most of it is read.
     pub(crate) fn owes_writable(&self, low_water: usize) -> bool {
@@ -235,6 +240,7 @@ impl<F: Framer> Connection<F> {
     /// Nobody waits for the rest of what is half read.
     pub(crate) fn discard_partial(&mut self) {
         self.discarded(self.unfinished());
+        self.stream.discard();
         self.partial = BytesMut::new();
         self.lodged = 0;
         self.has_uncut = false;
@@ -246,7 +252,7 @@ impl<F: Framer> Connection<F> {
 
     /// Bytes of a frame in the making.
     pub(crate) fn partial_bytes(&self) -> usize {
-        self.unfinished() + self.framer.held_bytes()
+        self.unfinished() + self.framer.held_bytes() + self.stream.unfinished_bytes()
     }
 
     fn unfinished(&self) -> usize {

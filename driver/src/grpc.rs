@@ -11,16 +11,15 @@
 //! memory at ours. gRPC's prefix of a message is the framer's; compression is the protocol's.
 
 mod gate;
-mod noise;
 mod open;
 
+use crate::noise::Noise;
 use bytes::{Buf, Bytes, BytesMut};
 use gate::{Gate, Gated};
 use h2::client::SendRequest;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, HeaderValue};
-use noise::Noise;
-pub(crate) use open::{Opening, accept, dial};
+pub(crate) use open::{Rules, dial, welcome};
 use polypeer_engine::Time;
 use std::io::{self, ErrorKind};
 use std::pin::Pin;

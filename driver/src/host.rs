@@ -8,9 +8,9 @@ use crate::budget::Account;
 use crate::clock::Clock;
 use crate::connection::{Connection, Connections, Ending};
 use crate::events::Events;
-use crate::grpc::Opening;
 use crate::ledger::{Answers, Asks};
 use crate::meter::{Meter, Meters, Totals};
+use crate::opening::Opening;
 use crate::partials::Partials;
 use crate::places::Place;
 use crate::queue::{Flushed, PIECE_BYTES, Pool};
@@ -19,6 +19,7 @@ use crate::recorder::Recorder;
 use crate::saver::Saver;
 use crate::sockets;
 use crate::stream::Stream;
+use crate::tls::Tls;
 use bytes::Bytes;
 use polypeer_engine::journal::{self, Stepped};
 use polypeer_engine::{
@@ -71,8 +72,8 @@ pub(crate) struct Host<P: Protocol> {
     pub(crate) events: Events,
     pub(crate) dials: Rc<Semaphore>,
     pub(crate) lookups: Rc<Semaphore>,
-    /// Calls on their way, where the network's transport has them.
-    pub(crate) calls: Option<Opening>,
+    /// Handshakes of the network's transport that are on their way, where it has any.
+    pub(crate) opening: Option<Opening>,
     pub(crate) is_draining: bool,
     pub(crate) account: Account,
     pub(crate) partials: Partials,
@@ -108,6 +109,7 @@ pub(crate) struct Parts<P: Protocol> {
     pub(crate) recorder: Option<Recorder>,
     pub(crate) events: Events,
     pub(crate) account: Account,
+    pub(crate) tls: Option<Tls>,
 }
 
 impl<P: Protocol> Door<P> {
@@ -163,7 +165,7 @@ impl<P: Protocol> Host<P> {
             linger: profile.linger,
         };
         let partials = Partials::new(profile);
-        let calls = Opening::new(profile.transport, &engine.state().config);
+        let opening = Opening::new(profile.transport, &engine.state().config, parts.tls);
         Self {
             engine,
             connections: Connections::default(),
@@ -180,7 +182,7 @@ impl<P: Protocol> Host<P> {
             events: parts.events,
             dials: Rc::new(Semaphore::new(DIALS_MAX)),
             lookups: Rc::new(Semaphore::new(LOOKUPS_MAX)),
-            calls,
+            opening,
             is_draining: false,
             account: parts.account,
             partials,
@@ -332,6 +334,7 @@ impl<P: Protocol> Host<P> {
                 let is_pending = self.is_pending(phase);
                 if let Some(connection) = self.connections.get_mut(&connection) {
                     connection.phase = phase;
+                    connection.stream.set_pending(is_pending);
                     connection.pending = connection.pending.take().filter(|_| is_pending);
                 }
             }
@@ -341,7 +344,7 @@ impl<P: Protocol> Host<P> {
                     tokio::task::spawn_local(sockets::dial(
                         door,
                         self.dials.clone(),
-                        self.calls.clone(),
+                        self.opening.clone(),
                         connection,
                         address,
                     ));
@@ -438,9 +441,11 @@ impl<P: Protocol> Host<P> {
 /// Connections.
 impl<P: Protocol> Host<P> {
     /// A stream stands: it gets a task, and the engine hears of it. `pending` is its place while its handshake lasts.
-    pub(crate) fn adopt(&mut self, id: ConnectionId, stream: Stream, ends: Ends, pending: Option<Place>) {
+    pub(crate) fn adopt(&mut self, id: ConnectionId, mut stream: Stream, ends: Ends, pending: Option<Place>) {
         let framer = P::framer(&self.config, 0, ends.direction);
-        let pending = pending.filter(|_| self.is_pending(Phase(0)));
+        let is_pending = self.is_pending(Phase(0));
+        stream.set_pending(is_pending);
+        let pending = pending.filter(|_| is_pending);
         self.connections.insert(id, Box::new(Connection::new(stream, framer, pending, self.now)));
         self.step(P2pAction::Connected { connection: id, ends });
         self.apply();
@@ -452,7 +457,7 @@ impl<P: Protocol> Host<P> {
     }
 
     fn is_pending(&self, phase: Phase) -> bool {
-        self.calls.as_ref().is_some_and(|calls| calls.is_pending(phase))
+        self.opening.as_ref().is_some_and(|opening| opening.is_pending(phase))
     }
 
     /// The id of the next connection that is accepted.
@@ -467,7 +472,7 @@ impl<P: Protocol> Host<P> {
     pub(crate) fn flush(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.is_dirty = false;
-        if !connection.is_blocked && connection.queue_bytes() > 0 {
+        if !connection.is_blocked && (connection.queue_bytes() > 0 || connection.stream.wants_flush()) {
             match connection.flush(&mut self.pool, self.now) {
                 Flushed::Empty => {}
                 Flushed::Blocked => connection.wake(),
@@ -506,6 +511,10 @@ impl<P: Protocol> Host<P> {
         if !ending.is_shut {
             ending.is_shut = true;
             connection.stream.shut_down();
+            if connection.stream.wants_flush() {
+                // Comes back here.
+                return self.flush(id);
+            }
         }
         if connection.stream.has_unsent() && !is_overdue {
             // The task writes it on.
@@ -525,6 +534,10 @@ impl<P: Protocol> Host<P> {
         self.partials.forget(id, connection);
         let ending = Ending { cause: DisconnectCause::Theirs, lingers: false, until, is_shut: false };
         connection.ending.get_or_insert(ending);
+        if connection.queue_bytes() > 0 && !connection.is_blocked {
+            // Comes there too. Who takes nothing more after this gets what the socket takes.
+            return self.flush(id);
+        }
         self.go_on_ending(id);
     }
 
@@ -541,7 +554,7 @@ impl<P: Protocol> Host<P> {
         if let Some(frames) = connection.last_drops() {
             self.pending.push_back(P2pAction::Dropped { connection: id, frames });
         }
-        connection.stream.hang_up();
+        connection.hang_up();
         self.pending.push_back(P2pAction::Disconnected { connection: id, cause });
     }
 

@@ -13,11 +13,13 @@
 //!                       store:NAME       record:NAME
 //! ```
 //!
-//! A stream is a TCP connection, or a call of gRPC on one, as the network's `Profile::transport` says: bytes each way.
+//! A stream is a TCP connection, or a call of gRPC or a WebSocket on one, as the network's `Profile::transport` says:
+//! bytes each way.
 //!
 //! ```text
-//!   Tcp   socket ◄────────────────────────────────────────────► framer, queue
-//!   Grpc  socket ◄─ gate ─► HTTP/2, by h2 ◄─ DATA of a stream ─► framer, queue
+//!   Tcp        socket ◄────────────────────────────────────────────► framer, queue
+//!   Grpc       socket ◄─ gate ─► HTTP/2, by h2 ◄─ DATA of a stream ─► framer, queue
+//!   WebSocket  socket ◄─ TLS, if wanted ─► messages ◄── as frames ──► framer, queue
 //! ```
 //!
 //! Everything is bounded: queues by `Profile::queue_bytes_max`, memory over all networks by a [`Budget`], the
@@ -37,6 +39,8 @@ mod host;
 mod ledger;
 mod meter;
 mod network;
+mod noise;
+mod opening;
 mod partials;
 mod places;
 mod queue;
@@ -46,9 +50,12 @@ mod replay;
 mod saver;
 mod sockets;
 mod stream;
+mod tls;
+mod websocket;
 
 pub use budget::Budget;
 pub use handle::{Gone, Handle, Last, State, View};
 pub use meter::{Imbalance, Meter, Meters, Totals};
 pub use network::{Network, StartError, start};
 pub use replay::{ReplayError, Replayed, head, replay, replay_from};
+pub use tls::{Tls, TlsError};

@@ -129,10 +129,10 @@ pub struct Totals {
     pub accepted: u64,
     /// Times that accepting failed: no file descriptor, no memory.
     pub accept_failures: u64,
-    /// Sockets that were accepted and closed at once, and calls that were refused, before they became a connection:
-    /// too many on their way, or not our method.
+    /// Sockets that were accepted and closed at once, and calls or upgrades that were refused, before they became a
+    /// connection: too many on their way, or not our method.
     pub calls_refused: u64,
-    /// Sockets that were accepted and on which no call stood in time.
+    /// Sockets that were accepted and on which no call or WebSocket stood in time.
     pub calls_failed: u64,
     /// Dials begun so far.
     pub dials: u64,

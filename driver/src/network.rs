@@ -9,8 +9,9 @@ use crate::ledger::{self, ANSWER_BATCHES_MAX, Answers, Asks, Mailbox};
 use crate::recorder::{self, Recorder};
 use crate::saver::Saver;
 use crate::sockets;
+use crate::tls::Tls;
 use polypeer_engine::journal::{Head, Holds, Started};
-use polypeer_engine::{Address, Command, Engine, Ledger, Now, P2pAction, P2pConfig, Protocol, Record};
+use polypeer_engine::{Address, Command, Engine, Ledger, Now, P2pAction, P2pConfig, Protocol, Record, Transport};
 use polypeer_store::{LoadError, Store};
 use std::fs::File;
 use std::io;
@@ -51,6 +52,9 @@ pub struct Network<P: Protocol> {
     pub record: Option<PathBuf>,
     /// The memory that queues and unfinished frames may take, shared with other networks by cloning.
     pub queue_budget: Budget,
+    /// Encrypts the network's WebSockets, both ways. Only for a network of which every node does; other transports have
+    /// none.
+    pub tls: Option<Tls>,
 }
 
 impl<P: Protocol> std::fmt::Debug for Network<P> {
@@ -91,6 +95,9 @@ pub enum StartError {
     /// The protocol could not be built.
     #[error("{0}")]
     Protocol(String),
+    /// Its transport is not one that TLS encrypts.
+    #[error("TLS is for networks that speak WebSocket")]
+    NoTls,
 }
 
 /// Starts a network on a thread of its own, and its ledger on another. It listens when this returns.
@@ -99,6 +106,9 @@ where
     P: Protocol,
     L: Ledger<Request = P::Request, Answer = P::Answer>,
 {
+    if network.tls.is_some() && !matches!(P::profile(&network.protocol).transport, Transport::WebSocket { .. }) {
+        return Err(StartError::NoTls);
+    }
     let listener = network.listen.map(bind).transpose()?;
     let listening = listener.as_ref().and_then(|listener| listener.local_addr().ok());
     network.p2p.listen = listening.map(Address::from);
@@ -237,7 +247,7 @@ type Built<P> = (Rc<Door<P>>, Option<tokio::net::TcpListener>);
 
 fn build<P: Protocol>(setup: Setup<P>, mailbox: Arc<Mailbox<P::Request, P::Answer>>) -> Result<Built<P>, StartError> {
     let Setup { network, clock, listener, records, seed, record, store, events } = setup;
-    let Network { name, p2p, protocol, queue_budget, .. } = network;
+    let Network { name, p2p, protocol, queue_budget, tls, .. } = network;
     let listener = listener.map(tokio::net::TcpListener::from_std).transpose()?;
     let saver = store.map(|store| Saver::start(&name, store, events.clone())).transpose()?;
     let mut recorder = record.map(|file| Recorder::start(&name, file, events.clone())).transpose()?;
@@ -256,6 +266,7 @@ fn build<P: Protocol>(setup: Setup<P>, mailbox: Arc<Mailbox<P::Request, P::Answe
         recorder,
         events,
         account: queue_budget.join(),
+        tls,
     };
     Ok((Door::new(engine, effects, now, parts), listener))
 }

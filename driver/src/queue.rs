@@ -7,7 +7,6 @@ use crate::stream::Stream;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
-use tokio::net::TcpStream;
 
 /// Frames below this are copied together: a piece of a vectored write of its own costs more than the copy.
 const COPY_BELOW: usize = 4 << 10;
@@ -113,12 +112,25 @@ impl Queue {
         self.pieces.push_back(Piece { body: Body::Copied(body), frames: 1 });
     }
 
+    /// Whether a part of the first piece is with the socket. Pieces hold whole frames.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.taken > 0
+    }
+
     /// Writes until everything is written or the socket blocks.
     pub(crate) fn flush(&mut self, stream: &mut Stream, pool: &mut Pool, written: &mut Written) -> Flushed {
-        while !self.pieces.is_empty() {
+        while !self.pieces.is_empty() || stream.wants_flush() {
             let wrote = match stream {
-                Stream::Tcp(stream) => self.write_once(stream),
+                Stream::Tcp(stream) => self.write_once(|slices| match slices {
+                    [only] => stream.try_write(only),
+                    slices => stream.try_write_vectored(slices),
+                }),
                 Stream::Grpc(call) => call.try_write(&self.front(pool), self.bytes),
+                Stream::WebSocket(socket) => match socket.catch_up(self.is_begun()) {
+                    Ok(()) if self.pieces.is_empty() => break,
+                    Ok(()) => self.write_once(|slices| socket.try_write(slices)),
+                    Err(error) => Err(error),
+                },
             };
             match wrote {
                 Ok(0) => return Flushed::Broken,
@@ -140,20 +152,20 @@ impl Queue {
         Flushed::Empty
     }
 
-    fn write_once(&self, stream: &TcpStream) -> io::Result<usize> {
+    fn write_once(&self, write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>) -> io::Result<usize> {
         let mut pieces = self.pieces.iter();
-        let first = pieces.next().map_or(&[][..], |piece| &piece.bytes()[self.taken..]);
+        let first = IoSlice::new(pieces.next().map_or(&[][..], |piece| &piece.bytes()[self.taken..]));
         if pieces.len() == 0 {
-            return stream.try_write(first);
+            return write(&[first]);
         }
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        slices[0] = IoSlice::new(first);
+        slices[0] = first;
         let mut count = 1;
         for (slot, piece) in slices[1..].iter_mut().zip(pieces) {
             *slot = IoSlice::new(piece.bytes());
             count += 1;
         }
-        stream.try_write_vectored(&slices[..count])
+        write(&slices[..count])
     }
 
     // What is left of the first piece, to be shared with a transport that keeps it until the peer has room.

@@ -53,10 +53,7 @@ impl<P: Protocol> Host<P> {
             match connection.stream.poll_readable(cx) {
                 Poll::Pending => return Turn::Waits,
                 Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => {
-                    self.end(id, DisconnectCause::Broken);
-                    return Turn::Rests;
-                }
+                Poll::Ready(Err(_)) => return self.broken(id),
             }
         }
         let mut buffer = if connection.partial.len() > OWN_BYTES {
@@ -119,16 +116,24 @@ impl<P: Protocol> Host<P> {
                         connection.received(count, self.now);
                         bytes_left = bytes_left.saturating_sub(count);
                     }
-                    Poll::Ready(Err(_)) => {
-                        self.end(id, DisconnectCause::Broken);
-                        return Turn::Rests;
-                    }
+                    Poll::Ready(Err(_)) => return self.broken(id),
                 }
             }
             if let Some(turn) = self.cut_all(id, &mut buffer.bytes, frames_left) {
                 return turn;
             }
         }
+    }
+
+    // Nothing more can be received.
+    fn broken(&mut self, id: ConnectionId) -> Turn {
+        if self.connections.get(&id).is_some_and(|connection| connection.stream.is_at_fault()) {
+            // The engine says what the peer gets for it, and closes.
+            self.refused(id, BadFrame::of_host(BadFrame::OF_TRANSPORT));
+        } else {
+            self.end(id, DisconnectCause::Broken);
+        }
+        Turn::Rests
     }
 
     // Hands all whole frames in the buffer to the engine. How the turn ends, if that ends it.

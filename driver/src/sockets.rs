@@ -1,7 +1,7 @@
 //! Runs the tasks that wait for sockets: accepting, dialling, looking up names, and one for each connection.
 
-use crate::grpc::{self, Opening};
 use crate::host::{Door, Host};
+use crate::opening::{self, Opening};
 use crate::reading::Turn;
 use crate::stream::Stream;
 use polypeer_engine::{
@@ -66,14 +66,14 @@ pub(crate) async fn accept<P: Protocol>(door: Rc<Door<P>>, listener: TcpListener
 pub(crate) async fn dial<P: Protocol>(
     door: Rc<Door<P>>,
     dials: Rc<Semaphore>,
-    calls: Option<Opening>,
+    opening: Option<Opening>,
     connection: ConnectionId,
     address: Address,
 ) {
     let dialled = {
         // The semaphore is never closed.
         let _place = dials.acquire().await;
-        connect(address, calls).await
+        connect(address, opening).await
     };
     door.enter(|host| match dialled {
         Ok((stream, ends)) => host.adopt(connection, stream, ends, None),
@@ -84,18 +84,18 @@ pub(crate) async fn dial<P: Protocol>(
     });
 }
 
-async fn connect(address: Address, calls: Option<Opening>) -> Result<(Stream, Ends), DialFailure> {
-    let dialled = timeout(DIAL_TIME, TcpStream::connect(address.socket())).await;
+async fn connect(address: Address, opening: Option<Opening>) -> Result<(Stream, Ends), DialFailure> {
+    let time_max = opening.as_ref().and_then(Opening::connect_time_max).unwrap_or(DIAL_TIME);
+    let dialled = timeout(time_max, TcpStream::connect(address.socket())).await;
     let stream = dialled.map_err(|_| DialFailure::TimedOut)?.map_err(|error| why(&error))?;
     let ends = ends(&stream, Direction::Outbound, Some(address)).map_err(|error| why(&error))?;
     // A port of the range that dials are given can meet itself: nobody listens there.
     if ends.local == ends.remote {
         return Err(DialFailure::Refused);
     }
-    let Some(opening) = calls else { return Ok((Stream::Tcp(stream), ends)) };
-    let call = grpc::dial(&opening, stream, address).await.ok_or(DialFailure::Transport)?;
-    // Whoever does not take gzip refuses a call that announces it.
-    Ok((Stream::Grpc(Box::new(call)), Ends { takes_compressed: true, ..ends }))
+    let Some(opening) = opening else { return Ok((Stream::Tcp(stream), ends)) };
+    let (stream, takes_compressed) = opening.dial(stream, address).await.ok_or(DialFailure::Transport)?;
+    Ok((stream, Ends { takes_compressed, ..ends }))
 }
 
 // Both ends, and the socket as every connection has it: small frames do not wait for one another.
@@ -172,7 +172,7 @@ pub(crate) async fn serve<P: Protocol>(door: Rc<Door<P>>, id: ConnectionId) {
 impl<P: Protocol> Host<P> {
     /// A socket was accepted. The peer may be gone already; then nobody needs to hear of it.
     fn incoming(&mut self, stream: TcpStream) {
-        let Some(opening) = &self.calls else {
+        let Some(opening) = &self.opening else {
             let id = self.accepted();
             if let Ok(ends) = ends(&stream, Direction::Inbound, None) {
                 self.adopt(id, Stream::Tcp(stream), ends, None);
@@ -185,7 +185,7 @@ impl<P: Protocol> Host<P> {
             return;
         };
         if let Some(door) = self.door() {
-            tokio::task::spawn_local(grpc::accept(door, opening.clone(), stream, ends, place));
+            tokio::task::spawn_local(opening::accept(door, opening.clone(), stream, ends, place));
         }
     }
 }
@@ -198,40 +198,40 @@ enum Serve {
 impl<P: Protocol> Host<P> {
     // A connection's turn: write what waits, then read.
     fn turn(&mut self, id: ConnectionId, cx: &mut Context<'_>) -> Serve {
-        let has_calls = self.calls.is_some();
-        if has_calls {
-            self.begin_call_turn(id, cx);
+        // HTTP/2 has work of its own, also when nothing is written or read.
+        let has_opened = self.opening.is_some();
+        if has_opened {
+            self.begin_turn(id, cx);
         }
         self.write_turn(id, cx);
         self.go_on_ending(id);
         if self.read_turn(id, cx) == Turn::GoesOn {
             cx.waker().wake_by_ref();
         }
-        if has_calls {
-            self.end_call_turn(id, cx);
+        if has_opened {
+            self.end_turn(id, cx);
         }
         let Some(connection) = self.connections.get(&id) else { return Serve::Gone };
         let until = connection.ending.map(|ending| self.instant(ending.until));
         Serve::Stays { until }
     }
 
-    // HTTP/2 has work of its own, also when nothing is written or read.
-    fn begin_call_turn(&mut self, id: ConnectionId, cx: &mut Context<'_>) {
+    fn begin_turn(&mut self, id: ConnectionId, cx: &mut Context<'_>) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let is_paused = connection.is_heard() && self.asks.must_wait(connection.asks);
-        if let Stream::Grpc(call) = &mut connection.stream {
-            call.begin_turn(cx, self.now.monotonic, is_paused);
-        }
+        connection.stream.begin_turn(cx, self.now.monotonic, is_paused);
     }
 
-    fn end_call_turn(&mut self, id: ConnectionId, cx: &Context<'_>) {
+    fn end_turn(&mut self, id: ConnectionId, cx: &Context<'_>) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        let Stream::Grpc(call) = &mut connection.stream else { return };
-        if call.end_turn(cx) {
-            return self.charge(id);
+        if !connection.stream.end_turn(cx) {
+            let cause = connection.ending.map_or(DisconnectCause::Broken, |ending| ending.cause);
+            return self.end(id, cause);
         }
-        let cause = connection.ending.map_or(DisconnectCause::Broken, |ending| ending.cause);
-        self.end(id, cause);
+        if connection.stream.wants_flush() && !connection.is_blocked {
+            return self.flush(id);
+        }
+        self.charge(id);
     }
 
     fn write_turn(&mut self, id: ConnectionId, cx: &mut Context<'_>) {

@@ -1,9 +1,11 @@
-//! Says what a connection reads from and writes to: a socket, or a call of gRPC over one.
+//! Says what a connection reads from and writes to: a socket, or a call of gRPC or a WebSocket over one.
 //!
 //! An enum, not a trait: TCP pays one branch for it.
 
 use crate::grpc::Grpc;
+use crate::websocket::WebSocket;
 use bytes::BytesMut;
+use polypeer_engine::Time;
 use std::io;
 use std::net::Shutdown;
 use std::pin::pin;
@@ -18,14 +20,42 @@ pub(crate) enum Stream {
     Tcp(TcpStream),
     /// The messages of a call.
     Grpc(Box<Grpc>),
+    /// The messages of a WebSocket.
+    WebSocket(Box<WebSocket>),
 }
 
 impl Stream {
+    /// Begins a turn of the connection's task. `is_paused` when nothing is received in this turn.
+    pub(crate) fn begin_turn(&mut self, cx: &mut Context<'_>, now: Time, is_paused: bool) {
+        match self {
+            Self::Tcp(_) => {}
+            Self::Grpc(call) => call.begin_turn(cx, now, is_paused),
+            Self::WebSocket(socket) => socket.begin_turn(now),
+        }
+    }
+
+    /// Ends a turn. False when the connection cannot go on: the peer sends too much that is no message.
+    pub(crate) fn end_turn(&self, cx: &Context<'_>) -> bool {
+        match self {
+            Self::Tcp(_) => true,
+            Self::Grpc(call) => call.end_turn(cx),
+            Self::WebSocket(socket) => !socket.is_noisy(),
+        }
+    }
+
+    /// Says whether the handshake of the peers is not done.
+    pub(crate) fn set_pending(&mut self, is_pending: bool) {
+        if let Self::WebSocket(socket) = self {
+            socket.set_pending(is_pending);
+        }
+    }
+
     /// Whether there is something to receive: bytes, the end, or an error.
     pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
             Self::Grpc(call) => call.poll_readable(cx),
+            Self::WebSocket(socket) => socket.poll_readable(cx),
         }
     }
 
@@ -35,6 +65,19 @@ impl Stream {
             // A read that does not fill the buffer tells the runtime that the socket is empty, which saves asking it.
             Self::Tcp(stream) => pin!(stream.read_buf(buffer)).poll(cx),
             Self::Grpc(call) => call.poll_receive(buffer, cx),
+            Self::WebSocket(socket) => socket.poll_receive(buffer, cx),
+        }
+    }
+
+    /// Whether the error in receiving was that the peer broke a rule, so that it is to hear of it before the end.
+    pub(crate) fn is_at_fault(&self) -> bool {
+        matches!(self, Self::WebSocket(socket) if socket.is_at_fault())
+    }
+
+    /// Nobody waits for messages any more.
+    pub(crate) fn discard(&mut self) {
+        if let Self::WebSocket(socket) = self {
+            socket.discard();
         }
     }
 
@@ -43,6 +86,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.poll_write_ready(cx).map(|_| ()),
             Self::Grpc(call) => call.poll_writable(),
+            Self::WebSocket(socket) => socket.poll_writable(cx),
         }
     }
 
@@ -51,6 +95,7 @@ impl Stream {
         match self {
             Self::Tcp(_) => false,
             Self::Grpc(call) => call.takes_nothing(),
+            Self::WebSocket(socket) => socket.takes_nothing(),
         }
     }
 
@@ -61,6 +106,7 @@ impl Stream {
                 let _ = socket2::SockRef::from(&*stream).shutdown(Shutdown::Write);
             }
             Self::Grpc(call) => call.shut_down(),
+            Self::WebSocket(socket) => socket.shut_down(),
         }
     }
 
@@ -69,6 +115,20 @@ impl Stream {
         match self {
             Self::Tcp(_) => false,
             Self::Grpc(call) => call.has_unsent(),
+            Self::WebSocket(socket) => socket.has_unsent(),
+        }
+    }
+
+    /// Whether it writes those, and what it has to say itself, when its queue is flushed, even an empty one.
+    pub(crate) fn wants_flush(&self) -> bool {
+        matches!(self, Self::WebSocket(socket) if socket.has_unsent())
+    }
+
+    /// Bytes of a message that it puts together and that is not whole.
+    pub(crate) fn unfinished_bytes(&self) -> usize {
+        match self {
+            Self::WebSocket(socket) => socket.unfinished_bytes(),
+            Self::Tcp(_) | Self::Grpc(_) => 0,
         }
     }
 
@@ -77,13 +137,16 @@ impl Stream {
         match self {
             Self::Tcp(_) => 0,
             Self::Grpc(call) => call.held_bytes(),
+            Self::WebSocket(socket) => socket.held_bytes(),
         }
     }
 
-    /// Closes it, with the last word that its rules know.
-    pub(crate) fn hang_up(self) {
-        if let Self::Grpc(call) = self {
-            call.hang_up();
+    /// Closes it, with the last word that its rules know. `is_begun` when it has a part of a piece of the queue.
+    pub(crate) fn hang_up(self, is_begun: bool) {
+        match self {
+            Self::Tcp(_) => {}
+            Self::Grpc(call) => call.hang_up(),
+            Self::WebSocket(socket) => socket.hang_up(is_begun),
         }
     }
 }

@@ -81,7 +81,8 @@ impl<P: Carrier> Peer<P> {
         let p2p = P2pConfig { add_peers, private_addresses: true, ..P2pConfig::default() };
         let name = P::NAME.to_owned();
         let queue_budget = Budget::default();
-        Self::start(Network { name, p2p, protocol, listen, seed: None, record: None, queue_budget }, ledger)
+        let network = Network { name, p2p, protocol, listen, seed: None, record: None, queue_budget, tls: None };
+        Self::start(network, ledger)
     }
 
     /// Starts a peer with everything that can be said of a network.

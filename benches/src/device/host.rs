@@ -32,6 +32,7 @@ where
         seed: Some([7; 32]),
         record: None,
         queue_budget: Budget::default(),
+        tls: None,
     };
     let handle = start(network, ledger, None)?;
     let (watched, runtime) = (handle.clone(), Builder::new_current_thread().enable_all().build()?);

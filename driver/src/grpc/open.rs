@@ -9,7 +9,8 @@
 use super::gate::{Gate, Gated, Spare};
 use super::{Grpc, SEND_BYTES_MAX, Side};
 use crate::host::Door;
-use crate::places::{Place, Places};
+use crate::opening::{NoPlace, Opening};
+use crate::places::Place;
 use crate::stream::Stream;
 use bytes::Bytes;
 use h2::client::ResponseFuture;
@@ -17,15 +18,12 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::header::{CONTENT_TYPE, HeaderName, TE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
-use polypeer_engine::{Address, Ends, P2pConfig, Phase, Protocol, Transport};
+use polypeer_engine::{Address, Ends, Protocol};
 use std::future::poll_fn;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 /// How much a peer may send ahead: what gRPC's nodes commonly allow. The receiver of a call takes it off at once, so
 /// it costs no memory; it bounds the speed by a MiB each round trip.
@@ -40,10 +38,6 @@ const RESETS_MAX: usize = 8;
 const FAULTS_MAX: usize = 32;
 /// Bytes that are taken before a call stands: settings and headers, and the first messages behind them.
 const OPENING_BYTES_MAX: usize = 64 << 10;
-/// Sockets that were accepted and on which no call stands yet: about 32 KiB each.
-const OPENING_MAX: usize = 256;
-/// Of them, those of one IP address.
-const OPENING_PER_IP_MAX: usize = 16;
 
 const USER_AGENT_VALUE: &str = concat!("polypeer/", env!("CARGO_PKG_VERSION"));
 const GRPC: &str = "application/grpc";
@@ -54,62 +48,27 @@ const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-en
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 pub(super) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// What a network that speaks gRPC must know of calls, and those that are on their way.
+/// What a network that speaks gRPC must know of calls.
 #[derive(Clone, Debug)]
-pub(crate) struct Opening {
+pub(crate) struct Rules {
     path: &'static str,
-    time_max: Duration,
-    pending_below: Phase,
-    spares_loopback: bool,
-    opening: Places,
-    pending: Places,
     spare: Spare,
 }
 
-impl Opening {
-    /// Nothing for a network that has no calls.
-    pub(crate) fn new(transport: Transport, config: &P2pConfig) -> Option<Self> {
-        let Transport::Grpc { path, open_time_max, pending_below, pending_max, pending_per_ip_max } = transport else {
-            return None;
-        };
-        Some(Self {
-            path,
-            time_max: open_time_max,
-            pending_below,
-            spares_loopback: config.spare_loopback,
-            opening: Places::new(OPENING_MAX, OPENING_PER_IP_MAX),
-            pending: Places::new(pending_max, pending_per_ip_max),
-            spare: Spare::default(),
-        })
-    }
-
-    /// A place for a socket on which a call is to be opened.
-    pub(crate) fn place(&self, remote: Address) -> Option<Place> {
-        self.opening.take(self.counted(remote))
-    }
-
-    /// Whether a call in this phase still is a pending one.
-    pub(crate) fn is_pending(&self, phase: Phase) -> bool {
-        phase < self.pending_below
-    }
-
-    fn counted(&self, remote: Address) -> Option<IpAddr> {
-        (!self.spares_loopback || !remote.is_loopback()).then(|| remote.ip())
+impl Rules {
+    pub(crate) fn new(path: &'static str) -> Self {
+        Self { path, spare: Spare::default() }
     }
 }
 
 /// Opens a call on a socket that we dialled. Nothing when the peer does not want one.
-pub(crate) async fn dial(opening: &Opening, stream: TcpStream, address: Address) -> Option<Grpc> {
-    timeout(opening.time_max, ask(opening, stream, address)).await.ok()?
-}
-
-async fn ask(opening: &Opening, stream: TcpStream, address: Address) -> Option<Grpc> {
+pub(crate) async fn dial(rules: &Rules, stream: TcpStream, address: Address) -> Option<Grpc> {
     let gate = Rc::new(Gate::default());
     gate.open(OPENING_BYTES_MAX);
-    let handshake = client().handshake::<_, Bytes>(Gated::client(stream, gate.clone(), opening.spare.clone()));
+    let handshake = client().handshake::<_, Bytes>(Gated::client(stream, gate.clone(), rules.spare.clone()));
     let (mut requests, mut connection) = handshake.await.ok()?;
     poll_fn(|cx| requests.poll_ready(cx)).await.ok()?;
-    let (response, sending) = requests.send_request(request(opening.path, address)?, false).ok()?;
+    let (response, sending) = requests.send_request(request(rules.path, address)?, false).ok()?;
     let response = answered(&mut connection, &gate, response).await?;
     let receiving = opens_call(&response).then(|| response.into_body())?;
     Some(Grpc::new(Side::Client(connection, requests), sending, receiving, gate))
@@ -158,35 +117,22 @@ fn opens_call(response: &Response<RecvStream>) -> bool {
         && !response.body().is_end_stream()
 }
 
-/// Waits for a call on a socket that was accepted, and hands it to the host.
-pub(crate) async fn accept<P: Protocol>(
-    door: Rc<Door<P>>,
-    opening: Opening,
-    stream: TcpStream,
-    ends: Ends,
-    place: Place,
-) {
-    let welcomed = timeout(opening.time_max, welcome(&door, &opening, stream, ends)).await;
-    drop(place);
-    if !matches!(welcomed, Ok(Ok(()))) {
-        door.enter(|host| host.totals.calls_failed += 1);
-    }
-}
-
-// Answers requests until one of them is a call. A client that was refused may ask again on the same connection.
-async fn welcome<P: Protocol>(
+/// Waits for a call on a socket that was accepted, and hands it to the host. It answers requests until one of them is a
+/// call: a client that was refused may ask again on the same connection.
+pub(crate) async fn welcome<P: Protocol>(
     door: &Rc<Door<P>>,
     opening: &Opening,
+    rules: &Rules,
     stream: TcpStream,
     ends: Ends,
 ) -> Result<(), h2::Error> {
     let gate = Rc::new(Gate::default());
     gate.open(OPENING_BYTES_MAX);
     let mut connection =
-        server().handshake::<_, Bytes>(Gated::server(stream, gate.clone(), opening.spare.clone())).await?;
+        server().handshake::<_, Bytes>(Gated::server(stream, gate.clone(), rules.spare.clone())).await?;
     loop {
         let (request, mut respond) = asked(&mut connection, &gate).await?;
-        match judge(&request, opening).and_then(|takes_gzip| Ok((takes_gzip, pending(door, opening, &ends)?))) {
+        match judge(&request, rules.path).and_then(|takes_gzip| Ok((takes_gzip, pending(door, opening, &ends)?))) {
             Ok((takes_compressed, pending)) => {
                 let sending = respond.send_response(welcoming(takes_compressed), false)?;
                 let call = Grpc::new(Side::Server(connection), sending, request.into_body(), gate);
@@ -229,9 +175,9 @@ fn server() -> h2::server::Builder {
 type Refusal = Box<Response<()>>;
 
 // Whether the request is for our call: then whether the peer takes gzip.
-fn judge(request: &Request<RecvStream>, opening: &Opening) -> Result<bool, Refusal> {
+fn judge(request: &Request<RecvStream>, path: &str) -> Result<bool, Refusal> {
     let headers = request.headers();
-    if request.uri().path() != opening.path {
+    if request.uri().path() != path {
         return Err(status("12", ""));
     }
     if request.method() != Method::POST {
@@ -250,11 +196,10 @@ fn judge(request: &Request<RecvStream>, opening: &Opening) -> Result<bool, Refus
 
 // A place among the calls whose handshake is not done.
 fn pending<P: Protocol>(door: &Rc<Door<P>>, opening: &Opening, ends: &Ends) -> Result<Place, Refusal> {
-    if door.enter(|host| host.is_draining) != Some(false) {
-        return Err(status("14", "going%20down"));
-    }
-    let place = opening.pending.take(opening.counted(ends.remote));
-    place.ok_or_else(|| status("8", "too%20many%20pending%20inbound%20handshakes"))
+    opening.pend(door, ends.remote).map_err(|why| match why {
+        NoPlace::Draining => status("14", "going%20down"),
+        NoPlace::Full => status("8", "too%20many%20pending%20inbound%20handshakes"),
+    })
 }
 
 fn refuse<P: Protocol>(

@@ -1,10 +1,10 @@
 //! What HTTP/2 lets a hostile peer do: memory stays flat, the others are served, and the offender is closed.
 
-use crate::memory::{in_a_child, resident_bytes};
 use crate::oracle::{self, PLAIN};
 use crate::raw::{
     CONTINUATION, DATA, END_HEADERS, HEADERS, PING, RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE, frame, headers,
 };
+use crate::toy::child::{in_a_child, resident_bytes};
 use crate::toy::{Config, PATH, Parrot, Toy, connect, drain, message, network, run, until, until_connected};
 use bytes::Bytes;
 use polypeer_driver::{Handle, start};

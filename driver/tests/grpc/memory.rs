@@ -1,32 +1,8 @@
 //! What calls cost the process, in processes of their own.
 
 use crate::raw::Raw;
+use crate::toy::child::{in_a_child, open_descriptors, resident_bytes};
 use crate::toy::{Config, drain, run, until_connected};
-use std::fs;
-use std::process::Command;
-
-const STORY: &str = "POLYPEER_TEST_STORY";
-
-/// Runs the test of this name again, in a child with many file descriptors. False in that child, which is to tell the
-/// story itself.
-pub(crate) fn in_a_child(name: &str) -> bool {
-    if std::env::var(STORY).is_ok_and(|story| story == name) {
-        return false;
-    }
-    let program = std::env::current_exe().expect("this program");
-    let shell = format!("ulimit -n 20000 && exec \"$0\" --exact {name} --nocapture");
-    let output = Command::new("sh").arg("-c").arg(shell).arg(program).env(STORY, name).output().expect("a shell");
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && out.contains("1 passed"), "{out}\n{err}");
-    print!("{out}");
-    true
-}
-
-pub(crate) fn resident_bytes() -> usize {
-    let pages = fs::read_to_string("/proc/self/statm").expect("Linux");
-    let resident: usize = pages.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("a number");
-    resident * 4096
-}
 
 #[tokio::test]
 async fn an_idle_ready_peer_takes_less_than_32_kib() {
@@ -94,8 +70,4 @@ async fn churn_leaks_neither_descriptors_nor_memory() {
     // The engine's ring of reasons may still fill; a leak of only 700 bytes a call would show.
     assert!(grown < 2 << 20, "{grown} bytes after 3,000 calls");
     drain(node).await;
-}
-
-fn open_descriptors() -> usize {
-    fs::read_dir("/proc/self/fd").expect("Linux").count()
 }

@@ -320,6 +320,7 @@ pub fn network(config: Config) -> Network<Echo> {
         seed: None,
         record: None,
         queue_budget: Budget::default(),
+        tls: None,
     }
 }
 

@@ -5,7 +5,7 @@ use super::hosted::{self, Hosted};
 use super::running::{Later, Refused, RunningNetwork, Which};
 use super::till::Till;
 use super::watched::{Arrival, Telling, Watch, Watched};
-use super::{Launch, Look, Preset, settings};
+use super::{Founding, Launch, Look, Preset, settings};
 use crate::config::{Key, Kind, NetworkSection, Section};
 use crate::purses::{Payer, Purses, network_id};
 use crate::view;
@@ -71,6 +71,11 @@ pub(super) const fn preset(name: &'static str) -> Preset {
     Preset { name, values: &[] }
 }
 
+/// What a devnet's section has.
+pub(super) fn devnet_values(founding: &Founding<'_>) -> Vec<(&'static str, String)> {
+    vec![("produce_interval", humantime::format_duration(founding.interval).to_string())]
+}
+
 /// Starts a network of this protocol.
 pub(super) fn start<P>(
     launch: &Launch<'_>,
@@ -95,6 +100,7 @@ where
         seed: None,
         record: section.text("record").map(Into::into),
         queue_budget: launch.budget.clone(),
+        tls: None,
     };
     let handle = hosted::start(network, ledger, launch.folder.as_deref(), "peers.redb")?;
     let holdings = Chain { handle: handle.clone(), reader, watch, network_id, till: Till::new() };

@@ -38,6 +38,7 @@ pub(super) fn start(launch: &Launch<'_>) -> anyhow::Result<Arc<dyn RunningNetwor
         seed: None,
         record: section.text("record").map(Into::into),
         queue_budget: launch.budget.clone(),
+        tls: None,
     };
     let handle = hosted::start(network, NoLedger, launch.folder.as_deref(), "tracker.redb")?;
     let members = |tracker: &Tracker| Some(tracker.members().len() as u64);

@@ -1,10 +1,10 @@
-//! Bounds what a peer sends besides messages: pings, settings, resets, frames of nothing. HTTP/2 answers each and keeps
-//! none, so they cost no memory, but they cost our time, and no engine hears of them.
+//! Bounds what a peer sends besides messages: pings, settings, resets, frames of nothing. HTTP/2 and WebSocket answer each
+//! and keep none, so they cost no memory, but they cost our time, and no engine hears of them.
 
 use polypeer_engine::Time;
 
 /// What may come in one burst: the frames with which calls are opened, windows moved and settings changed take some
-/// hundred bytes.
+/// hundred bytes, and pings to keep a connection alive a few dozen.
 const BURST_BYTES: i64 = 256 << 10;
 /// What comes back each second. A ping to keep a connection alive has 17 bytes.
 const REFILL_BYTES: i64 = 1 << 10;
@@ -12,18 +12,18 @@ const REFILL_BYTES: i64 = 1 << 10;
 /// What is left to a peer. A message's bytes pay for themselves and as much again, so that small ones in frames of
 /// their own, 9 bytes of header each, are no noise; bytes that we send pay for the peer's moving its window.
 #[derive(Debug)]
-pub(super) struct Noise {
+pub(crate) struct Noise {
     left: i64,
     refilled: Time,
 }
 
 impl Noise {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { left: BURST_BYTES, refilled: Time::default() }
     }
 
     /// What the peer gets back as time passes.
-    pub(super) fn refill(&mut self, now: Time) {
+    pub(crate) fn refill(&mut self, now: Time) {
         let seconds = now.since(self.refilled).as_secs();
         if seconds > 0 {
             self.refilled = now;
@@ -32,22 +32,22 @@ impl Noise {
     }
 
     /// So many bytes came through the socket.
-    pub(super) fn came(&mut self, bytes: usize) {
+    pub(crate) fn came(&mut self, bytes: usize) {
         self.left = self.left.saturating_sub_unsigned(bytes as u64);
     }
 
     /// So many of them were a message's.
-    pub(super) fn was_payload(&mut self, bytes: usize) {
+    pub(crate) fn was_payload(&mut self, bytes: usize) {
         self.earn(i64::try_from(bytes).unwrap_or(i64::MAX).saturating_mul(2));
     }
 
     /// So many bytes of messages were sent.
-    pub(super) fn sent(&mut self, bytes: usize) {
+    pub(crate) fn sent(&mut self, bytes: usize) {
         self.earn(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// Whether it is too much.
-    pub(super) fn is_too_much(&self) -> bool {
+    pub(crate) fn is_too_much(&self) -> bool {
         self.left < 0
     }
 
