@@ -14,7 +14,7 @@ use crate::tables::{OPERATOR, Result};
 use crate::votes::Votes;
 use bytes::Bytes;
 use polypeer_bumo::hash::Hash;
-use polypeer_bumo::ledger::{Answer, Origin, Request, Verdict};
+use polypeer_bumo::ledger::{Answer, Origin, ProposeError, Request, Verdict};
 use polypeer_bumo::wire::ErrorCode;
 use polypeer_engine::{Ledger, Now, Ticket, Time, To};
 use redb::backends::{FileBackend, InMemoryBackend};
@@ -42,6 +42,8 @@ pub struct Bumo {
     pub(crate) health: Health,
     /// When the first and the last change came that is not committed.
     changed: Option<(Time, Time)>,
+    /// Whether the node is behind its peers, and proposes nothing.
+    is_behind: bool,
 }
 
 impl std::fmt::Debug for Bumo {
@@ -95,7 +97,7 @@ impl Bumo {
             signer: signer.as_ref().map(|signer| signer.public_key().address()),
         });
         let reader = Reader { shared: shared.clone(), database: chain.store.shared() };
-        let mut ledger = Self { shared, chain, signer, votes, health: Health::Sound, changed: None };
+        let mut ledger = Self { shared, chain, signer, votes, health: Health::Sound, changed: None, is_behind: false };
         ledger.load_operators()?;
         Ok((ledger, reader))
     }
@@ -186,6 +188,7 @@ impl Bumo {
 
 /// A reply that is ready, or waits until what was asked is durable.
 enum Reply {
+    Nothing,
     Ready(Answer),
     Sign(Bytes),
     Kept,
@@ -210,6 +213,7 @@ impl Ledger for Bumo {
         let mut news = Vec::new();
         for (ticket, reply) in replies {
             let answer = match reply {
+                Reply::Nothing => continue,
                 Reply::Ready(answer) => answer,
                 Reply::Sign(pbft) => Answer::Signed(self.sign(&pbft, is_synced)),
                 Reply::Kept => Answer::Kept(self.kept(is_synced)),
@@ -265,6 +269,11 @@ impl Bumo {
             }
             Request::Serve { begin, end } => Answer::Served(self.serve(begin, end)),
             Request::Close { value, proof } => Answer::Closed(self.close(now, pool, &value, &proof)),
+            Request::CatchingUp(is_behind) => {
+                self.is_behind = is_behind;
+                return Reply::Nothing;
+            }
+            Request::Propose { .. } if self.is_behind => Answer::Proposed(Err(ProposeError::CatchingUp)),
             Request::Propose { upgrade } => Answer::Proposed(self.propose(now, now_us, pool, upgrade.as_deref())),
             Request::Judge { value } => {
                 let (digest, judgement) = self.chain.judge(now_us, &value, pool);

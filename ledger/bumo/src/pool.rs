@@ -238,7 +238,9 @@ mod tests {
         }
         assert_eq!(pool.insert(arrival(1, 65, 1), Time::ZERO), Err(ErrorCode::TX_INSERT_QUEUE_FAIL));
         for account in 2..=160 {
-            (1..=64).for_each(|nonce| drop(pool.insert(arrival(account, nonce, 1), Time::ZERO).unwrap()));
+            for nonce in 1..=64 {
+                assert_eq!(pool.insert(arrival(account, nonce, 1), Time::ZERO), Ok(None));
+            }
         }
         assert_eq!(pool.len(), POOL_MAX);
         assert_eq!(pool.insert(arrival(200, 1, 1), Time::ZERO), Err(ErrorCode::TX_INSERT_QUEUE_FAIL));
