@@ -1,12 +1,13 @@
 //! Describes the small networks on which pruning takes seconds (Kaspa spec, section 7.3).
 
-use crate::kaspad::{Kaspad, Options};
+use crate::client::wire::get;
+use crate::kaspad::{Kaspad, Options, POLL};
 use crate::mining::{self, Mined, Pace};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// Parameters that replace simnet's.
 #[derive(Clone, Copy, Debug)]
@@ -24,8 +25,8 @@ pub(crate) const DEEP: Depths = Depths { finality: 300, pruning: 700, blocks: 2_
 /// As kaspad's own tests have it: the pruning point leaves genesis soon after 300 blocks.
 pub(crate) const SHALLOW: Depths = Depths { finality: 100, pruning: 200, blocks: 700 };
 
-/// A pruning point that has not moved for so long does not move any more.
-const SETTLED: Duration = Duration::from_secs(2);
+/// A node prunes in seconds; thirty of them share two cores.
+const PRUNED: Duration = Duration::from_secs(60);
 
 impl Depths {
     /// What a kaspad of this network is started with; the file goes into the folder.
@@ -63,15 +64,19 @@ impl Depths {
     pub(crate) async fn mine_until(&self, node: &Kaspad, blocks: usize, ago: Duration) -> Result<Vec<Mined>> {
         let pace = Pace::until(node.daa_score().await? + blocks as u64, ago);
         let mined = mining::mine(&node.rpc, blocks, 1, Some(pace)).await?;
-        // It moves a moment after the block that moves it.
-        let mut point = None;
-        loop {
-            sleep(SETTLED).await;
-            let now = Some(node.pruning_point().await?);
-            if now == point {
-                return Ok(mined);
-            }
-            point = now;
+        // It moves a moment after the block that moves it, to where the newest header has it.
+        let sink = mining::block(&node.rpc, &node.sink().await?).await?;
+        let due = sink.header.as_ref().map(|header| get(header.pruning_point.as_ref()));
+        let until = Instant::now() + PRUNED;
+        let mut point = node.pruning_point().await?;
+        while Some(point) != due {
+            ensure!(
+                Instant::now() < until,
+                "the pruning point has not moved within {PRUNED:?}: {point:02x?}, not {due:02x?}"
+            );
+            sleep(POLL).await;
+            point = node.pruning_point().await?;
         }
+        Ok(mined)
     }
 }
