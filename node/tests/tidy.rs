@@ -249,6 +249,27 @@ fn an_advisory_with_a_missing_test_is_found() {
 }
 
 #[test]
+fn what_the_source_document_of_bumo_names_is_there() {
+    check(records::modules);
+}
+
+#[test]
+fn a_module_of_the_source_document_without_a_room_is_found() {
+    let heading = "## The modules of BUMO's source document\n| there | here |\n|---|---|\n";
+    let map = format!("{heading}| `Peer` | `a/b.rs` `Peer` `gone` |\n| `Network` | nowhere |\n| `Lost` | `a/c.rs` |\n");
+    let source = "## Module Structure\n\nClass | file\n|:--- | ---\n| `Peer` | x\n|`Broadcast`| x\n";
+    let sample = [
+        ("ARCHITECTURE.md", map.as_str()),
+        ("docs/seeds/004_5581a22fe2ec4571.txt", source),
+        ("docs/specs/bumo.md", "### 10.1 Border\n| Direction | Item |\n|---|---|\n| out | a letter |\n"),
+        ("a/b.rs", "pub struct Peer; mod inner { // gone\n}"),
+    ];
+    let words =
+        ["`a/b.rs` has no `gone`", "no row for `Broadcast`", "no row for a letter", "names no file", "no `a/c.rs`"];
+    bites(records::modules, &sample, &words);
+}
+
+#[test]
 fn decision_records_are_numbered_and_titled() {
     check(records::decisions);
 }

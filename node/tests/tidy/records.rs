@@ -1,7 +1,8 @@
 //! Keeps the documents true as far as a machine can tell: what they name exists.
 
-use super::tokens::{functions, parse};
+use super::tokens::{functions, items, parse};
 use super::tree::Tree;
+use proc_macro2::TokenStream;
 
 /// What every invariant tells.
 const PARTS: [&str; 3] = ["- Enforced: ", "- Otherwise: ", "- Checked by: "];
@@ -38,6 +39,55 @@ pub(crate) fn advisories(tree: &Tree) -> Vec<String> {
     let Some(text) = tree.text("docs/advisories.md") else { return vec!["docs/advisories.md is missing".to_owned()] };
     let lines = text.lines().filter(|line| line.starts_with('|'));
     lines.flat_map(|line| missing(tree, line).map(|what| format!("docs/advisories.md: {what}"))).collect()
+}
+
+/// Everything that BUMO's source document and the border in its spec name has a row in the map, and every row leads to
+/// what exists.
+pub(crate) fn modules(tree: &Tree) -> Vec<String> {
+    let text = |path: &str| tree.text(path).unwrap_or_default();
+    let map = section(text("ARCHITECTURE.md"), "## The modules of BUMO's source document");
+    let rows: Vec<Vec<&str>> = rows(map).collect();
+    let classes = rows_of(text("docs/seeds/004_5581a22fe2ec4571.txt"), "## Module Structure", 0);
+    let messages = text("docs/seeds/004_5581a22fe2ec4571.txt").lines().filter_map(|line| line.split_once("  #"));
+    let messages = messages.map(|(name, _)| format!("`{}`", name.trim()));
+    let border = rows_of(text("docs/specs/bumo.md"), "### 10.1 ", 1);
+    let named: Vec<String> = classes.into_iter().chain(messages).chain(border).collect();
+    let mut complaints = Vec::new();
+    if named.len() < 17 {
+        complaints.push(format!("the source document and the spec name {} things", named.len()));
+    }
+    for name in named.iter().filter(|name| !rows.iter().any(|row| row.first() == Some(&name.as_str()))) {
+        complaints.push(format!("ARCHITECTURE.md has no row for {name}"));
+    }
+    for row in rows {
+        let (title, rooms) = (row.first().unwrap_or(&""), row.last().unwrap_or(&""));
+        if self::named(rooms).is_empty() {
+            complaints.push(format!("ARCHITECTURE.md: {title}: names no file"));
+        }
+        complaints.extend(absent(tree, rooms, items).map(|what| format!("ARCHITECTURE.md: {title}: {what}")));
+    }
+    complaints
+}
+
+// What is below a heading, up to the next one.
+fn section<'a>(text: &'a str, heading: &str) -> &'a str {
+    let below = text.split_once(heading).map_or("", |(_, below)| below);
+    below.split("\n#").next().unwrap_or_default()
+}
+
+// Cells of the rows of all tables, without their heads and rules.
+fn rows(text: &str) -> impl Iterator<Item = Vec<&str>> {
+    let lines: Vec<&str> = text.lines().collect();
+    let is_rule = |line: &str| line.contains("---") && line.chars().all(|one| matches!(one, '|' | '-' | ' ' | ':'));
+    let is_head: Vec<bool> = (0..lines.len()).map(|at| lines.get(at + 1).is_some_and(|next| is_rule(next))).collect();
+    let bodies = lines.into_iter().zip(is_head).filter(move |(line, is_head)| !is_head && !is_rule(line));
+    bodies
+        .filter(|(line, _)| line.starts_with('|'))
+        .map(|(line, _)| line.trim_matches('|').split('|').map(str::trim).collect())
+}
+
+fn rows_of(text: &str, heading: &str, column: usize) -> Vec<String> {
+    rows(section(text, heading)).filter_map(|row| row.get(column).map(|cell| (*cell).to_owned())).collect()
 }
 
 /// Decision records are numbered without a gap, titled, and say what was decided.
@@ -113,14 +163,19 @@ fn named(text: &str) -> Vec<(&str, Vec<&str>)> {
 }
 
 fn missing(tree: &Tree, text: &str) -> impl Iterator<Item = String> {
+    absent(tree, text, |tokens| functions(tokens).into_iter().map(|(name, _)| name).collect())
+}
+
+// What the text names that `present` does not find in the files that it names.
+fn absent(tree: &Tree, text: &str, present: fn(TokenStream) -> Vec<String>) -> impl Iterator<Item = String> {
     let mut complaints = Vec::new();
     for (path, names) in named(text) {
         let Some(source) = tree.text(path) else {
             complaints.push(format!("there is no `{path}`"));
             continue;
         };
-        let present = parse(path, source).map(functions).unwrap_or_default();
-        let absent = names.into_iter().filter(|name| !present.iter().any(|(present, _)| present == name));
+        let present = parse(path, source).map(present).unwrap_or_default();
+        let absent = names.into_iter().filter(|name| !present.iter().any(|present| present == name));
         complaints.extend(absent.map(|name| format!("`{path}` has no `{name}`")));
     }
     complaints.into_iter()

@@ -64,3 +64,19 @@ fn body(run: &[TokenTree]) -> Option<&Group> {
     }
     None
 }
+
+/// Names of what the file defines, in macros too: functions, types, traits, constants, modules.
+pub(crate) fn items(tokens: TokenStream) -> Vec<String> {
+    const KEYWORDS: [&str; 8] = ["const", "enum", "fn", "mod", "static", "struct", "trait", "type"];
+    let mut found = Vec::new();
+    each_run(tokens, &mut |run| {
+        for pair in run.windows(2) {
+            if let [TokenTree::Ident(keyword), TokenTree::Ident(name)] = pair
+                && KEYWORDS.iter().any(|known| keyword == known)
+            {
+                found.push(name.to_string());
+            }
+        }
+    });
+    found
+}

@@ -1,3 +1,5 @@
+//! Checks the trie beside one that is made from scratch each time.
+
 use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;

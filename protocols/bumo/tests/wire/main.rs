@@ -10,5 +10,6 @@ mod oracle;
 mod pairs;
 mod proofs;
 mod stock;
+mod table;
 mod vectors;
 mod verify;
