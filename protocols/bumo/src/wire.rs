@@ -13,6 +13,7 @@
 mod envelope;
 mod error;
 mod error_code;
+mod field;
 mod list;
 mod loose;
 mod overlay;

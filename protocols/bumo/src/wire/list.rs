@@ -1,6 +1,6 @@
 //! Parts of messages that are left where they lie: lists, and messages together with their bytes.
 
-use super::proto::{Field, LENGTH, Message, Reader, RunItems, Writer, run_items};
+use super::proto::{Field, LENGTH, Message, Reader, Writer};
 use super::{DEPTH_MAX, WireError};
 use core::fmt;
 use core::marker::PhantomData;
@@ -43,8 +43,8 @@ impl<'a, T: Message<'a> + Copy> List<'a, T> {
     /// The items, in their order.
     pub fn iter(&self) -> Items<'a, T> {
         match self.source {
-            Source::Run { bytes, .. } => Items { run: run_items(bytes), items: [].iter() },
-            Source::Items(items) => Items { run: run_items(&[]), items: items.iter() },
+            Source::Run { bytes, .. } => Items { run: Reader::of(bytes, 0), items: [].iter() },
+            Source::Items(items) => Items { run: Reader::of(&[], 0), items: items.iter() },
         }
     }
 }
@@ -52,7 +52,7 @@ impl<'a, T: Message<'a> + Copy> List<'a, T> {
 /// The items of a [`List`].
 #[derive(Clone, Debug)]
 pub struct Items<'a, T> {
-    run: RunItems<'a>,
+    run: Reader<'a>,
     items: core::slice::Iter<'a, T>,
 }
 
@@ -63,7 +63,7 @@ impl<'a, T: Message<'a> + Copy> Iterator for Items<'a, T> {
     fn next(&mut self) -> Option<T> {
         match self.items.next() {
             Some(item) => Some(*item),
-            None => T::read(self.run.next()?, DEPTH_MAX).ok(),
+            None => T::read(self.run.item()?, DEPTH_MAX).ok(),
         }
     }
 }

@@ -4,7 +4,8 @@
 //! add fields to these, and the original node takes them.
 
 use super::WireError;
-use super::proto::{LENGTH, VARINT, text, varint};
+use super::field::text;
+use super::proto::{LENGTH, VARINT, varint};
 
 const FIXED64: u8 = 1;
 const GROUP_START: u8 = 3;

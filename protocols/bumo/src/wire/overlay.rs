@@ -1,7 +1,8 @@
 //! What two nodes say to each other about themselves, their peers and their ledgers (BUMO spec, section 3.1).
 
+use super::field::message;
 use super::loose::Fields;
-use super::proto::{Message, Writer, message};
+use super::proto::{Message, Writer};
 use super::{ErrorCode, LEDGERS_MAX, PEERS_MAX, WireError};
 use alloc::vec::Vec;
 

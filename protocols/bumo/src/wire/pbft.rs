@@ -1,7 +1,8 @@
 //! PBFT's messages (BUMO spec, section 3.4).
 
+use super::field::message;
 use super::list::{Encoded, List, Whole};
-use super::proto::{Message, Reader, Writer, message};
+use super::proto::{Message, Reader, Writer};
 use super::{Signature, WireError};
 use bytes::Bytes;
 

@@ -101,9 +101,9 @@ impl<'a> Reader<'a> {
         Ok(value)
     }
 
-    // A number that is present, so not 0.
+    /// A number that is present, so not 0.
     #[inline]
-    fn number(&mut self, number: u8) -> Result<u64, WireError> {
+    pub(super) fn number(&mut self, number: u8) -> Result<u64, WireError> {
         if !self.key(number, VARINT) {
             return Ok(0);
         }
@@ -122,14 +122,15 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
-    // The bytes of a message, if it is there.
+    /// The bytes of a message, if it is there.
     #[inline]
-    fn message(&mut self, number: u8) -> Result<Option<&'a [u8]>, WireError> {
+    pub(super) fn message(&mut self, number: u8) -> Result<Option<&'a [u8]>, WireError> {
         if self.key(number, LENGTH) { self.delimited().map(Some) } else { Ok(None) }
     }
 
+    /// How deep messages inside this one may go.
     #[inline]
-    fn inner_depth(&self) -> Result<u32, WireError> {
+    pub(super) fn inner_depth(&self) -> Result<u32, WireError> {
         self.depth.checked_sub(1).ok_or(WireError::TooDeep)
     }
 
@@ -141,7 +142,15 @@ impl<'a> Reader<'a> {
         i32::try_from(self.varint()? as i64).map(Some).map_err(|_| WireError::NotCanonical)
     }
 
-    // The items of a repeated field, one behind the other with their keys and lengths, and how many there are.
+    /// The next item of a run that was read before, past its key, which is one byte and the same for all.
+    #[inline]
+    pub(super) fn item(&mut self) -> Option<&'a [u8]> {
+        let (_, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        self.delimited().ok()
+    }
+
+    /// The items of a repeated field, one behind the other with their keys and lengths, and how many there are.
     #[inline]
     pub(super) fn run<T: Message<'a>>(&mut self, number: u8) -> Result<(&'a [u8], usize), WireError> {
         let start = self.rest;
@@ -233,7 +242,8 @@ impl Writer {
         self.varint(i64::from(value) as u64);
     }
 
-    fn number(&mut self, number: u8, value: u64) {
+    /// A number, unless it is 0.
+    pub(super) fn number(&mut self, number: u8, value: u64) {
         if value != 0 {
             self.key(number, VARINT);
             self.varint(value);
@@ -258,173 +268,4 @@ fn digits(mut value: u64) -> ([u8; 10], usize) {
         value >>= 7;
     }
     (digits, count)
-}
-
-impl<'a> Field<'a> for i64 {
-    #[inline]
-    fn take(reader: &mut Reader<'a>, number: u8) -> Result<Self, WireError> {
-        Ok(reader.number(number)? as i64)
-    }
-
-    fn put(&self, writer: &mut Writer, number: u8) {
-        writer.number(number, *self as u64);
-    }
-}
-
-impl<'a> Field<'a> for i32 {
-    fn take(reader: &mut Reader<'a>, number: u8) -> Result<Self, WireError> {
-        // A negative one has the ten bytes of the 64 bits that it is extended to.
-        i32::try_from(reader.number(number)? as i64).map_err(|_| WireError::NotCanonical)
-    }
-
-    fn put(&self, writer: &mut Writer, number: u8) {
-        writer.number(number, i64::from(*self) as u64);
-    }
-}
-
-impl<'a> Field<'a> for bool {
-    fn take(reader: &mut Reader<'a>, number: u8) -> Result<Self, WireError> {
-        match reader.number(number)? {
-            0 => Ok(false),
-            1 => Ok(true),
-            _ => Err(WireError::NotCanonical),
-        }
-    }
-
-    fn put(&self, writer: &mut Writer, number: u8) {
-        writer.number(number, u64::from(*self));
-    }
-}
-
-impl<'a> Field<'a> for &'a [u8] {
-    #[inline]
-    fn take(reader: &mut Reader<'a>, number: u8) -> Result<Self, WireError> {
-        match reader.message(number)? {
-            None => Ok(&[]),
-            Some([]) => Err(WireError::NotCanonical),
-            Some(bytes) => Ok(bytes),
-        }
-    }
-
-    fn put(&self, writer: &mut Writer, number: u8) {
-        if !self.is_empty() {
-            writer.delimited(number, self);
-        }
-    }
-}
-
-impl<'a> Field<'a> for &'a str {
-    #[inline]
-    fn take(reader: &mut Reader<'a>, number: u8) -> Result<Self, WireError> {
-        text(reader.field(number)?)
-    }
-
-    fn put(&self, writer: &mut Writer, number: u8) {
-        self.as_bytes().put(writer, number);
-    }
-}
-
-impl<'a, T: Message<'a>> Field<'a> for Option<T> {
-    #[inline]
-    fn take(reader: &mut Reader<'a>, number: u8) -> Result<Self, WireError> {
-        match reader.message(number)? {
-            None => Ok(None),
-            Some(message) => T::read(message, reader.inner_depth()?).map(Some),
-        }
-    }
-
-    fn put(&self, writer: &mut Writer, number: u8) {
-        if let Some(message) = self {
-            writer.message(number, message);
-        }
-    }
-}
-
-/// A string's text.
-#[inline]
-pub(super) fn text(bytes: &[u8]) -> Result<&str, WireError> {
-    core::str::from_utf8(bytes).map_err(|_| WireError::Utf8)
-}
-
-/// Bytes of a list, or a message that is left as it lies: read by whoever wants to.
-impl<'a> Message<'a> for &'a [u8] {
-    #[inline]
-    fn read(message: &'a [u8], _: u32) -> Result<Self, WireError> {
-        Ok(message)
-    }
-
-    fn write(&self, writer: &mut Writer) {
-        writer.raw(self);
-    }
-}
-
-/// A string of a list.
-impl<'a> Message<'a> for &'a str {
-    fn read(message: &'a [u8], _: u32) -> Result<Self, WireError> {
-        text(message)
-    }
-
-    fn write(&self, writer: &mut Writer) {
-        writer.raw(self.as_bytes());
-    }
-}
-
-/// Makes a message of a table: number, name and type of each field, ascending.
-macro_rules! message {
-    ($(#[$about:meta])* pub struct $name:ident<'a> { $( $(#[$doc:meta])* $number:literal $field:ident: $kind:ty, )* }) => {
-        $(#[$about])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct $name<'a> { $( $(#[$doc])* pub $field: $kind, )* }
-        $crate::wire::proto::message!(@impl [$name<'a>] $($number $field)*);
-    };
-    ($(#[$about:meta])* pub struct $name:ident { $( $(#[$doc:meta])* $number:literal $field:ident: $kind:ty, )* }) => {
-        $(#[$about])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct $name { $( $(#[$doc])* pub $field: $kind, )* }
-        $crate::wire::proto::message!(@impl [$name] $($number $field)*);
-    };
-    (@impl [$name:ty] $($number:literal $field:ident)*) => {
-        impl<'a> $crate::wire::Message<'a> for $name {
-            #[inline]
-            fn read(message: &'a [u8], depth: u32) -> Result<Self, $crate::wire::WireError> {
-                let mut reader = $crate::wire::Reader::of(message, depth);
-                let read = Self { $($field: reader.field($number)?,)* };
-                reader.end()?;
-                Ok(read)
-            }
-
-            fn write(&self, writer: &mut $crate::wire::Writer) {
-                $(writer.field($number, &self.$field);)*
-            }
-        }
-    };
-}
-pub(crate) use message;
-
-pub(super) use parts::{RunItems, run_items};
-
-mod parts {
-    use super::{Reader, WireError};
-
-    /// The items of a run that was read before.
-    #[derive(Clone, Debug)]
-    pub(in crate::wire) struct RunItems<'a> {
-        rest: Reader<'a>,
-    }
-
-    pub(in crate::wire) fn run_items(run: &[u8]) -> RunItems<'_> {
-        RunItems { rest: Reader::of(run, 0) }
-    }
-
-    impl<'a> Iterator for RunItems<'a> {
-        type Item = &'a [u8];
-
-        fn next(&mut self) -> Option<&'a [u8]> {
-            // Past the key, which is one byte and the same for all.
-            let (_, rest) = self.rest.rest.split_first()?;
-            self.rest.rest = rest;
-            let item: Result<_, WireError> = self.rest.delimited();
-            item.ok()
-        }
-    }
 }

@@ -1,7 +1,8 @@
 //! Transactions, operations and what they name (BUMO spec, section 3.3).
 
+use super::field::message;
 use super::list::{List, Whole};
-use super::proto::{Message, Reader, Writer, message};
+use super::proto::{Message, Reader, Writer};
 use super::{Signature, WireError};
 
 message! {

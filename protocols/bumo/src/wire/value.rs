@@ -1,7 +1,8 @@
 //! Ledgers and the values they are made from (BUMO spec, section 3.3).
 
+use super::field::message;
 use super::list::{Encoded, List, Whole};
-use super::proto::{Field, Message, Reader, Writer, message};
+use super::proto::{Field, Message, Reader, Writer};
 use super::{LedgerUpgrade, TransactionEnv, WireError};
 
 message! {
