@@ -334,3 +334,98 @@ impl Incoming {
 fn plain() -> FrameHeader {
     FrameHeader { opcode: OpCode::Data(Data::Binary), ..FrameHeader::default() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Rules;
+    use super::*;
+
+    /// Chance that comes again.
+    struct Chance(u64);
+
+    impl Chance {
+        fn below(&mut self, most: usize) -> usize {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 33) as usize % most
+        }
+    }
+
+    // What a peer may send, with something wrong now and then.
+    fn stream(chance: &mut Chance, is_masked: bool) -> Vec<u8> {
+        let mut stream = Vec::new();
+        for _ in 0..chance.below(12) {
+            let first = match chance.below(12) {
+                0..4 => 0x82,
+                4 => 0x81,
+                5 => 0x02,
+                6 => 0x00,
+                7 => 0x80,
+                8 => 0x89,
+                9 => 0x8a,
+                10 => 0x01,
+                _ => [0x88, 0xc2, 0x83, chance.below(256) as u8][chance.below(4)],
+            };
+            let length = [0, 1, 5, 125, 126, 300, 70_000][chance.below(7)];
+            let opcode = OpCode::from(first & 15);
+            let mask = (is_masked != (chance.below(100) == 0)).then_some([1, 2, 3, chance.below(256) as u8]);
+            let header = FrameHeader { is_final: first & 0x80 != 0, rsv1: first & 0x40 != 0, opcode, mask, ..plain() };
+            header.format(length as u64, &mut stream).expect("memory");
+            stream.extend((0..length).map(|at| at as u8 & 0x7f));
+        }
+        stream.truncate(stream.len() - chance.below(stream.len() / 4 + 1));
+        stream
+    }
+
+    type Outcome = (Vec<u8>, Option<Fault>, Option<Vec<u8>>);
+
+    // Takes the stream in pieces, into a buffer that has a little room at a time.
+    fn taken(stream: &[u8], is_masked: bool, is_early: bool, mut piece: impl FnMut() -> usize) -> Outcome {
+        let mut incoming = Incoming::new(is_masked);
+        incoming.limit(100_000, is_early);
+        let mut outgoing = Outgoing::new(Rules::new(100_000, 100_000, None), !is_masked);
+        let (mut raw, mut passed_on, mut rest) = (BytesMut::new(), Vec::new(), stream);
+        loop {
+            let mut out = BytesMut::with_capacity(HEADER_BYTES_MAX + piece());
+            let fault = incoming.take(&mut raw, &mut out, &mut outgoing).err();
+            passed_on.extend_from_slice(&out);
+            if fault.is_some() || incoming.closed().is_some() {
+                return (passed_on, fault, incoming.closed().map(<[u8]>::to_vec));
+            }
+            assert!(outgoing.held_bytes() < 1200, "{} bytes of pongs", outgoing.held_bytes());
+            if out.is_empty() {
+                if rest.is_empty() {
+                    return (passed_on, None, None);
+                }
+                let (front, back) = rest.split_at(piece().min(rest.len()));
+                raw.extend_from_slice(front);
+                rest = back;
+            }
+        }
+    }
+
+    #[test]
+    fn anything_is_taken_alike_however_it_is_cut() {
+        let mut chance = Chance(7);
+        let (mut messages, mut faults, mut closes) = (0, 0, 0);
+        for round in 0..3000 {
+            let (is_masked, is_early) = (round % 2 == 0, round % 3 == 0);
+            let stream = stream(&mut chance, is_masked);
+            let whole = taken(&stream, is_masked, is_early, || 1 << 20);
+            let mut cut = Chance(round);
+            let most = [2, 20, 5000][cut.below(3)];
+            let cut = taken(&stream, is_masked, is_early, || 1 + cut.below(most));
+            assert_eq!(cut.1, whole.1, "round {round}: another fault");
+            assert!(cut.0 == whole.0 && cut.2 == whole.2, "round {round}");
+            // What was passed on is frames as a server sends them, the last one perhaps in part.
+            let mut cursor = Cursor::new(&whole.0[..]);
+            while let Ok(Some((header, length))) = FrameHeader::parse(&mut cursor) {
+                assert_eq!(header, plain(), "round {round}");
+                cursor.set_position(cursor.position() + length);
+                messages += 1;
+            }
+            faults += usize::from(whole.1.is_some());
+            closes += usize::from(whole.2.is_some());
+        }
+        assert!(messages > 3000 && faults > 300 && closes > 30, "{messages} {faults} {closes}");
+    }
+}
