@@ -187,7 +187,6 @@ impl Kaspa {
             answers.extend(operators.into_iter().map(|id| (To::Engine, Answer::NewTransaction { id })));
             return true;
         }
-        self.staging = None;
         match replaced {
             Some(before) => *dag = before,
             None => {
@@ -236,6 +235,8 @@ impl Kaspa {
 
     /// Shuts the store after a failure, and opens it again to be read if it can be trusted.
     fn fail(&mut self, now: Now) {
+        // Not all that is staged is durable.
+        self.staging = None;
         let was_full = self.store.shut();
         self.set_health(if was_full { Health::Full(now.monotonic + PAUSE) } else { Health::Broken });
         if was_full && self.store.reopen().is_err() {
