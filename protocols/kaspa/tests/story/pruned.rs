@@ -7,6 +7,7 @@ use crate::make;
 use crate::recorded::said_ahead;
 use crate::stage::*;
 use crate::syncer::{Syncer, list};
+use crate::toy::Refuses;
 use bytes::Bytes;
 use polypeer_engine::ConnectionId;
 use polypeer_kaspa::ledger::{BlockOutcome, Branch, Fault, Hash, Import, ImportFault};
@@ -164,7 +165,6 @@ fn answers(stage: &mut Stage, syncer: &mut Syncer, peer: ConnectionId, request: 
 /// more than is missing.
 #[test]
 fn each_check_that_fails_has_its_blame() {
-    type Refuses = fn(&Import) -> bool;
     let checks: [(Kind, Refuses, ImportFault); 7] = [
         (
             Kind::RequestPruningPointSmtState,

@@ -11,6 +11,9 @@ use polypeer_kaspa::ledger::{
 use polypeer_kaspa::wire::TransactionView;
 use std::collections::BTreeMap;
 
+/// Which piece of an import it is.
+pub(crate) type Refuses = fn(&Import) -> bool;
+
 /// The toy.
 #[derive(Clone, Debug)]
 pub(crate) struct Toy {
@@ -26,7 +29,7 @@ pub(crate) struct Toy {
     pub(crate) branch: Option<Branch>,
     pub(crate) path: Option<ImportFault>,
     /// What is said of this piece of an import, once.
-    pub(crate) refuses: Option<(fn(&Import) -> bool, ImportFault)>,
+    pub(crate) refuses: Option<(Refuses, ImportFault)>,
     /// What an import has brought so far, and what one has brought at last.
     pub(crate) staged: Staged,
     pub(crate) imported: Option<Staged>,
