@@ -12,14 +12,16 @@
 //!
 //! What is checked: levels, places and proof of work of the proof's headers, that each has its parents before it, that
 //! the pruning point ends it, that it claims more work than what is held and, where blocks cost work, shows about as
-//! much; that pruning points lead from the first block to it; what GHOSTDAG made of the trusted blocks, as far as they
-//! show it, and bits and score of those at the base by their windows; bodies; the sequencing commitment, the lanes and
-//! their proofs; the outputs. What is not: the proof's blue work is what its headers say, where a full node counts it
-//! level by level.
+//! much; and on its levels more than the proof that is kept ([`comparing`]); that pruning points lead from the first
+//! block to it; what GHOSTDAG made of the trusted blocks, as far as they show it, and bits and score of those at the base
+//! by their windows; that the headers lead to a clearly younger block; bodies; the sequencing commitment, the lanes and
+//! their proofs; the outputs. What is not: the blue work that the pruning point claims is only compared with what levels
+//! show, of which all blocks count and not the blue ones alone.
 
 mod base;
 mod blocks;
 mod catching_up;
+mod comparing;
 mod proof;
 mod resuming;
 mod state;
@@ -240,7 +242,7 @@ impl<'a> Turn<'a> {
             Import::CatchUp { point, sink } => Imported::Begun(self.catch_up(*point, sink)),
             Import::Abandon => Imported::Taken(self.abandon()),
             Import::Proof { level, headers } => self.piece(|it, work| it.take_proof(work, *level, headers)),
-            Import::ProofEnd => Imported::Proof(self.stage(Staging::end_proof)),
+            Import::ProofEnd => Imported::Proof(self.end_proof()),
             Import::PruningPoints(headers) => self.piece(|it, work| it.take_points(work, headers)),
             Import::Trusted(blocks) => self.piece(|it, work| it.take_trusted(work, blocks)),
             Import::TrustedEnd => self.piece(Staging::end_trusted),
@@ -314,7 +316,7 @@ impl<'a> Turn<'a> {
             self.abandon()?;
             return Err(ImportFault::ProofWork);
         }
-        self.work.writes.push(Write::Forget { parts: (BODIES, MARKS), bytes: 0 });
+        self.with_work(None, |work| work.forget((BODIES, MARKS)));
         self.work.writes.push(Write::Switch(dag.base()));
         let before = std::mem::replace(self.work.dag, dag);
         self.replaced.get_or_insert(before);
@@ -322,6 +324,16 @@ impl<'a> Turn<'a> {
         self.work.fresh = std::mem::take(&mut self.staged);
         self.work.reading = self.staged_reading.take();
         Ok(())
+    }
+
+    /// Compares with the proof that is kept, where something was imported before.
+    fn end_proof(&mut self) -> Taken<Hash> {
+        let kept = self.work.reading.filter(|_| self.work.dag.base() != crate::dag::GENESIS);
+        let held = |level: u8| {
+            let page = kept.and_then(|reading| reading.page(u16::from(level), 0, usize::MAX, usize::MAX).ok());
+            page.map(|(headers, _)| headers)
+        };
+        self.stage(|staging, work| staging.end_proof(work, held))
     }
 
     fn piece(&mut self, take: impl FnOnce(&mut Staging, &mut Work<'_>) -> Taken<()>) -> Imported {

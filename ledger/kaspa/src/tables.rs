@@ -77,12 +77,6 @@ impl Reading {
         row(&self.kept, (part, place))
     }
 
-    /// The last items of a part, at most so many, the last one first.
-    pub(crate) fn last(&self, part: u16, count: usize) -> Result<Vec<Bytes>> {
-        let rows = self.kept.range((part, 0)..=(part, u64::MAX))?.rev().take(count);
-        rows.map(|row| Ok(Bytes::copy_from_slice(row?.1.value()))).collect()
-    }
-
     /// Bytes of parts, from one to another.
     pub(crate) fn kept_bytes(&self, (first, last): (u16, u16)) -> Result<u64> {
         let rows = self.kept.range((first, 0)..=(last, u64::MAX))?;

@@ -45,10 +45,11 @@ async fn catch_up_pruned(scene: &Scene) -> Result<()> {
     ensure!(stretch.iter().any(|block| block.hash == point), "the pruning point is not in the stretch of headers");
     target.keep(source.address).await?;
     target.reaches(&sink, IMPORT).await.context("the target catches up")?;
-    if target.as_polypeer().is_some() {
-        ensure!(target.printed("catching up with the pruning point"), "it has taken another way");
-        ensure!(!target.printed("importing the pruned state"), "it has taken another way before");
-    }
+    let (is_way, other_way) = match target.as_kaspad() {
+        Some(_) => ("catching up to new pruning point", "IBD with headers proof"),
+        None => ("catching up with the pruning point", "importing the pruned state"),
+    };
+    ensure!(target.printed(is_way) && !target.printed(other_way), "it has taken another way");
 
     let fresh = scene.target.overridden("fresh", &SHALLOW).await?;
     fresh.keep(target.address()).await?;

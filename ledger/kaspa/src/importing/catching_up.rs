@@ -19,8 +19,6 @@ use std::collections::BTreeMap;
 
 /// Blocks without bodies at the pruning point: each in a DAG of the main network's rate has some hundred beside it.
 const AT_POINT_MAX: usize = 4_096;
-/// A peer that lags may have one of so many pruning points before ours (Kaspa spec, section 4.6.3).
-const LAGGING_MAX: usize = 4;
 
 /// Blocks at the pruning point whose bodies are not held, by their hash: number and merkle root.
 pub(super) type AtPoint = BTreeMap<Hash, (Number, Hash)>;
@@ -40,11 +38,13 @@ impl Turn<'_> {
         }
     }
 
-    /// Whether this is one of the last pruning points before ours.
+    /// Whether this is one of the pruning points before ours. Today's node takes the last four, since what it lacks at its
+    /// own it may have to ask for; here nothing is lacking, and a node of ours that follows the network keeps its pruning
+    /// point for long.
     fn is_lagging(&self, point: &Hash) -> bool {
-        let last = self.work.reading.and_then(|reading| reading.last(super::POINTS, LAGGING_MAX + 1).ok());
+        let all = self.work.reading.and_then(|it| it.page(super::POINTS, 0, usize::MAX, usize::MAX).ok());
         let hash = |bytes: &Bytes| Header::decode(bytes).map(|header| header.hash());
-        last.unwrap_or_default().iter().any(|bytes| hash(bytes).as_ref() == Ok(point))
+        all.is_some_and(|(all, _)| all.iter().any(|bytes| hash(bytes).as_ref() == Ok(point)))
     }
 
     /// Begins to catch up, or goes on.
@@ -225,10 +225,9 @@ impl Turn<'_> {
             bodies.push((*number, body.ok_or(ImportFault::Incomplete)?));
         }
         bodies.sort_unstable_by_key(|(number, _)| *number);
-        self.work.writes.push(Write::Forget { parts: (BODIES, MARKS), bytes: 0 });
+        self.with_work(None, |work| work.forget((BODIES, MARKS)));
         let kept = self.work.reading.map(|reading| reading.kept_bytes((0, u16::MAX)));
-        let twice: usize = bodies.iter().map(|(_, body)| body.len()).sum();
-        let freed = kept.transpose().ok().flatten().unwrap_or_default() + twice as u64;
+        let freed = kept.transpose().ok().flatten().unwrap_or_default();
         bodies.iter().for_each(|(number, body)| self.work.push(Change::Body { number: *number, body: body.clone() }));
         self.work.writes.push(Write::Rebase { base: point, freed });
         self.rebased.get_or_insert(self.work.dag.base());

@@ -1,14 +1,13 @@
 //! Judges a pruning point's proof: on every level the newest blocks of at least that level, from the highest level down
 //! (Kaspa spec, section 4.6.6), and the pruning points that lead to it.
 
-use super::{Entry, POINTS, Staging, Step, Taken, Way};
+use super::{Entry, POINTS, Staging, Step, Taken, Way, comparing};
 use crate::params::Params;
-use crate::pow::{Puzzle, level};
+use crate::pow::proof_of_work;
 use crate::taking::Work;
-use crate::work::{Work as Amount, from_wire, target, work as work_of};
+use crate::work::{Work as Amount, from_wire, work as work_of};
 use bytes::Bytes;
 use polypeer_engine::kit::chain::Hash;
-use polypeer_kaspa::hash::pre_pow_hash;
 use polypeer_kaspa::ledger::ImportFault;
 use polypeer_kaspa::wire::Header;
 use std::collections::{HashMap, HashSet};
@@ -31,8 +30,9 @@ pub(super) struct Proof {
     shown: Amount,
     shown_most: Amount,
     last: Option<Header>,
-    /// The last header's hash on each level that is done, from the highest down.
+    /// The last header's hash on each level that is done, from the highest down, and how many headers it has.
     tips: Vec<Hash>,
+    lengths: Vec<u64>,
 }
 
 impl Proof {
@@ -47,6 +47,7 @@ impl Proof {
             shown_most: Amount::ZERO,
             last: None,
             tips: Vec::new(),
+            lengths: Vec::new(),
         }
     }
 }
@@ -56,13 +57,13 @@ pub(super) fn weigh(header: &Header, params: &Params) -> (u8, bool) {
     if header.parents.level_count() == 0 {
         return (params.level_max, true);
     }
-    let value = Puzzle::new(&pre_pow_hash(header), header.timestamp).value(header.nonce);
-    (level(value, params.level_max), params.skips_proof_of_work || value <= target(header.bits))
+    let proof = proof_of_work(header, params.level_max);
+    (proof.level, params.skips_proof_of_work || proof.is_enough)
 }
 
 /// The work that a header shows by its place on a level: on the lowest that of its target, above it as many hashes as it
 /// takes on average to reach the level.
-fn shown(header: &Header, level: u8, params: &Params) -> Amount {
+pub(super) fn shown(header: &Header, level: u8, params: &Params) -> Amount {
     match level {
         0 => work_of(header.bits),
         _ => doubled(Amount::from_u64(1), 256 - u32::from(params.level_max) + u32::from(level)),
@@ -146,6 +147,7 @@ impl Staging {
         let is_long = proof.headers.len() as u64 >= params.proof_headers.saturating_mul(2);
         let last = proof.last.as_ref().filter(|_| proof.is_from_genesis || is_long).ok_or(ImportFault::Levels)?;
         proof.tips.push(last.hash());
+        proof.lengths.push(proof.headers.len() as u64);
         (proof.headers, proof.leaves) = (HashMap::new(), HashSet::new());
         proof.is_from_genesis = false;
         proof.shown_most = proof.shown_most.max(std::mem::take(&mut proof.shown));
@@ -153,7 +155,8 @@ impl Staging {
     }
 
     /// The pruning point, which ends the lowest level, and each up to its own; above, a parent of its does.
-    pub(super) fn end_proof(&mut self, work: &mut Work<'_>) -> Taken<Hash> {
+    /// What is held has some headers on each level, or no proof.
+    pub(super) fn end_proof(&mut self, work: &mut Work<'_>, held_at: impl Fn(u8) -> Option<Vec<Bytes>>) -> Taken<Hash> {
         self.at(Step::Proof)?;
         let params = &work.dag.params;
         if self.proof.level != 0 {
@@ -187,6 +190,9 @@ impl Staging {
         if from_wire(&point.blue_work) <= held || !is_shown {
             return Err(ImportFault::ProofWork);
         }
+        if self.way == Way::Proof && !self.is_better(work, held_at) {
+            return Err(ImportFault::ProofWork);
+        }
         if self.way == Way::CatchUp && hash != self.target {
             // The syncer's pruning point has moved, and what is here is of the one before.
             self.rewind(work)?;
@@ -197,6 +203,21 @@ impl Staging {
         self.believe(work, hash, point)?;
         self.goes_on(work)?;
         Ok(hash)
+    }
+
+    /// Whether the levels show more than those of what is held, if it has any.
+    fn is_better(&self, work: &mut Work<'_>, held_at: impl Fn(u8) -> Option<Vec<Bytes>>) -> bool {
+        let params = work.dag.params.clone();
+        let long = usize::try_from(params.proof_headers.saturating_mul(2)).unwrap_or(usize::MAX);
+        if held_at(0).is_none() {
+            return true;
+        }
+        let levels = (0..=params.level_max).zip(self.proof.lengths.iter().rev()).map(|(level, length)| {
+            let new: Vec<Bytes> = (0..*length).filter_map(|place| work.kept(u16::from(level), place)).collect();
+            let held = held_at(level).unwrap_or_default();
+            (comparing::level_of(&new, level, &params), comparing::level_of(&held, level, &params))
+        });
+        comparing::is_better(levels, long)
     }
 
     /// Pruning points, of which each names an earlier one as its own, and none an earlier one than the one before did.

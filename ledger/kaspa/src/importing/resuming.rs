@@ -161,7 +161,7 @@ fn read_mark(mark: &[u8]) -> Option<(Way, Step, Hash)> {
 
 impl Work<'_> {
     /// Forgets parts of what is being imported. Whether there was anything.
-    fn forget(&mut self, parts: (u16, u16)) -> bool {
+    pub(super) fn forget(&mut self, parts: (u16, u16)) -> bool {
         let fresh = self.fresh.forget(parts);
         let bytes = fresh + self.kept_bytes(parts);
         if bytes > 0 {

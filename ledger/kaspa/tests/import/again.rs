@@ -133,6 +133,7 @@ impl Network {
         Import::Trusted(trusted.collect())
     }
 
+    /// By its proof.
     fn pieces(&self) -> Vec<Import> {
         let mut pieces = vec![Import::Begin(self.point)];
         pieces.extend(self.proof_and_blocks());
@@ -225,6 +226,30 @@ fn a_pruning_point_moves_on_by_another_import() {
     let fault = crate::world::fault(&world.give(&Import::ProofEnd));
     assert_eq!(fault, Some(polypeer_kaspa::ledger::ImportFault::ProofWork));
     check(&mut world);
+}
+
+/// Whoever follows the network has no use for another history that ends when ours does.
+#[test]
+fn what_is_not_clearly_younger_is_not_imported() {
+    let network = Network::new();
+    // Some blocks of the same ten seconds.
+    let mut world = producer(9);
+    let end = world.now.after(Duration::from_secs(3));
+    assert!(!run(&mut world, end).is_empty());
+    world.now = world.now.after(Duration::from_secs(60));
+    let before = world.state();
+    let mut found = None;
+    for piece in network.pieces() {
+        let fault = crate::world::fault(&world.give(&piece));
+        if fault.is_some() {
+            assert!(matches!(piece, Import::LanesBegin { .. }), "after all headers: {piece:?}");
+            found = fault;
+            break;
+        }
+    }
+    assert_eq!(found, Some(polypeer_kaspa::ledger::ImportFault::NotYounger));
+    assert!(!polypeer_kaspa::ledger::ImportFault::NotYounger.is_of_sender());
+    assert_eq!(world.state(), before);
 }
 
 #[test]

@@ -104,7 +104,7 @@ pub enum Import {
 /// What a peer's pruning point is to us (Kaspa spec, section 4.6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Branch {
-    /// Nothing is missing at it: ours, one of the last before ours, or one whose body is held.
+    /// Nothing is missing at it: ours, one before ours, or one whose body is held.
     Sync,
     /// It follows ours, and its body is not held.
     CatchUp,
@@ -167,6 +167,8 @@ pub enum ImportFault {
     ProofPoint,
     /// What is held has as much work.
     ProofWork,
+    /// What it leads to is not clearly younger than what is held.
+    NotYounger,
     /// The headers do not make it a pruning point that follows from ours.
     Path,
     /// The pruning points do not lead from genesis to the proof's.
@@ -202,6 +204,10 @@ impl ImportFault {
             Self::ProofOrder => "the pruning proof is not topologically ordered",
             Self::ProofPoint => "the pruning proof has a wrong pruning point",
             Self::ProofWork => "the pruning proof is not stronger than what is held",
+            Self::NotYounger => {
+                "The difference between the timestamps of the current selected tip and the staging selected tip is too \
+                 small or negative. Aborting IBD..."
+            }
             Self::Path => "the alleged pruning point is not a valid pruning point, aborting catchup attempt",
             Self::PruningPoints => "the pruning points do not lead to the proof's",
             Self::Trusted => "missing ghostdag data for some trusted entries",
@@ -218,7 +224,7 @@ impl ImportFault {
 
     /// Whether the sender is to blame.
     pub fn is_of_sender(self) -> bool {
-        !matches!(self, Self::NoRoom | Self::ProofWork | Self::OutOfOrder)
+        !matches!(self, Self::NoRoom | Self::ProofWork | Self::NotYounger | Self::OutOfOrder)
     }
 }
 
