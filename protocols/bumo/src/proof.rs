@@ -8,16 +8,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
-/// `q(N)`: how many of `validators` must have prepared, and one more committed.
+/// `q(N)`: how many of `validators` must have prepared, and one more committed. Any two groups of one more have an honest
+/// validator in common.
 pub fn quorum(validators: usize) -> usize {
-    match validators {
-        0 | 1 => 0,
-        2 | 3 => 1,
-        _ => {
-            let faulty = (validators - 1) / 3;
-            if (validators - 1) % 3 == 0 { 2 * faulty } else { 2 * faulty + 1 }
-        }
-    }
+    let others = validators.saturating_sub(1);
+    2 * (others / 3) + usize::from(!others.is_multiple_of(3))
 }
 
 /// Who agrees on a ledger: their addresses, each at the place that is its replica id.
