@@ -25,9 +25,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
-/// A ledger that was closed is committed at the latest after so long. Until then its value and proof are in the vote log,
-/// or with those who agreed on it. A commit takes some milliseconds, in which nothing is signed.
-const COMMIT_AFTER_MAX: Duration = Duration::from_secs(1);
+/// A ledger that was closed is committed at the latest after so long, which only a network without a pause between ledgers
+/// makes it wait. Until then its value and proof are in the vote log, or with those who agreed on it. A commit takes some
+/// milliseconds, in which nothing is signed.
+const COMMIT_AFTER_MAX: Duration = Duration::from_secs(2);
 /// It is committed sooner if no other one is closed for so long.
 const COMMIT_AFTER_IDLE: Duration = Duration::from_millis(50);
 /// What is pending is committed at once when there is so much of it.

@@ -50,6 +50,8 @@ pub enum Request {
         /// A `ConsensusValue`.
         value: Bytes,
     },
+    /// Whether the node is behind its peers: then it proposes nothing. Not answered.
+    CatchingUp(bool),
     /// Append `keep` and what `pbft` votes for to the vote log, wait until that is durable, then sign. Refused when it
     /// contradicts an earlier vote: the same kind, view and sequence, another digest. Answered with [`Answer::Signed`].
     Sign {
@@ -218,6 +220,8 @@ pub enum CloseError {
 /// Why no value was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProposeError {
+    /// The node is behind its peers.
+    CatchingUp,
     /// The ledger only follows.
     FollowOnly,
     /// There is no validation key, or it is none of the validators.

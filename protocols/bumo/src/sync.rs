@@ -54,6 +54,9 @@ pub(crate) struct Sync {
     run: u64,
     // Whether it still has some of those: until it answered them it is given nothing.
     is_settling: bool,
+    // Whether ledgers came this way and more are on theirs, and whether the ledger was told so.
+    has_closed: bool,
+    is_told: bool,
     // When the last ledger closed, or everyone was asked.
     moved: Time,
     // The ledger cannot go on, and the operator was told.
@@ -117,6 +120,8 @@ impl Sync {
             closing: 0,
             run: 0,
             is_settling: false,
+            has_closed: false,
+            is_told: false,
             moved: now,
             has_stopped: false,
         }
@@ -217,6 +222,19 @@ impl Bumo {
         }
         if self.sync.ranges.is_waiting() {
             cx.alarm(Alarm::Spread, asker.now + PATIENCE);
+        }
+        self.tell_whether_behind(cx);
+    }
+
+    // While ledgers come this way, and proved right, the ledger need not propose any. That a peer only says it has more
+    // counts for nothing: it could keep a validator from its turn.
+    fn tell_whether_behind(&mut self, cx: &mut Cx<'_>) {
+        let sync = &mut self.sync;
+        sync.has_closed &= sync.closing > 0 || !sync.ranges.is_empty();
+        if sync.is_told != sync.has_closed {
+            sync.is_told = sync.has_closed;
+            // Not answered.
+            cx.ask(Request::CatchingUp(sync.is_told));
         }
     }
 
@@ -335,6 +353,7 @@ impl Bumo {
         match closed {
             Ok(tip) => {
                 cx.useful(from, Useful::Block);
+                self.sync.has_closed = true;
                 self.on_tip(cx, tip);
             }
             Err(CloseError::NotNext) => {}
