@@ -52,7 +52,7 @@ impl Pbft {
         let timers = &self.settings.timers;
         let is_active = self.change.is_none() && self.closing.is_none();
         match due {
-            Due::Propose => Some(self.propose_at).filter(|_| self.waits_to_propose()),
+            Due::Propose => Some(self.propose_from()).filter(|_| self.waits_to_propose()),
             Due::EndView => self.view_ends,
             Due::RepeatProposal => {
                 let proposal = self.instance.proposal.as_ref()?;

@@ -31,7 +31,7 @@ impl Pbft {
         let is_free = self.change.is_none() && self.closing.is_none() && self.instance.proposal.is_none();
         let is_asked =
             self.proposing.is_some() || self.is_asked(|what| matches!(what, super::voting::What::Proposal { .. }));
-        if !is_turn || !is_free || is_asked || now < self.propose_at || !self.may_propose() {
+        if !is_turn || !is_free || is_asked || now < self.propose_from() || !self.may_propose() {
             return;
         }
         match self.kept.as_ref().map(|kept| (kept.value.clone(), kept.digest)) {
@@ -44,6 +44,11 @@ impl Pbft {
                 self.out.push(Output::Propose);
             }
         }
+    }
+
+    /// When to propose: an interval after the last ledger closed. What is kept has waited already.
+    pub(super) fn propose_from(&self) -> Time {
+        if self.kept.is_some() { Time::ZERO } else { self.propose_at }
     }
 
     /// False when this validator proposed something in this view before a crash, and does not have it any more.
