@@ -2,7 +2,7 @@
 
 use crate::hash::Hash;
 use crate::keys::PublicKey;
-use crate::wire::{Body, Encoded, Message, PbftEnv, PbftProof, ValidatorSet, WireError};
+use crate::wire::{Body, Encoded, List, Message, PbftEnv, PbftProof, ValidatorSet, WireError, commits};
 use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -104,33 +104,39 @@ impl From<WireError> for ProofFault {
 /// Checks an envelope as every PBFT message is checked (section 7.3), the nested ones of its own aside, and says which
 /// replica signed it. What costs little comes first.
 pub fn check_envelope(envelope: &PbftEnv<'_>, validators: &Validators, chain_id: i64) -> Result<usize, ProofFault> {
-    let (index, key) = check_claims(envelope, validators, chain_id)?;
-    check_signature(envelope, &key)?;
-    Ok(index)
+    let claim = check_claims(envelope, validators, chain_id)?;
+    claim.verify()?;
+    Ok(claim.index)
 }
 
-fn check_claims(
-    envelope: &PbftEnv<'_>,
-    validators: &Validators,
-    chain_id: i64,
-) -> Result<(usize, PublicKey), ProofFault> {
-    let pbft = envelope.pbft.ok_or(ProofFault::Incomplete)?.message;
+// What an envelope claims, and what is to be verified yet.
+struct Claim<'a> {
+    index: usize,
+    body: Body<'a>,
+    key: PublicKey,
+    signed: &'a [u8],
+    signature: &'a [u8],
+}
+
+impl Claim<'_> {
+    fn verify(&self) -> Result<(), ProofFault> {
+        if self.key.verify(self.signed, self.signature) { Ok(()) } else { Err(ProofFault::Signature) }
+    }
+}
+
+fn check_claims<'a>(envelope: &PbftEnv<'a>, validators: &Validators, chain_id: i64) -> Result<Claim<'a>, ProofFault> {
+    let pbft = envelope.pbft.ok_or(ProofFault::Incomplete)?;
     let signature = envelope.signature.ok_or(ProofFault::Incomplete)?;
-    if pbft.chain_id != chain_id {
+    if pbft.message.chain_id != chain_id {
         return Err(ProofFault::ChainId);
     }
-    let replica_id = pbft.body.replica_id().ok_or(ProofFault::Incomplete)?;
+    let body = pbft.message.body;
+    let replica_id = body.replica_id().ok_or(ProofFault::Incomplete)?;
     let (index, key) = validators.signer(signature.public_key).ok_or(ProofFault::Stranger)?;
     if usize::try_from(replica_id) != Ok(index) {
         return Err(ProofFault::ReplicaId);
     }
-    Ok((index, key))
-}
-
-fn check_signature(envelope: &PbftEnv<'_>, key: &PublicKey) -> Result<(), ProofFault> {
-    let signed = envelope.pbft.ok_or(ProofFault::Incomplete)?.bytes;
-    let signature = envelope.signature.ok_or(ProofFault::Incomplete)?;
-    if key.verify(signed, signature.sign_data) { Ok(()) } else { Err(ProofFault::Signature) }
+    Ok(Claim { index, body, key, signed: pbft.bytes, signature: signature.sign_data })
 }
 
 /// Checks that `proof` shows that these validators committed the value of this hash (section 7.9).
@@ -138,27 +144,25 @@ fn check_signature(envelope: &PbftEnv<'_>, key: &PublicKey) -> Result<(), ProofF
 /// One commit that is wrong or of a validator that has one already spoils it, so that all nodes agree. View, sequence
 /// and round are compared with nothing. All that needs no signature is checked of all commits first.
 pub fn check_proof(proof: &[u8], value_hash: &Hash, validators: &Validators, chain_id: i64) -> Result<(), ProofFault> {
-    let proof = PbftProof::decode(proof)?;
-    if proof.commits.len() <= validators.quorum() {
-        return Err(ProofFault::TooFew);
-    }
     let mut signers = BTreeSet::new();
-    let mut keys = Vec::with_capacity(validators.len().min(proof.commits.len()));
-    for commit in proof.commits {
-        let envelope = commit.open()?;
-        let (index, key) = check_claims(&envelope, validators, chain_id)?;
-        check_commit(&envelope, value_hash)?;
-        if !signers.insert(index) {
+    let mut claims = Vec::new();
+    for commit in commits(proof) {
+        let claim = check_claims(&commit?, validators, chain_id)?;
+        check_commit(&claim.body, value_hash)?;
+        // So there are no more of them than validators.
+        if !signers.insert(claim.index) {
             return Err(ProofFault::Twice);
         }
-        keys.push(key);
+        claims.push(claim);
     }
-    let commits = proof.commits.iter().zip(&keys);
-    commits.into_iter().try_for_each(|(commit, key)| check_signature(&commit.open()?, key))
+    if claims.len() <= validators.quorum() {
+        return Err(ProofFault::TooFew);
+    }
+    claims.iter().try_for_each(Claim::verify)
 }
 
-fn check_commit(envelope: &PbftEnv<'_>, value_hash: &Hash) -> Result<(), ProofFault> {
-    match envelope.pbft.ok_or(ProofFault::Incomplete)?.message.body {
+fn check_commit(body: &Body<'_>, value_hash: &Hash) -> Result<(), ProofFault> {
+    match body {
         Body::Commit(vote) if vote.value_digest == value_hash.as_ref() => Ok(()),
         Body::Commit(_) => Err(ProofFault::Digest),
         _ => Err(ProofFault::NotCommit),
@@ -168,5 +172,5 @@ fn check_commit(envelope: &PbftEnv<'_>, value_hash: &Hash) -> Result<(), ProofFa
 /// The proof of these commits, each the bytes of a `PbftEnv`.
 pub fn build(commits: &[&[u8]]) -> bytes::Bytes {
     let commits: Vec<_> = commits.iter().map(|commit| Encoded::of(commit)).collect();
-    PbftProof { commits: crate::wire::List::of(&commits) }.encode()
+    PbftProof { commits: List::of(&commits) }.encode()
 }

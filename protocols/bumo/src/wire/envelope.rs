@@ -1,7 +1,7 @@
 //! The envelope: one to each WebSocket message (BUMO spec, section 2).
 
 use super::loose::Fields;
-use super::proto::{Message, Writer};
+use super::proto::{Message, Reader, Writer};
 use super::{PBFT_BYTES_MAX, TRANSACTION_DATA_BYTES_MAX, WireError};
 use bytes::Bytes;
 
@@ -32,6 +32,34 @@ impl<'a> Envelope<'a> {
         writer.finish()
     }
 
+    #[inline]
+    fn read_canonical(message: &'a [u8]) -> Result<Self, WireError> {
+        let mut reader = Reader::of(message, 0);
+        let envelope = Self {
+            number: reader.field(1)?,
+            is_request: reader.field(2)?,
+            sequence: reader.field(3)?,
+            data: reader.field(4)?,
+        };
+        reader.end()?;
+        Ok(envelope)
+    }
+
+    fn read_loose(message: &'a [u8]) -> Result<Self, WireError> {
+        let mut envelope = Self::default();
+        let mut fields = Fields::of(message);
+        while let Some((number, value)) = fields.next()? {
+            match number {
+                1 => envelope.number = value.i64()?,
+                2 => envelope.is_request = value.bool()?,
+                3 => envelope.sequence = value.i64()?,
+                4 => envelope.data = value.bytes()?,
+                _ => {}
+            }
+        }
+        Ok(envelope)
+    }
+
     fn write_head(&self, writer: &mut Writer) {
         writer.field(1, &self.number);
         writer.field(2, &self.is_request);
@@ -46,19 +74,10 @@ impl<'a> Envelope<'a> {
 const HEAD_BYTES_MAX: usize = 11 + 2 + 11 + 11;
 
 impl<'a> Message<'a> for Envelope<'a> {
+    #[inline]
     fn read(message: &'a [u8], _: u32) -> Result<Self, WireError> {
-        let mut envelope = Self::default();
-        let mut fields = Fields::of(message);
-        while let Some((number, value)) = fields.next()? {
-            match number {
-                1 => envelope.number = value.i64()?,
-                2 => envelope.is_request = value.bool()?,
-                3 => envelope.sequence = value.i64()?,
-                4 => envelope.data = value.bytes()?,
-                _ => {}
-            }
-        }
-        Ok(envelope)
+        // As all nodes write it, and if not, as it may be too.
+        Self::read_canonical(message).or_else(|_| Self::read_loose(message))
     }
 
     fn write(&self, writer: &mut Writer) {

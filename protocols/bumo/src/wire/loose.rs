@@ -84,6 +84,7 @@ impl<'a> Fields<'a> {
         Ok(Some((number, value)))
     }
 
+    #[inline]
     fn key(&mut self) -> Result<(u32, u8), WireError> {
         let key = self.varint()?;
         let number = key >> 3;
@@ -95,16 +96,24 @@ impl<'a> Fields<'a> {
 
     #[inline]
     fn varint(&mut self) -> Result<u64, WireError> {
+        if let [first, rest @ ..] = self.rest
+            && *first < 0x80
+        {
+            self.rest = rest;
+            return Ok(u64::from(*first));
+        }
         let (value, length) = varint(self.rest)?;
         self.rest = self.rest.get(length..).unwrap_or_default();
         Ok(value)
     }
 
+    #[inline]
     fn delimited(&mut self) -> Result<&'a [u8], WireError> {
         let length = usize::try_from(self.varint()?).map_err(|_| WireError::Truncated)?;
         self.advance(length)
     }
 
+    #[inline]
     fn advance(&mut self, count: usize) -> Result<&'a [u8], WireError> {
         let (bytes, rest) = self.rest.split_at_checked(count).ok_or(WireError::Truncated)?;
         self.rest = rest;

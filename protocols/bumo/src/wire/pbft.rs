@@ -3,7 +3,7 @@
 use super::field::message;
 use super::list::{Encoded, List, Whole};
 use super::proto::{Message, Reader, Writer};
-use super::{Signature, WireError};
+use super::{DEPTH_MAX, Signature, WireError};
 use bytes::Bytes;
 
 message! {
@@ -89,46 +89,35 @@ impl<'a> Body<'a> {
     }
 }
 
+impl<'a> Body<'a> {
+    // The sub-message of this type, if it comes next.
+    #[inline]
+    fn take(reader: &mut Reader<'a>, number: i32) -> Result<Option<Self>, WireError> {
+        Ok(match number {
+            0 => reader.field::<Option<_>>(3)?.map(Self::PrePrepare),
+            1 => reader.field::<Option<_>>(4)?.map(Self::Prepare),
+            2 => reader.field::<Option<_>>(5)?.map(Self::Commit),
+            3 => reader.field::<Option<_>>(6)?.map(Self::ViewChange),
+            4 => reader.field::<Option<_>>(7)?.map(Self::NewView),
+            5 => reader.field::<Option<_>>(8)?.map(Self::RawViewChange),
+            _ => None,
+        })
+    }
+}
+
 impl<'a> Message<'a> for Pbft<'a> {
     #[inline]
     fn read(message: &'a [u8], depth: u32) -> Result<Self, WireError> {
         let mut reader = Reader::of(message, depth);
-        let round_number = reader.field(1)?;
-        let number: i32 = reader.field(2)?;
-        let mut body = Body::Missing(number);
-        if let Some(one) = reader.field::<Option<PrePrepare<'a>>>(3)?
-            && number == 0
-        {
-            body = Body::PrePrepare(one);
+        let (round_number, number) = (reader.field(1)?, reader.field(2)?);
+        let before = reader;
+        if let Some(body) = Body::take(&mut reader, number)? {
+            let chain_id = reader.field(9)?;
+            if reader.is_at_end() {
+                return Ok(Self { round_number, body, chain_id });
+            }
         }
-        if let Some(vote) = reader.field::<Option<Vote<'a>>>(4)?
-            && number == 1
-        {
-            body = Body::Prepare(vote);
-        }
-        if let Some(vote) = reader.field::<Option<Vote<'a>>>(5)?
-            && number == 2
-        {
-            body = Body::Commit(vote);
-        }
-        if let Some(change) = reader.field::<Option<ViewChange<'a>>>(6)?
-            && number == 3
-        {
-            body = Body::ViewChange(change);
-        }
-        if let Some(view) = reader.field::<Option<NewView<'a>>>(7)?
-            && number == 4
-        {
-            body = Body::NewView(view);
-        }
-        if let Some(raw) = reader.field::<Option<RawViewChange<'a>>>(8)?
-            && number == 5
-        {
-            body = Body::RawViewChange(raw);
-        }
-        let chain_id = reader.field(9)?;
-        reader.end()?;
-        Ok(Self { round_number, body, chain_id })
+        Self::read_all(before, round_number, number)
     }
 
     fn write(&self, writer: &mut Writer) {
@@ -144,6 +133,24 @@ impl<'a> Message<'a> for Pbft<'a> {
             Body::Missing(_) => {}
         }
         writer.field(9, &self.chain_id);
+    }
+}
+
+impl<'a> Pbft<'a> {
+    // With sub-messages of other types, which nobody sends and the original takes; or with none.
+    #[cold]
+    fn read_all(mut reader: Reader<'a>, round_number: i64, number: i32) -> Result<Self, WireError> {
+        let mut body = Body::Missing(number);
+        for other in 0..=5 {
+            if let Some(one) = Body::take(&mut reader, other)?
+                && other == number
+            {
+                body = one;
+            }
+        }
+        let chain_id = reader.field(9)?;
+        reader.end()?;
+        Ok(Self { round_number, body, chain_id })
     }
 }
 
@@ -243,6 +250,33 @@ message! {
     pub struct PbftProof<'a> {
         /// The signed commits.
         1 commits: List<'a, Encoded<'a, PbftEnv<'a>>>,
+    }
+}
+
+/// The commits of a proof, one after the other, each read once: the way to read one that came.
+pub fn commits(proof: &[u8]) -> Commits<'_> {
+    Commits { rest: Reader::of(proof, DEPTH_MAX) }
+}
+
+/// See [`commits`]. The first one that is wrong is the last.
+#[derive(Clone, Debug)]
+pub struct Commits<'a> {
+    rest: Reader<'a>,
+}
+
+impl<'a> Iterator for Commits<'a> {
+    type Item = Result<PbftEnv<'a>, WireError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_at_end() {
+            return None;
+        }
+        let commit = self.rest.field::<Option<_>>(1).and_then(|commit| commit.ok_or(WireError::NotCanonical));
+        if commit.is_err() {
+            self.rest = Reader::of(&[], 0);
+        }
+        Some(commit)
     }
 }
 

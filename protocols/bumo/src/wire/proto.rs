@@ -63,6 +63,12 @@ impl<'a> Reader<'a> {
         T::take(self, number)
     }
 
+    /// Whether nothing is left.
+    #[inline]
+    pub fn is_at_end(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// That nothing is left.
     #[inline]
     pub fn end(self) -> Result<(), WireError> {
@@ -81,12 +87,17 @@ impl<'a> Reader<'a> {
         }
     }
 
+    // Most have one byte, lengths of what is signed two.
     #[inline]
     fn varint(&mut self) -> Result<u64, WireError> {
-        match self.rest.split_first() {
-            Some((first, rest)) if *first < 0x80 => {
+        match self.rest {
+            [first, rest @ ..] if *first < 0x80 => {
                 self.rest = rest;
                 Ok(u64::from(*first))
+            }
+            [first, second @ 1..0x80, rest @ ..] => {
+                self.rest = rest;
+                Ok(u64::from(first & 0x7f) | u64::from(*second) << 7)
             }
             _ => self.long_varint(),
         }

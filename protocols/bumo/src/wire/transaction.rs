@@ -121,24 +121,36 @@ impl OperationBody<'_> {
     }
 }
 
+impl<'a> OperationBody<'a> {
+    // The sub-message of this type, if it comes next: that of type n is field n + 3.
+    #[inline]
+    fn take(reader: &mut Reader<'a>, number: i32) -> Result<Option<Self>, WireError> {
+        Ok(match number {
+            1 => reader.field::<Option<_>>(4)?.map(Self::CreateAccount),
+            2 => reader.field::<Option<_>>(5)?.map(Self::IssueAsset),
+            3 => reader.field::<Option<_>>(6)?.map(Self::PayAsset),
+            4 => reader.field::<Option<_>>(7)?.map(Self::SetMetadata),
+            5 => reader.field::<Option<_>>(8)?.map(Self::SetSignerWeight),
+            6 => reader.field::<Option<_>>(9)?.map(Self::SetThreshold),
+            7 => reader.field::<Option<_>>(10)?.map(Self::PayCoin),
+            8 => reader.field::<Option<_>>(11)?.map(Self::Log),
+            9 => reader.field::<Option<_>>(12)?.map(Self::SetPrivilege),
+            _ => None,
+        })
+    }
+}
+
 impl<'a> Message<'a> for Operation<'a> {
+    #[inline]
     fn read(message: &'a [u8], depth: u32) -> Result<Self, WireError> {
         let mut reader = Reader::of(message, depth);
-        let number: i32 = reader.field(1)?;
+        let number = reader.field(1)?;
         let (source_address, metadata) = (reader.field(2)?, reader.field(3)?);
-        let mut body = OperationBody::Missing(number);
-        // The sub-message of type n is field n + 3.
-        macro_rules! bodies {
-            ($($kind:literal $body:ident)*) => {
-                $(if let Some(one) = reader.field($kind + 3)? && number == $kind {
-                    body = OperationBody::$body(one);
-                })*
-            };
+        let before = reader;
+        match OperationBody::take(&mut reader, number)? {
+            Some(body) if reader.is_at_end() => Ok(Self { source_address, metadata, body }),
+            _ => Ok(Self { source_address, metadata, body: Self::read_all(before, number)? }),
         }
-        bodies!(1 CreateAccount 2 IssueAsset 3 PayAsset 4 SetMetadata 5 SetSignerWeight 6 SetThreshold 7 PayCoin 8 Log
-            9 SetPrivilege);
-        reader.end()?;
-        Ok(Self { source_address, metadata, body })
     }
 
     fn write(&self, writer: &mut Writer) {
@@ -157,6 +169,23 @@ impl<'a> Message<'a> for Operation<'a> {
             OperationBody::SetPrivilege(one) => writer.message(12, one),
             OperationBody::Missing(_) => {}
         }
+    }
+}
+
+impl<'a> Operation<'a> {
+    // With sub-messages of other types, or with none.
+    #[cold]
+    fn read_all(mut reader: Reader<'a>, number: i32) -> Result<OperationBody<'a>, WireError> {
+        let mut body = OperationBody::Missing(number);
+        for other in 1..=9 {
+            if let Some(one) = OperationBody::take(&mut reader, other)?
+                && other == number
+            {
+                body = one;
+            }
+        }
+        reader.end()?;
+        Ok(body)
     }
 }
 
