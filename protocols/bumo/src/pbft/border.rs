@@ -1,4 +1,4 @@
-//! What goes in and what comes out: the machine's whole border with whoever runs it.
+//! Lists what goes in and what comes out: the machine's whole border with whoever runs it.
 
 use super::Timers;
 use crate::hash::{Hash, HashType};

@@ -301,16 +301,25 @@ impl Pbft {
         if opened.view_changes.len() > LISTED_PER_VALIDATOR_MAX * self.roster.len() {
             return Err(Ignored::ViewChanges);
         }
+        // Each repetition of an open view is another message; one in a while is enough to relay.
+        let gap = self.settings.timers.repeat_new_view / 2;
+        if target == self.view && self.opened_at.is_some_and(|at| now < at + gap) {
+            return Ok(Seen::Stale);
+        }
         claim.verify(&self.settings)?;
         let listed = self.listed(target, opened)?;
         if let Some(pre_prepare) = opened.pre_prepare {
             self.kept_proposal(target, &pre_prepare.open().map_err(|_| Ignored::Malformed)?, pre_prepare.bytes)?;
         }
         let is_past_it = self.change.as_ref().is_some_and(|change| change.target > target);
+        if target == self.view {
+            self.opened_at = Some(now);
+        }
         if target > self.view && !is_past_it {
             self.forget_refuted(target, &listed);
             self.enter(now, target);
             self.new_view = Some(data.clone());
+            self.opened_at = Some(now);
         }
         Ok(Seen::Fresh)
     }

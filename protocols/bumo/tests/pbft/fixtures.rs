@@ -118,6 +118,8 @@ fn validators_and_followers_enter_the_captured_view_and_take_its_proposal() {
         assert_eq!(stage.machine.view(), (2, true));
         let prepares: Vec<_> = stage.said().into_iter().filter(|read| read.kind == PREPARE).collect();
         assert_eq!(prepares.len(), usize::from(own.is_some()));
+        assert_eq!(stage.hear(&captured("newview_v2_round2")), Ok(Seen::Stale), "too soon");
+        stage.pass(15 * SECOND);
         assert_eq!(stage.hear(&captured("newview_v2_round2")), Ok(Seen::Fresh), "relayed, and no more");
     }
 }
