@@ -3,6 +3,7 @@
 //! A sixth network is its folder under `protocols/` and one [`Entry`] here.
 
 mod anya;
+mod bumo;
 mod chain;
 mod hello;
 mod holdings;
@@ -21,13 +22,14 @@ pub use watched::{Arrival, Arrivals};
 
 use crate::config::{Config, Key, NetworkSection};
 use crate::event_log::EventLog;
-use crate::purses::Payer;
+use crate::purses::{Payer, Purse};
 use polypeer_driver::Budget;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Every network that this program speaks.
-pub static ENTRIES: &[Entry] = &[anya::ENTRY, hello::ENTRY, kaspa::ENTRY];
+pub static ENTRIES: &[Entry] = &[anya::ENTRY, hello::ENTRY, kaspa::ENTRY, bumo::ENTRY];
 
 /// One protocol and its preset networks.
 #[derive(Debug)]
@@ -48,8 +50,10 @@ pub struct Entry {
     pub start: Start,
     /// Starts its tracker, where the protocol has one.
     pub tracker: Option<Start>,
-    /// Blocks that all nodes of a devnet make together in one interval; each node makes one when nothing is said.
-    pub devnet_blocks: Option<u32>,
+    /// Nodes of a devnet beyond those that were asked for, which only follow.
+    pub(crate) devnet_followers: usize,
+    /// The keys of a devnet's section, beside those that every network's has.
+    pub(crate) devnet_values: fn(&Founding<'_>) -> Vec<(&'static str, String)>,
     /// Who pays in a private network of so many nodes: one for each, or fewer.
     pub(crate) payers: Payers,
     /// Run a recording through a new engine: one for each protocol that it has, the tracker's is another.
@@ -61,6 +65,14 @@ pub struct Entry {
 
 /// Starts a network.
 pub type Start = fn(&Launch<'_>) -> anyhow::Result<Arc<dyn RunningNetwork>>;
+
+/// With what a devnet's network is made.
+pub(crate) struct Founding<'a> {
+    /// The keys of the nodes that produce.
+    pub(crate) producers: &'a [[u8; 32]],
+    /// How often each is to make a block, where it is theirs to say.
+    pub(crate) interval: Duration,
+}
 
 /// Makes those who pay, each at a node of its own.
 pub(crate) type Payers = fn(usize) -> anyhow::Result<Vec<Box<dyn Payer>>>;
@@ -103,6 +115,11 @@ pub struct Launch<'a> {
     pub events: Arc<EventLog>,
     /// Who is told when a block or transaction has arrived; nothing when nobody measures.
     pub arrivals: Option<Arc<dyn Arrivals>>,
+}
+
+/// A BUMO account that pays; nothing when the seed makes no key.
+pub(crate) fn bumo_account(chain_id: i64, seed: &[u8; 32]) -> Option<impl Purse + use<>> {
+    bumo::Account::new(chain_id, seed)
 }
 
 /// All networks that are built in.

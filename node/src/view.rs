@@ -33,6 +33,10 @@ pub struct Network {
     /// Blocks that it holds, where they form a graph; not there where they form a chain.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub blocks: Option<u64>,
+    /// The first block with what is not executed here: from there on the node only follows. Not there while it knows
+    /// everything.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub follow_only: Option<u64>,
     /// Whether it is catching up with its peers.
     pub syncing: bool,
     /// How many peers it has.

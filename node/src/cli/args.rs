@@ -276,15 +276,15 @@ pub(crate) struct TxSend {
     /// The sender: a file with its Ed25519 seed in hex, or 1 to 16 for a public account.
     #[arg(long)]
     pub(crate) from: String,
-    /// The recipient's key in hex, or 1 to 16 for a public account.
+    /// The recipient's key in hex, or 1 to 16 for a public account; on BUMO an address too.
     #[arg(long)]
     pub(crate) to: String,
     /// How much.
     #[arg(long)]
     pub(crate) amount: u64,
-    /// What the producer of the block gets.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) fee: u64,
+    /// What the producer of the block gets, 1 when left out; on BUMO the limit of what it may cost, 1000000.
+    #[arg(long)]
+    pub(crate) fee: Option<u64>,
     /// The number of the sender's earlier transactions; counted when left out.
     #[arg(long)]
     pub(crate) sequence: Option<u64>,

@@ -31,7 +31,7 @@ pub(super) fn generate(args: &TxGenerate, json: bool) -> Result<(), Failure> {
     let client = args.reach.client();
     let ledger = Ledger::find(&args.reach, &client)?;
     // The node stores what it acknowledges; hands side by side share a commit.
-    let hands = usize::from(args.accounts).min(HANDS_MAX);
+    let hands = usize::from(args.accounts.min(ledger.kind.payers_max())).min(HANDS_MAX);
     let tally = Tally::new(args.count);
     let end = args.time.map(|time| Instant::now() + time);
     let gap = Duration::from_secs_f64(hands as f64 / args.rate);
@@ -39,7 +39,7 @@ pub(super) fn generate(args: &TxGenerate, json: bool) -> Result<(), Failure> {
         let start = |index: usize| {
             // Spread over one gap, so that a low rate is even too.
             let due = Instant::now() + gap.mul_f64(index as f64 / hands as f64);
-            let purses = Purses::public(ledger.id, args.accounts, hands, index);
+            let purses = Purses::public(ledger.kind, args.accounts, hands, index);
             let (ledger, tally) = (&ledger, &tally);
             scope.spawn(move || {
                 let ended = Hand { purses, ledger, tally, due, gap, end }.run();

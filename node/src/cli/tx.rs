@@ -1,4 +1,4 @@
-//! Sends transactions of the reference ledger: a small wallet for private networks.
+//! Sends transactions: a small wallet for private networks.
 
 use super::args::{Reach, TxSend};
 use super::exit::Failure;
@@ -6,9 +6,8 @@ use super::{put_json, put_line};
 use crate::api::Taken;
 use crate::client::{AskError, Client};
 use crate::data;
-use crate::purses::network_id;
+use crate::purses::{Ledgers, Payment, Purse, Recipient, network_id};
 use crate::view;
-use polypeer_ledger_reference::{Payment, Wallet};
 use serde_json::json;
 use std::path::Path;
 use std::thread::sleep;
@@ -19,16 +18,19 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// `polypeer tx send`.
 pub(super) fn send(args: &TxSend, json: bool) -> Result<(), Failure> {
-    let wallet = wallet(&args.from)?;
-    let recipient = key(&args.to)?;
     let client = args.reach.client();
     let ledger = Ledger::find(&args.reach, &client)?;
+    let purse = purse(ledger.kind, &args.from)?;
+    let recipient = recipient(ledger.kind, &args.to)?;
     let sequence = match args.sequence {
         Some(sequence) => sequence,
-        None => ledger.account(&wallet.public_key())?.next,
+        None => ledger.account(&purse.key())?.next,
     };
-    let payment = Payment { recipient, amount: args.amount, fee: args.fee, sequence };
-    let id = ledger.send(&wallet.sign(&ledger.id, &payment))?;
+    let fee = args.fee.unwrap_or_else(|| ledger.kind.fee());
+    let payment = Payment { recipient, amount: args.amount, fee, sequence };
+    let transaction = purse.sign(&payment);
+    let transaction = transaction.ok_or_else(|| Failure::usage("this ledger cannot say such a payment"))?;
+    let id = ledger.send(&transaction)?;
     let block = args.wait.map(|wait| ledger.wait_for(&id, wait)).transpose()?;
     match (json, block) {
         (true, block) => put_json(&json!({ "id": id, "sequence": sequence, "block": block })),
@@ -40,17 +42,17 @@ pub(super) fn send(args: &TxSend, json: bool) -> Result<(), Failure> {
 pub(super) struct Ledger<'a> {
     client: &'a Client,
     path: String,
-    /// What its transactions are signed for.
-    pub(super) id: [u8; 16],
+    /// What its transactions are made for.
+    pub(super) kind: Ledgers,
 }
 
 impl<'a> Ledger<'a> {
     /// The one that is meant.
     pub(super) fn find(reach: &Reach, client: &'a Client) -> Result<Self, Failure> {
         let network = reach.network(client)?;
-        let id = network.network_id.as_deref().and_then(network_id);
-        let id = id.ok_or_else(|| Failure::new(format!("{} has no reference ledger", network.name)))?;
-        Ok(Self { client, path: format!("/api/v1/networks/{}", network.name), id })
+        let kind = kind(&network);
+        let kind = kind.ok_or_else(|| Failure::new(format!("{} has no accounts that pay", network.name)))?;
+        Ok(Self { client, path: format!("/api/v1/networks/{}", network.name), kind })
     }
 
     /// An account at the tip.
@@ -82,24 +84,32 @@ impl<'a> Ledger<'a> {
     }
 }
 
-fn wallet(from: &str) -> Result<Wallet, Failure> {
-    if let Ok(number) = from.parse::<u8>() {
-        let wallet = Wallet::public_account(number);
-        return wallet
-            .ok_or_else(|| Failure::usage("a public account is 1 to 16; a file with such a name is `./NAME`"));
+fn kind(network: &view::Network) -> Option<Ledgers> {
+    let id = network.network_id.as_deref()?;
+    match &*network.protocol {
+        "bumo" => Some(Ledgers::Bumo { chain_id: id.parse().ok()? }),
+        _ => Some(Ledgers::Reference { id: network_id(id)? }),
     }
-    Ok(Wallet::new(&data::read_secret(Path::new(from))?))
 }
 
-fn key(to: &str) -> Result<[u8; 32], Failure> {
-    if to.len() < 64 {
-        let wallet = to.parse::<u8>().ok().and_then(Wallet::public_account);
-        let wallet =
-            wallet.ok_or_else(|| Failure::usage("--to is a key of 64 hex digits, or 1 to 16 for a public account"));
-        return wallet.map(|wallet| wallet.public_key());
+fn purse(ledger: Ledgers, from: &str) -> Result<Box<dyn Purse>, Failure> {
+    let purse = match from.parse::<u8>() {
+        Ok(number) => ledger.public(number),
+        Err(_) => ledger.purse(&data::read_secret(Path::new(from))?),
+    };
+    purse.ok_or_else(|| Failure::usage("a public account is 1 to 16; a file with such a name is `./NAME`"))
+}
+
+fn recipient(ledger: Ledgers, to: &str) -> Result<Recipient, Failure> {
+    let usage =
+        || Failure::usage("--to is a key of 64 hex digits, or 1 to 16 for a public account; on BUMO an address");
+    if let Ok(number) = to.parse::<u8>() {
+        return ledger.public(number).map(|purse| Recipient::Key(purse.key())).ok_or_else(usage);
+    }
+    if matches!(ledger, Ledgers::Bumo { .. }) && to.starts_with("bu") {
+        return Ok(Recipient::Address(to.to_owned()));
     }
     let mut key = [0; 32];
-    const_hex::decode_to_slice(to, &mut key)
-        .map_err(|_| Failure::usage("--to is a key of 64 hex digits, or 1 to 16 for a public account"))?;
-    Ok(key)
+    const_hex::decode_to_slice(to, &mut key).map_err(|_| usage())?;
+    Ok(Recipient::Key(key))
 }

@@ -7,7 +7,7 @@ use super::{Plan, SETTLE_WITHIN, eventually};
 use crate::config::{Config, Given};
 use crate::data::DataFolder;
 use crate::event_log::EventLog;
-use crate::networks::{Entry, Launch, RunningNetwork, Which};
+use crate::networks::{Entry, Founding, Launch, RunningNetwork, Which};
 use anyhow::Context as _;
 use futures_util::future::join_all;
 use polypeer_driver::Budget;
@@ -36,23 +36,25 @@ impl Group {
     ) -> anyhow::Result<Self> {
         let stopwatch = Arc::new(Stopwatch::default());
         let mut group = Self { entry, nodes: Vec::new(), stopwatch, sent: AtomicU64::new(0) };
-        for index in 0..plan.nodes {
+        let producers = (0..plan.nodes).map(|_| producer()).collect::<anyhow::Result<Vec<_>>>()?;
+        let founding = Founding { producers: &producers, interval: plan.produce_interval };
+        let values = (entry.devnet_values)(&founding);
+        for index in 0..plan.nodes + entry.devnet_followers {
             let before = group.nodes.last().and_then(|node| node.listening());
-            let config = Config::load(None, [], &givens(entry, before, plan))?;
+            let producer = producers.get(index).copied();
+            let config = Config::load(None, [], &givens(entry, before, producer.is_some(), &values))?;
             // The first node answers under the network's own name.
             let name = match index {
                 0 => entry.devnet.to_owned(),
                 _ => format!("{}-{}", entry.devnet, index + 1),
             };
-            let mut producer = [0; 32];
-            getrandom::fill(&mut producer).context("no random bytes from the system")?;
             let launch = Launch {
                 name: &name,
                 base_name: entry.devnet,
                 network: config.network(entry.devnet)?,
                 config: &config,
                 folder: Some(data.network(&name)?),
-                producer: Some(producer),
+                producer,
                 budget: budget.clone(),
                 events: events.clone(),
                 arrivals: Some(Arc::new(Hand { stopwatch: group.stopwatch.clone(), node: index })),
@@ -151,7 +153,7 @@ impl Group {
             faults.push(format!("{} lacks {} transactions", node.name(), lacks.len()));
         }
         let tip = self.nodes[0].block(Which::Tip).await.ok().flatten();
-        if must_grow && tip.as_ref().is_none_or(|tip| tip.height == 0) {
+        if must_grow && tip.as_ref().is_none_or(|tip| tip.parents.is_empty()) {
             faults.push("no block was made".into());
         }
         let [blocks, transactions] = self.stopwatch.quantiles().map(Propagation::from);
@@ -187,17 +189,16 @@ impl Group {
     }
 }
 
-fn givens(entry: &Entry, before: Option<SocketAddr>, plan: &Plan) -> Vec<Given> {
+fn producer() -> anyhow::Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).context("no random bytes from the system")?;
+    Ok(seed)
+}
+
+fn givens(entry: &Entry, before: Option<SocketAddr>, produces: bool, values: &[(&'static str, String)]) -> Vec<Given> {
     let given = |key, text: String| Given { section: entry.devnet.to_owned(), key, text, flag: "devnet" };
-    let interval = match entry.devnet_blocks {
-        None => plan.produce_interval,
-        Some(blocks) => plan.produce_interval.mul_f64(plan.nodes as f64 / f64::from(blocks)),
-    };
-    let mut all = vec![
-        given("listen", "127.0.0.1:0".into()),
-        given("produce", "true".into()),
-        given("produce_interval", humantime::format_duration(interval).to_string()),
-    ];
+    let mut all = vec![given("listen", "127.0.0.1:0".into()), given("produce", produces.to_string())];
+    all.extend(values.iter().map(|(key, text)| given(*key, text.clone())));
     all.extend(before.map(|address| given("add_peer", address.to_string())));
     all
 }

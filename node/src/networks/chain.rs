@@ -7,15 +7,14 @@ use super::till::Till;
 use super::watched::{Arrival, Telling, Watch, Watched};
 use super::{Founding, Launch, Look, Preset, settings};
 use crate::config::{Key, Kind, NetworkSection, Section};
-use crate::purses::{Payer, Purses, network_id};
+use crate::purses::{Ledgers, PUBLIC_ACCOUNTS, Payer, Purses, network_id};
 use crate::view;
 use anyhow::Context as _;
 use polypeer_driver::{Handle, Network};
 use polypeer_engine::Protocol;
 use polypeer_engine::kit::chain::{Answer, BlockKey, BlockOutcome, Hash, Request, TransactionOutcome};
 use polypeer_ledger_reference::{
-    self as reference, BlockView, NetworkParameters, PUBLIC_ACCOUNTS, ParametersError, Producer, Reader, Reference,
-    Wallet,
+    self as reference, BlockView, NetworkParameters, ParametersError, Producer, Reader, Reference, Wallet,
 };
 use polypeer_sim::{Outcome, Plan};
 use std::sync::Arc;
@@ -124,7 +123,8 @@ where
 pub(super) fn payers(network: &str, nodes: usize) -> anyhow::Result<Vec<Box<dyn Payer>>> {
     let id = network_id(network).context("a network's name is at most 16 bytes")?;
     let shares = nodes.min(usize::from(PUBLIC_ACCOUNTS));
-    let share = |index| Box::new(Purses::public(id, PUBLIC_ACCOUNTS, shares, index)) as Box<dyn Payer>;
+    let share =
+        |index| Box::new(Purses::public(Ledgers::Reference { id }, PUBLIC_ACCOUNTS, shares, index)) as Box<dyn Payer>;
     Ok((0..shares).map(share).collect())
 }
 

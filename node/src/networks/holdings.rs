@@ -30,6 +30,11 @@ pub(super) trait Holdings: Send + Sync {
         true
     }
 
+    /// The first block whose effects are not known here, where there is one: from there on it only follows.
+    fn follow_only(&self) -> Option<u64> {
+        None
+    }
+
     /// A block.
     fn block(&self, _: Which) -> Option<view::Block> {
         None

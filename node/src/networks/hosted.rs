@@ -204,6 +204,7 @@ impl<P: Protocol> RunningNetwork for Hosted<P> {
                 height: tip.as_ref().map_or(0, |tip| tip.0),
                 tip: tip.map(|tip| tip.1),
                 blocks: self.holdings.blocks(),
+                follow_only: self.holdings.follow_only(),
                 syncing: self.holdings.is_syncing(),
                 peers,
                 mempool: self.holdings.mempool(0).count,

@@ -8,7 +8,7 @@ use super::hosted::{self, Hosted};
 use super::running::RunningNetwork;
 use super::till::Till;
 use super::watched::{Watch, Watched};
-use super::{Entry, Launch, Preset, settings};
+use super::{Entry, Founding, Launch, Preset, settings};
 use crate::config::{Key, Kind, NetworkSection, Section};
 use anyhow::Context as _;
 use dag::Held;
@@ -38,7 +38,8 @@ pub(super) const ENTRY: Entry = Entry {
     ],
     start,
     tracker: None,
-    devnet_blocks: Some(10),
+    devnet_followers: 0,
+    devnet_values,
     payers: payer::payers,
     replay: &[polypeer_driver::replay::<Kaspa>],
     simulate: None,
@@ -110,6 +111,14 @@ static OWN_KEYS: &[Key] = &[
         doc: "Consensus rules that differ, in the JSON of kaspad's own --override-params-file.",
     },
 ];
+
+/// All nodes together make so many blocks in the time in which each node of another network makes one.
+const DEVNET_BLOCKS: f64 = 10.0;
+
+fn devnet_values(founding: &Founding<'_>) -> Vec<(&'static str, String)> {
+    let interval = founding.interval.mul_f64(founding.producers.len() as f64 / DEVNET_BLOCKS);
+    vec![("produce_interval", humantime::format_duration(interval).to_string())]
+}
 
 /// Starts a network.
 fn start(launch: &Launch<'_>) -> anyhow::Result<Arc<dyn RunningNetwork>> {
