@@ -160,6 +160,8 @@ pub struct Pbft {
 
     // What we said.
     promises: Promises,
+    // The prepared value that the log has whole.
+    logged: Option<Place>,
     is_log_doubtful: bool,
     sent: Vec<(i64, Bytes)>,
     asked: Vec<Asked>,
@@ -202,6 +204,7 @@ impl Pbft {
             ahead: Ahead::new(count),
             changes: Changes::default(),
             promises,
+            logged: None,
             is_log_doubtful: false,
             sent: Vec::new(),
             asked: Vec::new(),
@@ -219,6 +222,7 @@ impl Pbft {
     // After a crash: goes on with what the log shows.
     fn resume(&mut self, now: Time) {
         let place = self.place();
+        self.logged = self.kept.as_ref().map(|kept| kept.place);
         if let Some(kept) = self.kept.as_ref().filter(|kept| kept.place == place) {
             self.instance = Instance::resume(kept, now);
             self.judge();
@@ -300,6 +304,7 @@ impl Pbft {
         self.not_closed = None;
         self.told_behind = None;
         self.promises = Promises::new(self.last + 1);
+        self.logged = None;
         self.sent.clear();
         self.asked.clear();
         self.commits.drop_before(self.last);

@@ -35,7 +35,7 @@ pub(super) struct Vote {
     /// The value's; a view change's is what is prepared.
     pub(super) digest: Option<Hash>,
     /// The envelopes of what is prepared: without them a validator that comes back could not report what it committed
-    /// to. Only commits and view changes have them, and only the first time.
+    /// to. Only commits and view changes have them, and only the first that rests on it.
     pub(super) evidence: Vec<Bytes>,
 }
 

@@ -66,7 +66,7 @@ impl Pbft {
         judgement: Option<Judgement>,
     ) -> bool {
         let (Some(own), place) = (self.own, self.place()) else { return false };
-        let Some(keep) = self.bind(VoteKind::Proposal, place, Some(digest), Vec::new) else { return false };
+        let Some(keep) = self.bind(VoteKind::Proposal, place, Some(digest), None) else { return false };
         let pbft = message::pre_prepare(&self.settings, round, place, own, &value, &digest);
         self.ask(What::Proposal { place, digest, value, round, judgement }, pbft, keep);
         true
@@ -85,7 +85,7 @@ impl Pbft {
         if self.kept.as_ref().is_some_and(|kept| kept.digest != digest) {
             return;
         }
-        let Some(keep) = self.bind(VoteKind::Prepare, place, Some(digest), Vec::new) else { return };
+        let Some(keep) = self.bind(VoteKind::Prepare, place, Some(digest), None) else { return };
         self.instance.prepared_in = Some((round, now));
         let pbft = message::pbft(&self.settings, round, Body::Prepare(message::vote(place, own, &digest)));
         self.ask(What::Prepare { place, digest, round }, pbft, keep);
@@ -100,7 +100,7 @@ impl Pbft {
         let Some(kept) = self.kept.clone().filter(|kept| self.instance.is_prepared && kept.digest == digest) else {
             return;
         };
-        let Some(keep) = self.bind(VoteKind::Commit, place, Some(digest), || kept.evidence()) else { return };
+        let Some(keep) = self.bind(VoteKind::Commit, place, Some(digest), Some(&kept)) else { return };
         self.instance.committed_in = Some((round, now));
         let pbft = message::pbft(&self.settings, round, Body::Commit(message::vote(place, own, &digest)));
         self.ask(What::Commit { place, digest }, pbft, keep);
@@ -111,8 +111,7 @@ impl Pbft {
         let Some(own) = self.own else { return false };
         let place = Place { sequence: self.last + 1, view: target };
         let digest = prepared.map(|prepared| prepared.digest);
-        let evidence = || prepared.map(Prepared::evidence).unwrap_or_default();
-        let Some(keep) = self.bind(VoteKind::ViewChange, place, digest, evidence) else { return false };
+        let Some(keep) = self.bind(VoteKind::ViewChange, place, digest, prepared) else { return false };
         let pbft = message::view_change(&self.settings, target, self.last, own, digest.as_ref());
         self.ask(What::Change { target }, pbft, keep);
         true
@@ -128,14 +127,14 @@ impl Pbft {
         self.asked.iter().any(|asked| kind(&asked.what))
     }
 
-    // Binds the validator to a vote, and gives its record; an empty one if the log has it. Nothing when it would
-    // contradict an earlier vote.
+    // Binds the validator to a vote and what it rests on, and gives its record; an empty one if the log has it. Nothing
+    // when it would contradict an earlier vote.
     fn bind(
         &mut self,
         kind: VoteKind,
         place: Place,
         digest: Option<Hash>,
-        evidence: impl FnOnce() -> Vec<Bytes>,
+        rests_on: Option<&Prepared>,
     ) -> Option<Bytes> {
         if !self.promises.allow(kind, place, digest.as_ref()) {
             return None;
@@ -143,7 +142,10 @@ impl Pbft {
         if !self.is_log_doubtful && self.promises.holds(kind, place, digest.as_ref()) {
             return Some(Bytes::new());
         }
-        let vote = Vote { kind, place, digest, evidence: evidence() };
+        // A value can have megabytes: it is written once.
+        let unwritten = rests_on.filter(|prepared| self.is_log_doubtful || self.logged != Some(prepared.place));
+        self.logged = unwritten.map(|prepared| prepared.place).or(self.logged);
+        let vote = Vote { kind, place, digest, evidence: unwritten.map(Prepared::evidence).unwrap_or_default() };
         self.promises.note(&vote);
         Some(vote.encode())
     }
