@@ -165,7 +165,10 @@ impl Bumo {
     pub(crate) fn on_gone(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, peer: Option<&Peer>) {
         match peer {
             Some(Peer::Opened(_)) => {}
-            Some(Peer::Active(active)) => self.forget_source(cx, connection, Some(&active.source)),
+            Some(Peer::Active(active)) => {
+                self.note_address(cx, connection, active);
+                self.forget_source(cx, connection, Some(&active.source));
+            }
             None => self.forget_source(cx, connection, None),
         }
     }

@@ -8,7 +8,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 use polypeer_engine::kit::cost::Class;
-use polypeer_engine::{Address, ConnectionId, Overflow};
+use polypeer_engine::{Address, ConnectionId, Direction, Overflow};
 
 /// Bytes of a push that is looked at; [`PEERS_MAX`](crate::wire::PEERS_MAX) entries with all that today's node tells of
 /// each.
@@ -31,9 +31,8 @@ impl Bumo {
     // Where the active peers are reached: those that we reached there first. The network has IPv4 only.
     fn who_is_here(&self, cx: &mut Cx<'_>) -> Vec<Address> {
         let place = |(connection, peer): (ConnectionId, &Peer)| {
-            let (ends, active) = (cx.ends(connection)?, peer.active()?);
-            let address = ends.dialled.unwrap_or(Address::new(ends.remote.ip(), active.listening_port));
-            address.ip().is_ipv4().then_some((ends.dialled.is_none(), address))
+            let address = peer.active()?.place.filter(|place| place.ip().is_ipv4())?;
+            Some((connection.direction() == Direction::Inbound, address))
         };
         let places: Vec<_> = cx.peers().filter_map(place).collect();
         let mut places = cx.random().sample(places, usize::MAX);

@@ -57,7 +57,10 @@ impl Bumo {
     pub(crate) fn greet(&mut self, cx: &mut Cx<'_>, connection: ConnectionId) -> Peer {
         self.watch(cx, connection);
         let mut line = Line::default();
-        if connection.direction() == Direction::Outbound {
+        if is_here_already(cx, connection) {
+            // It would be refused.
+            cx.close(connection, Close::Flushed, "that peer dialled us");
+        } else if connection.direction() == Direction::Outbound {
             self.say_hello(cx, connection, &mut line);
         }
         Peer::Opened(line)
@@ -102,11 +105,13 @@ impl Bumo {
         cx.send(connection, frame::pack(Kind::Hello, false, sequence, &[]), Overflow::Close);
         cx.cancel_peer_alarm(connection, Alarm::Hello);
         cx.set_phase(connection, frame::OPEN);
+        let listening_port = u16::try_from(theirs.listening_port).unwrap_or_default();
         let mut active = Box::new(Active {
             line,
+            place: self.place(cx, connection, listening_port),
             node_address: start_of(theirs.node_address),
             version: start_of(theirs.bumo_version),
-            listening_port: u16::try_from(theirs.listening_port).unwrap_or_default(),
+            listening_port,
             ledger: None,
             since: cx.time(),
             joined: self.broadcasts.joins(),
@@ -116,7 +121,6 @@ impl Bumo {
         });
         cx.ready(connection, &active.version);
         if is_acceptor {
-            self.note_address(cx, connection, &active);
             self.push_peers(cx, connection, &mut active);
         }
         self.meet_source(cx, connection);
@@ -190,13 +194,25 @@ impl Bumo {
         is_young && new.direction() != first.direction() && dialled_by(new) < dialled_by(first)
     }
 
-    // Whoever dialled us says where it listens.
-    fn note_address(&self, cx: &mut Cx<'_>, connection: ConnectionId, active: &Active) {
-        let Some(ip) = cx.ends(connection).map(|ends| ends.remote.ip()) else { return };
-        if cx.config().discovery {
-            cx.learn([Address::new(ip, active.listening_port)], Some(ip));
+    // Where a peer is reached: where we reached it, or where it says that it listens.
+    fn place(&self, cx: &Cx<'_>, connection: ConnectionId, listening_port: u16) -> Option<Address> {
+        let ends = cx.ends(connection)?;
+        Some(ends.dialled.unwrap_or(Address::new(ends.remote.ip(), listening_port)))
+    }
+
+    /// Whoever dialled us and is gone can be dialled where it said that it listens. While it is here there is no need.
+    pub(crate) fn note_address(&self, cx: &mut Cx<'_>, connection: ConnectionId, active: &Active) {
+        if connection.direction() == Direction::Inbound && cx.config().discovery {
+            cx.learn(active.place, active.place.map(|place| place.ip()));
         }
     }
+}
+
+// Whether the peer that we dialled is one that dialled us. Today's node dials none that is (BUMO spec, section 1.5).
+fn is_here_already(cx: &Cx<'_>, connection: ConnectionId) -> bool {
+    let dialled = cx.ends(connection).and_then(|ends| ends.dialled);
+    let is_it = |peer: &Peer| peer.active().is_some_and(|active| active.place == dialled);
+    dialled.is_some() && cx.peers().any(|(other, peer)| other != connection && is_it(peer))
 }
 
 // A peer may call itself what it likes, and only the start of it is kept.

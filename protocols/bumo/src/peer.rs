@@ -7,7 +7,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use bytes::Bytes;
 use core::time::Duration;
-use polypeer_engine::{ConnectionId, Time};
+use polypeer_engine::{Address, ConnectionId, Time};
 
 /// One connection.
 ///
@@ -55,6 +55,8 @@ pub struct Active {
     pub version: String,
     /// Where it says it listens.
     pub listening_port: u16,
+    /// Where it is reached: where we reached it, or where it says that it listens.
+    pub place: Option<Address>,
     /// The highest ledger that it spoke of.
     pub ledger: Option<i64>,
     // Since when it is active, and its place among the broadcasts.

@@ -169,6 +169,11 @@ impl Ranges {
         self.slow = self.slow.filter(|slow| *slow >= next);
     }
 
+    /// Whether nothing is asked for and nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
     /// Whether the range whose turn is next is on its way.
     pub(super) fn is_waiting(&self) -> bool {
         self.ranges.first_key_value().is_some_and(|(_, range)| matches!(range.state, State::Asked(..)))
