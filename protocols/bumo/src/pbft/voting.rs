@@ -7,7 +7,6 @@ use super::promises::{Vote, VoteKind};
 use crate::hash::Hash;
 use crate::ledger::{Judgement, SignError, Signed};
 use crate::wire::{Body, PbftEnv, Signature};
-use alloc::vec::Vec;
 use bytes::Bytes;
 use polypeer_engine::Time;
 
