@@ -16,7 +16,7 @@ use crate::ledger::{Answer, Request};
 use crate::pbft::{Ignored, Output, Pbft, Seen, Settings};
 use crate::peer::Active;
 use crate::questions::Asked;
-use crate::wire::{Body, Kind, Message as _, PbftEnv, WireError};
+use crate::wire::{Body, Kind, Message as _, PbftEnv, WireError, is_protobuf};
 use crate::{Alarm, Bumo, Cx, Misbehavior};
 use alloc::format;
 use bytes::Bytes;
@@ -48,7 +48,7 @@ impl Bumo {
     ) -> Result<(), Misbehavior> {
         let envelope = match PbftEnv::decode(data.bytes()) {
             Ok(envelope) => envelope,
-            Err(WireError::NotCanonical) => {
+            Err(WireError::NotCanonical) if is_protobuf(data.bytes()) => {
                 cx.slip(connection, Misbehavior::NotCanonical(Kind::Pbft));
                 return Ok(());
             }

@@ -9,7 +9,7 @@ use crate::frame::Data;
 use crate::hash::Hash;
 use crate::ledger::{Origin, Request, Verdict};
 use crate::questions::Asked;
-use crate::wire::{Kind, Message as _, TransactionEnv, WireError};
+use crate::wire::{Kind, Message as _, TransactionEnv, WireError, is_protobuf};
 use crate::{Active, Bumo, Cx, Misbehavior};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -68,7 +68,7 @@ impl Bumo {
         match TransactionEnv::decode(data.bytes()) {
             Ok(_) => {}
             // Today's node may have taken it over from whoever made it, so its relayer is not to blame.
-            Err(WireError::NotCanonical) => {
+            Err(WireError::NotCanonical) if is_protobuf(data.bytes()) => {
                 cx.slip(connection, Misbehavior::NotCanonical(Kind::Transaction));
                 return Ok(());
             }

@@ -12,7 +12,7 @@ use crate::hash::Hash;
 use crate::ledger::{Request, SignError};
 use crate::ping::unix_micros;
 use crate::questions::Asked;
-use crate::wire::{Kind, LedgerUpgrade, LedgerUpgradeNotify, Message as _, WireError};
+use crate::wire::{Kind, LedgerUpgrade, LedgerUpgradeNotify, Message as _, WireError, is_protobuf};
 use crate::{Alarm, Bumo, Cx, Misbehavior};
 use alloc::collections::BTreeMap;
 use bytes::Bytes;
@@ -71,11 +71,13 @@ impl Bumo {
     ) -> Result<(), Misbehavior> {
         let notice = match LedgerUpgradeNotify::decode(data) {
             Ok(notice) if data.len() <= NOTICE_BYTES_MAX => notice,
-            Ok(_) | Err(WireError::NotCanonical) => {
+            Err(error) if error != WireError::NotCanonical || !is_protobuf(data) => {
+                return Err(Misbehavior::MalformedUpgrade);
+            }
+            _ => {
                 cx.slip(connection, Misbehavior::NotCanonical(Kind::LedgerUpgradeNotify));
                 return Ok(());
             }
-            Err(_) => return Err(Misbehavior::MalformedUpgrade),
         };
         let (Some(tip), Some(signature), Some(upgrade)) = (&self.tip, notice.signature, notice.upgrade) else {
             return Ok(());

@@ -26,6 +26,7 @@ pub use envelope::*;
 pub use error::WireError;
 pub use error_code::ErrorCode;
 pub use list::{Encoded, Items, List, Whole};
+pub use loose::is_protobuf;
 pub use overlay::*;
 pub use pbft::*;
 pub use proto::{Field, Message, Reader, Writer};

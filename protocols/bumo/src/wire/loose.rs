@@ -55,6 +55,19 @@ impl<'a> Value<'a> {
     }
 }
 
+/// Whether some bytes are fields of protobuf, one behind the other, whatever they hold: what is not in canonical form is
+/// that at least, and garbage is not.
+pub fn is_protobuf(message: &[u8]) -> bool {
+    let mut fields = Fields::of(message);
+    loop {
+        match fields.next() {
+            Ok(Some(_)) => {}
+            Ok(None) => return true,
+            Err(_) => return false,
+        }
+    }
+}
+
 /// The fields of a message, in the order that they came.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fields<'a> {

@@ -141,8 +141,9 @@ impl Stage {
     /// Which ledgers the peer was asked for, whatever else it was sent.
     pub(crate) fn asked_ranges(&mut self, connection: ConnectionId) -> Vec<(i64, i64)> {
         let asked = |said: &Said| {
-            let asked = GetLedgers::decode(&said.data).expect("a request");
-            (said.kind == Kind::Ledgers && said.is_request).then_some((asked.begin, asked.end))
+            let is_it = said.kind == Kind::Ledgers && said.is_request;
+            let asked = is_it.then(|| GetLedgers::decode(&said.data).expect("a request"))?;
+            Some((asked.begin, asked.end))
         };
         self.hears(connection).iter().filter_map(asked).collect()
     }

@@ -24,6 +24,7 @@ pub(crate) struct Toy {
     pub(crate) refuses: BTreeMap<i64, CloseError>,
     /// Records of votes, in order.
     pub(crate) kept: Vec<Bytes>,
+    pub(crate) is_catching_up: bool,
     /// Close times are this far apart.
     pub(crate) interval_us: i64,
 }
@@ -38,6 +39,7 @@ impl Toy {
             pool: BTreeSet::new(),
             refuses: BTreeMap::new(),
             kept: Vec::new(),
+            is_catching_up: false,
             interval_us: 10_000_000,
         }
     }
@@ -159,8 +161,8 @@ impl Toy {
         Ok(make::notice(self.signer.ok_or(SignError::NoValidator)?, nonce, version))
     }
 
-    fn say(&mut self, now: Now, request: Request) -> Answer {
-        match request {
+    fn say(&mut self, now: Now, request: Request) -> Option<Answer> {
+        Some(match request {
             Request::Tip => Answer::Tip(Tip { kept: self.kept.clone(), ..self.tip() }),
             Request::Submit { envelope, .. } => self.submit(&envelope),
             Request::Serve { begin, end } => Answer::Served(self.serve(begin, end)),
@@ -178,7 +180,11 @@ impl Toy {
                 Answer::Kept(Ok(()))
             }
             Request::SignUpgrade { nonce, upgrade } => Answer::UpgradeSigned(self.sign_upgrade(nonce, &upgrade)),
-        }
+            Request::CatchingUp(is_catching_up) => {
+                self.is_catching_up = is_catching_up;
+                return None;
+            }
+        })
     }
 }
 
@@ -188,7 +194,7 @@ impl Ledger for Toy {
 
     fn answer(&mut self, now: Now, requests: Vec<(Ticket, Request)>, answers: &mut Vec<(To, Answer)>) {
         for (ticket, request) in requests {
-            answers.push((To::Asker(ticket), self.say(now, request)));
+            answers.extend(self.say(now, request).map(|answer| (To::Asker(ticket), answer)));
         }
     }
 }
