@@ -43,6 +43,7 @@ pub(crate) struct Node {
     /// Tells its proposals from its twin's.
     salt: u8,
     skew_ms: i64,
+    interval: Duration,
     validators: Validators,
     /// Nothing while it is down.
     pub(crate) machine: Option<Pbft>,
@@ -78,12 +79,19 @@ fn number(value: &[u8], at: usize) -> Option<u64> {
 }
 
 impl Node {
-    pub(crate) fn new(slot: usize, key: Option<usize>, is_honest: bool, validators: Validators, skew_ms: i64) -> Self {
+    pub(crate) fn new(
+        slot: usize,
+        key: Option<usize>,
+        is_honest: bool,
+        validators: Validators,
+        (skew_ms, interval): (i64, Duration),
+    ) -> Self {
         Self {
             key,
             is_honest,
             salt: slot as u8,
             skew_ms,
+            interval,
             validators,
             machine: None,
             life: 0,
@@ -130,7 +138,9 @@ impl Node {
 
     /// Starts, with what is on its disk.
     pub(crate) fn start(&mut self, at: u64) {
-        let settings = Settings { verify: keys::verify, ..Settings::new(Timers::scaled(INTERVAL)) };
+        let is_paced = !self.interval.is_zero();
+        let timers = if is_paced { Timers::scaled(INTERVAL) } else { Timers::without_pause(INTERVAL) };
+        let settings = Settings { verify: keys::verify, ..Settings::new(timers) };
         let tip = Tip { kept: self.log.clone(), ..self.tip() };
         self.machine = Some(Pbft::new(settings, self.now(at), &tip));
         self.moved_at = at;
@@ -155,7 +165,7 @@ impl Node {
     }
 
     pub(crate) fn propose(&self, at: u64) -> Proposal {
-        let close_ms = self.now(at).unix_ms.max(self.tip_close_ms() + INTERVAL.as_millis() as u64);
+        let close_ms = self.now(at).unix_ms.max(self.tip_close_ms() + self.interval.as_millis() as u64);
         let value = make(self.last() + 1, &self.tip_hash(), close_ms, self.salt);
         Proposal { digest: sha256(&value), value, seq: self.last() + 1 }
     }
@@ -166,7 +176,7 @@ impl Node {
         let is_next = self.follows(value);
         // Rounded up to a second here, and a second is allowed besides.
         let is_past = close_ms <= self.now(at).unix_ms + 2_000;
-        let is_later = close_ms >= self.tip_close_ms() + INTERVAL.as_millis() as u64;
+        let is_later = close_ms >= self.tip_close_ms() + self.interval.as_millis() as u64;
         if is_next && is_past && is_later { Judgement::Valid } else { Judgement::Doubtful }
     }
 

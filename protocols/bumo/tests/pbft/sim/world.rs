@@ -13,6 +13,7 @@ use polypeer_engine::Time;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::hash::{DefaultHasher, Hasher as _};
+use std::time::Duration;
 
 const SECOND: u64 = 1_000_000;
 /// A view's time; the network must go on five of them after it healed.
@@ -51,6 +52,8 @@ pub(crate) struct Plan {
     /// Of a thousand judgements.
     pub(crate) doubts: u64,
     pub(crate) relays: bool,
+    /// From one ledger to the next; zero for the interval timer off.
+    pub(crate) interval: Duration,
 }
 
 impl Plan {
@@ -67,19 +70,24 @@ impl Plan {
             let liar = *chance.pick(&[Liar::Silent, Liar::Twins, Liar::Attacker, Liar::Attacker]).unwrap();
             liars.push((place, liar));
         }
+        // Without a pause a second has as many ledgers as a minute with one.
+        let mut later = Chance::new(seed ^ 0xcafe);
+        let interval = if later.permille(150) { Duration::ZERO } else { INTERVAL };
+        let calm = if interval.is_zero() { 6 } else { 1 };
         let rate = |chance: &mut Chance, high| if chance.permille(300) { 0 } else { chance.below(high) };
         Self {
             seed,
             validators,
             liars,
             has_follower: chance.permille(250),
-            heals_at: chance.between(30, if validators > 7 { 150 } else { 300 }) * SECOND,
+            heals_at: chance.between(30, if validators > 7 { 150 } else { 300 }) * SECOND / calm,
             lost: rate(&mut chance, 400),
             twice: rate(&mut chance, 200),
             late: rate(&mut chance, 300),
             trouble_every: if chance.permille(200) { u64::MAX } else { chance.between(2, 40) * SECOND },
             doubts: if chance.permille(500) { 0 } else { chance.below(200) },
             relays: validators <= 4 && chance.permille(300),
+            interval,
         }
     }
 }
@@ -137,11 +145,17 @@ impl World {
             };
             for _ in 0..count {
                 let skew = chance.between(0, 600) as i64 - 300;
-                nodes.push(Node::new(nodes.len(), Some(place), liar.is_none(), validators.clone(), skew));
+                nodes.push(Node::new(
+                    nodes.len(),
+                    Some(place),
+                    liar.is_none(),
+                    validators.clone(),
+                    (skew, plan.interval),
+                ));
             }
         }
         if plan.has_follower {
-            nodes.push(Node::new(nodes.len(), None, true, validators.clone(), 0));
+            nodes.push(Node::new(nodes.len(), None, true, validators.clone(), (0, plan.interval)));
         }
         let attacker = (!attackers.is_empty()).then(|| Attacker::new(attackers, plan.validators));
         let groups = vec![0; nodes.len()];
