@@ -42,6 +42,20 @@ pub(crate) enum Load {
         /// How many others.
         peers: usize,
     },
+    /// Connections on which the device says back what it hears.
+    Echo {
+        /// How many.
+        peers: usize,
+        /// Messages under way on each.
+        window: usize,
+    },
+}
+
+impl Load {
+    // Whether it is the load that receives.
+    fn receives(self) -> bool {
+        matches!(self, Self::Fan { .. } | Self::Echo { .. })
+    }
 }
 
 /// One that takes part. The first of a case is ours.
@@ -133,7 +147,11 @@ impl Session {
     fn sample(&self, case: &Case, placement: Placement, side: &Side) -> Result<Sample> {
         let mut device = Part::start(&device(case, placement, side))?;
         let mut load = load(case, placement, side, &device)?;
-        let peers = if let Load::Fan { peers } = case.load { peers as u64 + 1 } else { 1 };
+        let peers = match case.load {
+            Load::Fan { peers } => peers as u64 + 1,
+            Load::Echo { peers, .. } => peers as u64,
+            Load::Stream | Load::None => 1,
+        };
         await_count(&mut device, SETTLE, |look| look.ready >= peers).context("the device waits for peers")?;
         if let Some(load) = &mut load {
             load.send()?;
@@ -165,6 +183,7 @@ fn finish(case: &Case, device: &mut Part, load: &mut Part) -> Result<(u64, Look)
             let expected = sent * peers as u64;
             Ok((expected, drain(load, expected)?))
         }
+        Load::Echo { .. } => Ok((sent, drain(load, sent)?)),
         Load::Stream | Load::None => Ok((sent, drain(device, sent)?)),
     }
 }
@@ -176,14 +195,16 @@ fn device(case: &Case, placement: Placement, side: &Side) -> Vec<String> {
 }
 
 fn load(case: &Case, placement: Placement, side: &Side, device: &Part) -> Result<Option<Part>> {
-    let (kind, peers) = match case.load {
+    let window = (WINDOW_BYTES / case.payload.max(1)).clamp(1, WINDOW);
+    let (kind, peers, window) = match case.load {
         Load::None => return Ok(None),
-        Load::Stream => ("stream", 1),
-        Load::Fan { peers } => ("fan", peers),
+        Load::Stream => ("stream", 1, window),
+        Load::Fan { peers } => ("fan", peers, window),
+        Load::Echo { peers, window } => ("echo", peers, window),
     };
     let (to, cpu) = (device.address()?.to_string(), placement.load().to_string());
     let (payload, peers, wire) = (case.payload.to_string(), peers.to_string(), side.wire.name());
-    let window = (WINDOW_BYTES / case.payload.max(1)).clamp(1, WINDOW).to_string();
+    let window = window.to_string();
     let first = ["load", kind, "--to", &to, "--wire", wire, "--cpu", &cpu];
     let second = ["--payload", &payload, "--peers", &peers, "--window", &window];
     Part::start(&first.into_iter().chain(second).map(str::to_owned).collect::<Vec<_>>()).map(Some)
@@ -218,8 +239,7 @@ pub(crate) fn await_count(part: &mut Part, within: Duration, is_enough: impl Fn(
 }
 
 fn sample(case: &Case, before: (Look, Look), after: (Look, Look), expected: u64, last: Look) -> Sample {
-    // On a fan the load receives.
-    let (first, second) = if let Load::Fan { .. } = case.load { (before.1, after.1) } else { (before.0, after.0) };
+    let (first, second) = if case.load.receives() { (before.1, after.1) } else { (before.0, after.0) };
     let messages = (second.delivered - first.delivered) as f64;
     let seconds = (second.at_ns - first.at_ns) as f64 / 1e9;
     let cpu = |before: Look, after: Look| {

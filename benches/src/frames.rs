@@ -15,9 +15,18 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    /// A batch of frames with payloads of that size, the bodies all different: messages of gRPC, or else AnYa's `tx`.
+    /// A batch of frames with payloads of that size, the bodies all different: messages of gRPC or of a WebSocket, or
+    /// else AnYa's `tx`.
     pub(crate) fn new(wire: Wire, payload_bytes: usize) -> Self {
-        let header_bytes = if wire == Wire::Grpc { PREFIX_BYTES } else { HEADER_BYTES };
+        let header_bytes = match wire {
+            Wire::Grpc => PREFIX_BYTES,
+            Wire::WebSocket => {
+                let mut whole = Vec::new();
+                wire::masked_message(&vec![0; payload_bytes], &mut whole);
+                whole.len() - payload_bytes
+            }
+            _ => HEADER_BYTES,
+        };
         let frame_bytes = header_bytes + payload_bytes;
         let (mut bytes, mut hashes) = (Vec::new(), Vec::new());
         let mut body = vec![0; payload_bytes];
@@ -28,6 +37,7 @@ impl Frames {
             hashes.push(payload::hash(&body));
             match wire {
                 Wire::Grpc => wire::message(&body, &mut bytes),
+                Wire::WebSocket => wire::masked_message(&body, &mut bytes),
                 _ => wire::frame("tx", &body, &mut bytes),
             }
         }

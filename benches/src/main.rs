@@ -24,6 +24,7 @@ mod report;
 mod session;
 mod start;
 mod statistics;
+mod websocket;
 mod wire;
 
 use anyhow::Result;
@@ -51,6 +52,8 @@ enum Command {
     Kaspa(Options),
     /// Time from a node's start to serving.
     Start(Options),
+    /// WebSockets: echoes beside tokio-tungstenite.
+    Websocket(Options),
     /// A process that the harness starts for itself.
     #[command(hide = true, subcommand)]
     Part(Part),
@@ -70,12 +73,15 @@ fn main() -> Result<()> {
         Command::Part(Part::Device(arguments)) => return device::run(arguments),
         Command::Part(Part::Load(arguments)) => return load::run(arguments),
         Command::Part(Part::Pinned(arguments)) => return pinned::run(arguments),
-        Command::All(options) => (options, &[h2::run, h6::run, h7::run, start::run, h4::run, kaspa::run, h1::run]),
+        Command::All(options) => {
+            (options, &[h2::run, h6::run, h7::run, start::run, h4::run, kaspa::run, websocket::run, h1::run])
+        }
         Command::H4(options) => (options, &[h4::run]),
         Command::H6(options) => (options, &[h6::run]),
         Command::H7(options) => (options, &[h7::run]),
         Command::Kaspa(options) => (options, &[kaspa::run]),
         Command::Start(options) => (options, &[start::run]),
+        Command::Websocket(options) => (options, &[websocket::run]),
         Command::H1(options) => (options, &[h1::run]),
         Command::H2(options) => (options, &[h2::run]),
     };

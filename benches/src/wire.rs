@@ -19,6 +19,8 @@ pub(crate) enum Wire {
     Bare,
     /// The messages of one gRPC call and nothing else.
     Grpc,
+    /// The messages of a WebSocket and nothing else.
+    WebSocket,
     /// None of these: a load of its own.
     Gossip,
 }
@@ -31,6 +33,7 @@ impl Wire {
             Self::Hello => "hello",
             Self::Bare => "bare",
             Self::Grpc => "grpc",
+            Self::WebSocket => "web-socket",
             Self::Gossip => "gossip",
         }
     }
@@ -51,6 +54,35 @@ pub(crate) fn split_message(bytes: &[u8]) -> Option<&[u8]> {
     let (prefix, rest) = bytes.split_first_chunk::<PREFIX_BYTES>()?;
     let [_, length @ ..] = *prefix;
     rest.get(..u32::from_be_bytes(length) as usize)
+}
+
+/// Appends a binary message of a WebSocket, as a client sends it: with a mask, of zeros, which costs the load nothing and
+/// the device what any other does.
+pub(crate) fn masked_message(payload: &[u8], out: &mut Vec<u8>) {
+    out.push(0x82);
+    match payload.len() {
+        length @ 0..126 => out.push(0x80 | length as u8),
+        length @ 126..65_536 => {
+            out.push(0x80 | 126);
+            out.extend_from_slice(&(length as u16).to_be_bytes());
+        }
+        length => {
+            out.push(0x80 | 127);
+            out.extend_from_slice(&(length as u64).to_be_bytes());
+        }
+    }
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(payload);
+}
+
+/// Bytes of the header of a server's message at the front of `bytes`, and of its payload.
+pub(crate) fn message_header(bytes: &[u8]) -> Option<(usize, usize)> {
+    let [_, length, rest @ ..] = bytes else { return None };
+    Some(match length {
+        126 => (4, u16::from_be_bytes(*rest.first_chunk()?).into()),
+        127 => (10, u64::from_be_bytes(*rest.first_chunk()?) as usize),
+        length => (2, (*length).into()),
+    })
 }
 
 /// Appends an AnYa frame.
@@ -110,9 +142,9 @@ impl Manners {
         match wire {
             Wire::Anya => frame("connect", &network_address(local), out),
             Wire::Hello => line(json!({"HELLO": {"block_count": 1, "time": unix_seconds(), "port": 0}}), out),
-            Wire::Bare | Wire::Grpc | Wire::Gossip => {}
+            Wire::Bare | Wire::Grpc | Wire::WebSocket | Wire::Gossip => {}
         }
-        Self { wire, info: None, owes_info: false, is_ready: matches!(wire, Wire::Bare | Wire::Grpc) }
+        Self { wire, info: None, owes_info: false, is_ready: matches!(wire, Wire::Bare | Wire::Grpc | Wire::WebSocket) }
     }
 
     /// Hears everything whole at the front of `bytes` but transactions, which `on_tx` gets. How many bytes that was.
@@ -126,6 +158,11 @@ impl Manners {
             } else if self.wire == Wire::Grpc {
                 let Some(payload) = split_message(rest) else { break };
                 used += PREFIX_BYTES + payload.len();
+                on_tx(payload);
+            } else if self.wire == Wire::WebSocket {
+                let Some((header, length)) = message_header(rest) else { break };
+                let Some(payload) = rest.get(header..header + length) else { break };
+                used += header + length;
                 on_tx(payload);
             } else {
                 let Some((kind, payload)) = split(rest) else { break };

@@ -16,6 +16,8 @@ mod pea;
 mod raw;
 mod sim;
 mod tonic;
+mod tungstenite;
+mod websocket;
 
 use crate::place;
 use anyhow::Result;
@@ -45,6 +47,10 @@ pub(crate) enum Kind {
     Grpc,
     /// A plain tonic server whose codec passes bytes through.
     Tonic,
+    /// Ours without a protocol's rules: the driver's WebSocket and the engine. It says back what it hears.
+    Websocket,
+    /// Plain tokio-tungstenite that does the same.
+    Tungstenite,
     /// Ours: a Kaspa announcement, read over and over.
     KaspaInv,
     /// prost: the same.
@@ -101,6 +107,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         Kind::DelimitedFramer => framer::run(arguments.payload, framer::delimited()),
         Kind::Grpc => grpc::run(arguments.job),
         Kind::Tonic => tonic::run(arguments.job),
+        Kind::Websocket => websocket::run(),
+        Kind::Tungstenite => tungstenite::run(),
         Kind::KaspaInv => decode::inv_ours(),
         Kind::ProstInv => decode::inv_prost(),
         Kind::KaspaTransaction => decode::transaction_ours(),

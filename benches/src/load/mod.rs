@@ -1,6 +1,7 @@
 //! Drives a device from outside, the same way whoever made it.
 
 mod call;
+mod echo;
 mod fan;
 #[cfg(feature = "gossipsub")]
 mod gossip;
@@ -23,6 +24,8 @@ pub(crate) enum Kind {
     Stream,
     /// Writes messages on one connection and receives them on many others.
     Fan,
+    /// Writes messages on connections and receives them there again.
+    Echo,
     /// Holds many connections that are ready and silent.
     Idle,
 }
@@ -62,6 +65,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         #[cfg(feature = "gossipsub")]
         Kind::Fan if arguments.wire == Wire::Gossip => gossip::run(&arguments),
         Kind::Fan => fan::run(&arguments),
+        Kind::Echo => echo::run(&arguments),
         Kind::Idle => idle::run(&arguments),
     }
 }

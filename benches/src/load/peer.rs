@@ -10,6 +10,10 @@ use tokio::net::TcpStream;
 /// Room for reading: a write of a good sender fits whole.
 const READ_BYTES: usize = 64 << 10;
 
+/// With the key of RFC 6455, section 1.3.
+const UPGRADE: &[u8] = b"GET / HTTP/1.1\r\nHost: device\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
 /// What carries a connection's bytes.
 enum Carrier {
     Tcp(TcpStream),
@@ -27,10 +31,13 @@ pub(super) struct Peer {
 impl Peer {
     /// Connects, and shakes hands where the wire has it so.
     pub(super) async fn connect(to: SocketAddr, wire: Wire) -> Result<Self> {
-        let stream = TcpStream::connect(to).await?;
+        let mut stream = TcpStream::connect(to).await?;
         stream.set_nodelay(true)?;
         let mut out = Vec::new();
         let manners = Manners::new(wire, stream.local_addr()?, &mut out);
+        if wire == Wire::WebSocket {
+            upgrade(&mut stream).await?;
+        }
         let carrier = match wire {
             Wire::Grpc => Carrier::Call(Box::new(Call::open(stream).await?)),
             _ => Carrier::Tcp(stream),
@@ -81,4 +88,15 @@ impl Peer {
         }
         Ok(())
     }
+}
+
+// Asks for a WebSocket; what follows the answer is messages.
+async fn upgrade(stream: &mut TcpStream) -> Result<()> {
+    stream.write_all(UPGRADE).await?;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+    }
+    anyhow::ensure!(head.starts_with(b"HTTP/1.1 101 "), "the device answers {}", String::from_utf8_lossy(&head));
+    Ok(())
 }
