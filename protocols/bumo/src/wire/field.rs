@@ -4,7 +4,7 @@ use super::WireError;
 use super::proto::{Field, Message, Reader, Writer};
 
 impl<'a> Field<'a> for i64 {
-    #[inline]
+    #[inline(always)]
     fn take(reader: &mut Reader<'a>, number: u8) -> Result<Self, WireError> {
         Ok(reader.number(number)? as i64)
     }
@@ -40,7 +40,7 @@ impl<'a> Field<'a> for bool {
 }
 
 impl<'a> Field<'a> for &'a [u8] {
-    #[inline]
+    #[inline(always)]
     fn take(reader: &mut Reader<'a>, number: u8) -> Result<Self, WireError> {
         match reader.message(number)? {
             None => Ok(&[]),
@@ -57,7 +57,7 @@ impl<'a> Field<'a> for &'a [u8] {
 }
 
 impl<'a> Field<'a> for &'a str {
-    #[inline]
+    #[inline(always)]
     fn take(reader: &mut Reader<'a>, number: u8) -> Result<Self, WireError> {
         text(reader.field(number)?)
     }
@@ -68,7 +68,7 @@ impl<'a> Field<'a> for &'a str {
 }
 
 impl<'a, T: Message<'a>> Field<'a> for Option<T> {
-    #[inline]
+    #[inline(always)]
     fn take(reader: &mut Reader<'a>, number: u8) -> Result<Self, WireError> {
         match reader.message(number)? {
             None => Ok(None),
@@ -84,14 +84,14 @@ impl<'a, T: Message<'a>> Field<'a> for Option<T> {
 }
 
 /// A string's text.
-#[inline]
+#[inline(always)]
 pub(super) fn text(bytes: &[u8]) -> Result<&str, WireError> {
     core::str::from_utf8(bytes).map_err(|_| WireError::Utf8)
 }
 
 /// Bytes of a list, or a message that is left as it lies: read by whoever wants to.
 impl<'a> Message<'a> for &'a [u8] {
-    #[inline]
+    #[inline(always)]
     fn read(message: &'a [u8], _: u32) -> Result<Self, WireError> {
         Ok(message)
     }
@@ -128,7 +128,7 @@ macro_rules! message {
     };
     (@impl [$name:ty] $($number:literal $field:ident)*) => {
         impl<'a> $crate::wire::Message<'a> for $name {
-            #[inline]
+            #[inline(always)]
             fn read(message: &'a [u8], depth: u32) -> Result<Self, $crate::wire::WireError> {
                 let mut reader = $crate::wire::Reader::of(message, depth);
                 let read = Self { $($field: reader.field($number)?,)* };

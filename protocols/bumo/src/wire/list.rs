@@ -59,7 +59,7 @@ pub struct Items<'a, T> {
 impl<'a, T: Message<'a> + Copy> Iterator for Items<'a, T> {
     type Item = T;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<T> {
         match self.items.next() {
             Some(item) => Some(*item),
@@ -98,7 +98,7 @@ impl<'a, T: Message<'a> + Copy + fmt::Debug> fmt::Debug for List<'a, T> {
 }
 
 impl<'a, T: Message<'a> + Copy> Field<'a> for List<'a, T> {
-    #[inline]
+    #[inline(always)]
     fn take(reader: &mut Reader<'a>, number: u8) -> Result<Self, WireError> {
         let (bytes, count) = reader.run::<T>(number)?;
         Ok(Self { source: Source::Run { bytes, count } })
@@ -123,7 +123,7 @@ pub struct Whole<'a, T> {
 }
 
 impl<'a, T: Message<'a>> Message<'a> for Whole<'a, T> {
-    #[inline]
+    #[inline(always)]
     fn read(message: &'a [u8], depth: u32) -> Result<Self, WireError> {
         Ok(Self { bytes: message, message: T::read(message, depth)? })
     }
@@ -153,6 +153,8 @@ impl<'a, T: Message<'a>> Encoded<'a, T> {
 }
 
 impl<'a, T: Message<'a>> Message<'a> for Encoded<'a, T> {
+    // Here messages may come to hold themselves: the rest is faster without.
+    #[inline(never)]
     fn read(message: &'a [u8], depth: u32) -> Result<Self, WireError> {
         T::read(message, depth)?;
         Ok(Self::of(message))

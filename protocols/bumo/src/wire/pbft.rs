@@ -91,7 +91,7 @@ impl<'a> Body<'a> {
 
 impl<'a> Body<'a> {
     // The sub-message of this type, if it comes next.
-    #[inline]
+    #[inline(always)]
     fn take(reader: &mut Reader<'a>, number: i32) -> Result<Option<Self>, WireError> {
         Ok(match number {
             0 => reader.field::<Option<_>>(3)?.map(Self::PrePrepare),
@@ -106,7 +106,7 @@ impl<'a> Body<'a> {
 }
 
 impl<'a> Message<'a> for Pbft<'a> {
-    #[inline]
+    #[inline(always)]
     fn read(message: &'a [u8], depth: u32) -> Result<Self, WireError> {
         let mut reader = Reader::of(message, depth);
         let (round_number, number) = (reader.field(1)?, reader.field(2)?);
@@ -267,7 +267,7 @@ pub struct Commits<'a> {
 impl<'a> Iterator for Commits<'a> {
     type Item = Result<PbftEnv<'a>, WireError>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_at_end() {
             return None;

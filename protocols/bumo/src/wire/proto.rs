@@ -4,6 +4,9 @@
 //! [`Reader`], which asks for the fields in their order and takes nothing else: fields that are unknown, out of order,
 //! twice or present with their default stay before it, and [`Reader::end`] refuses them. What is neither hashed nor
 //! signed is read by [`super::loose`].
+//!
+//! Small functions are inlined by force: a message that holds itself is where the compiler gives up, and a vote took
+//! half as long again.
 
 use super::{DEPTH_MAX, WireError};
 use alloc::vec::Vec;
@@ -58,25 +61,25 @@ impl<'a> Reader<'a> {
     }
 
     /// The field of this number if it comes next, else its default.
-    #[inline]
+    #[inline(always)]
     pub fn field<T: Field<'a>>(&mut self, number: u8) -> Result<T, WireError> {
         T::take(self, number)
     }
 
     /// Whether nothing is left.
-    #[inline]
+    #[inline(always)]
     pub fn is_at_end(&self) -> bool {
         self.rest.is_empty()
     }
 
     /// That nothing is left.
-    #[inline]
+    #[inline(always)]
     pub fn end(self) -> Result<(), WireError> {
         if self.rest.is_empty() { Ok(()) } else { Err(WireError::NotCanonical) }
     }
 
     // Passes over the key if it comes next. Numbers up to 15 have keys of one byte; the protocol has none above 12.
-    #[inline]
+    #[inline(always)]
     fn key(&mut self, number: u8, form: u8) -> bool {
         match self.rest.split_first() {
             Some((key, rest)) if *key == number << 3 | form => {
@@ -88,7 +91,7 @@ impl<'a> Reader<'a> {
     }
 
     // Most have one byte, lengths of what is signed two.
-    #[inline]
+    #[inline(always)]
     fn varint(&mut self) -> Result<u64, WireError> {
         match self.rest {
             [first, rest @ ..] if *first < 0x80 => {
@@ -113,7 +116,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A number that is present, so not 0.
-    #[inline]
+    #[inline(always)]
     pub(super) fn number(&mut self, number: u8) -> Result<u64, WireError> {
         if !self.key(number, VARINT) {
             return Ok(0);
@@ -125,7 +128,7 @@ impl<'a> Reader<'a> {
     }
 
     // A length and as many bytes.
-    #[inline]
+    #[inline(always)]
     fn delimited(&mut self) -> Result<&'a [u8], WireError> {
         let length = usize::try_from(self.varint()?).map_err(|_| WireError::Truncated)?;
         let (bytes, rest) = self.rest.split_at_checked(length).ok_or(WireError::Truncated)?;
@@ -134,13 +137,13 @@ impl<'a> Reader<'a> {
     }
 
     /// The bytes of a message, if it is there.
-    #[inline]
+    #[inline(always)]
     pub(super) fn message(&mut self, number: u8) -> Result<Option<&'a [u8]>, WireError> {
         if self.key(number, LENGTH) { self.delimited().map(Some) } else { Ok(None) }
     }
 
     /// How deep messages inside this one may go.
-    #[inline]
+    #[inline(always)]
     pub(super) fn inner_depth(&self) -> Result<u32, WireError> {
         self.depth.checked_sub(1).ok_or(WireError::TooDeep)
     }
@@ -154,7 +157,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next item of a run that was read before, past its key, which is one byte and the same for all.
-    #[inline]
+    #[inline(always)]
     pub(super) fn item(&mut self) -> Option<&'a [u8]> {
         let (_, rest) = self.rest.split_first()?;
         self.rest = rest;
@@ -162,7 +165,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The items of a repeated field, one behind the other with their keys and lengths, and how many there are.
-    #[inline]
+    #[inline(always)]
     pub(super) fn run<T: Message<'a>>(&mut self, number: u8) -> Result<(&'a [u8], usize), WireError> {
         let start = self.rest;
         let mut count = 0;

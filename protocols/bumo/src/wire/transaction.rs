@@ -122,9 +122,17 @@ impl OperationBody<'_> {
 }
 
 impl<'a> OperationBody<'a> {
-    // The sub-message of this type, if it comes next: that of type n is field n + 3.
-    #[inline]
+    // The sub-message of this type, if it comes next: that of type n is field n + 3. Most pay coins.
+    #[inline(always)]
     fn take(reader: &mut Reader<'a>, number: i32) -> Result<Option<Self>, WireError> {
+        match number {
+            7 => Ok(reader.field::<Option<_>>(10)?.map(Self::PayCoin)),
+            _ => Self::take_rarer(reader, number),
+        }
+    }
+
+    #[inline(never)]
+    fn take_rarer(reader: &mut Reader<'a>, number: i32) -> Result<Option<Self>, WireError> {
         Ok(match number {
             1 => reader.field::<Option<_>>(4)?.map(Self::CreateAccount),
             2 => reader.field::<Option<_>>(5)?.map(Self::IssueAsset),
@@ -132,7 +140,6 @@ impl<'a> OperationBody<'a> {
             4 => reader.field::<Option<_>>(7)?.map(Self::SetMetadata),
             5 => reader.field::<Option<_>>(8)?.map(Self::SetSignerWeight),
             6 => reader.field::<Option<_>>(9)?.map(Self::SetThreshold),
-            7 => reader.field::<Option<_>>(10)?.map(Self::PayCoin),
             8 => reader.field::<Option<_>>(11)?.map(Self::Log),
             9 => reader.field::<Option<_>>(12)?.map(Self::SetPrivilege),
             _ => None,
@@ -141,7 +148,7 @@ impl<'a> OperationBody<'a> {
 }
 
 impl<'a> Message<'a> for Operation<'a> {
-    #[inline]
+    #[inline(always)]
     fn read(message: &'a [u8], depth: u32) -> Result<Self, WireError> {
         let mut reader = Reader::of(message, depth);
         let number = reader.field(1)?;
