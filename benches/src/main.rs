@@ -1,6 +1,7 @@
 //! Measures ours beside its peers.
 
 mod beat;
+mod bumo;
 mod chains;
 mod contest;
 mod control;
@@ -38,6 +39,8 @@ use session::Session;
 enum Command {
     /// Everything.
     All(Options),
+    /// BUMO: decoding beside prost.
+    Bumo(Options),
     /// Relay fan-out: one hub to 32 peers.
     H1(Options),
     /// One connection: framed messages a second.
@@ -74,8 +77,9 @@ fn main() -> Result<()> {
         Command::Part(Part::Load(arguments)) => return load::run(arguments),
         Command::Part(Part::Pinned(arguments)) => return pinned::run(arguments),
         Command::All(options) => {
-            (options, &[h2::run, h6::run, h7::run, start::run, h4::run, kaspa::run, websocket::run, h1::run])
+            (options, &[h2::run, h6::run, h7::run, start::run, h4::run, kaspa::run, bumo::run, websocket::run, h1::run])
         }
+        Command::Bumo(options) => (options, &[bumo::run]),
         Command::H4(options) => (options, &[h4::run]),
         Command::H6(options) => (options, &[h6::run]),
         Command::H7(options) => (options, &[h7::run]),

@@ -20,7 +20,7 @@ const PREFIX_BYTES: usize = 5;
 const BATCH: u64 = 64;
 
 /// Reads a frame and says something of all of it, so that nothing can be left out; nothing when it is unreadable.
-type Read = fn(&Bytes) -> Option<u64>;
+pub(super) type Read = fn(&Bytes) -> Option<u64>;
 
 /// Ours, of an announcement of a thousand.
 pub(super) fn inv_ours() -> Result<()> {
@@ -56,7 +56,8 @@ pub(super) fn transaction_prost() -> Result<()> {
     })
 }
 
-fn run(frame: &Bytes, read: Read) -> Result<()> {
+/// Reads a message until the harness has had enough.
+pub(super) fn run(frame: &Bytes, read: Read) -> Result<()> {
     let expected = read(frame);
     anyhow::ensure!(expected.is_some(), "the message cannot be read");
     let read_so_far = Arc::new(AtomicU64::new(0));

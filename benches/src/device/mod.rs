@@ -1,6 +1,7 @@
 //! Lists the devices under test: ours and the peers that it is measured beside.
 
 mod anya;
+mod bumo;
 mod chain;
 #[cfg(feature = "commonware")]
 mod commonware;
@@ -59,6 +60,18 @@ pub(crate) enum Kind {
     KaspaTransaction,
     /// prost: the same.
     ProstTransaction,
+    /// Ours: a vote of BUMO's validators, read over and over.
+    BumoVote,
+    /// prost: the same.
+    ProstVote,
+    /// Ours: five of BUMO's ledgers, read over and over.
+    BumoLedgers,
+    /// prost: the same.
+    ProstLedgers,
+    /// Ours: a BUMO transaction, read over and over.
+    BumoTransaction,
+    /// prost: the same.
+    ProstBumoTransaction,
     /// Ours: a simulated world.
     Sim,
     /// commonware's simulated world.
@@ -113,6 +126,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         Kind::ProstInv => decode::inv_prost(),
         Kind::KaspaTransaction => decode::transaction_ours(),
         Kind::ProstTransaction => decode::transaction_prost(),
+        Kind::BumoVote => bumo::vote_ours(),
+        Kind::ProstVote => bumo::vote_prost(),
+        Kind::BumoLedgers => bumo::ledgers_ours(),
+        Kind::ProstLedgers => bumo::ledgers_prost(),
+        Kind::BumoTransaction => bumo::transaction_ours(),
+        Kind::ProstBumoTransaction => bumo::transaction_prost(),
         Kind::Sim => sim::run(),
         #[cfg(feature = "commonware")]
         Kind::Commonware => commonware::run(),
