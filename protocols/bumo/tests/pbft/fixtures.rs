@@ -13,8 +13,8 @@ const SECOND: Duration = Duration::from_secs(1);
 fn captured(name: &str) -> Bytes {
     let path = format!("{}/tests/fixtures/pbft_{name}.hex", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let message = const_hex::decode(text.trim()).unwrap();
-    let envelope = Envelope::decode(&message).unwrap();
+    let message = const_hex::decode(text.trim()).expect("it is right");
+    let envelope = Envelope::decode(&message).expect("it is right");
     assert_eq!(envelope.kind(), Some(Kind::Pbft));
     Bytes::copy_from_slice(envelope.data)
 }
@@ -127,8 +127,8 @@ fn validators_and_followers_enter_the_captured_view_and_take_its_proposal() {
 /// Ledger 4 was closed in view 3; in view 4 a value was prepared and not committed.
 fn prepared_in_view_4(own: usize) -> Stage {
     let mut stage = Stage::new(Some(own), tip(4, 4, 3, &[0, 1, 3]));
-    stage.hear(&captured("preprepare_v4_s5")).unwrap();
-    let (_, prepares) = read("viewchange_raw_v5_prepared_r0").set.unwrap();
+    stage.hear(&captured("preprepare_v4_s5")).expect("it is right");
+    let (_, prepares) = read("viewchange_raw_v5_prepared_r0").set.expect("it is there");
     prepares.iter().filter(|prepare| message::read(prepare).replica != own).for_each(|prepare| {
         let _ = stage.hear(prepare);
     });

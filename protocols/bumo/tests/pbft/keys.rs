@@ -33,7 +33,7 @@ pub(crate) fn key(number: usize) -> Rc<Key> {
     KEYS.with_borrow_mut(|keys| {
         while keys.len() <= number {
             let seed: [u8; 32] = Sha256::digest(format!("bumo-test-validator-{}", keys.len())).into();
-            let secret = PrivateKey::new(Scheme::Ed25519, seed).unwrap();
+            let secret = PrivateKey::new(Scheme::Ed25519, seed).expect("it is right");
             let (public, address) = (secret.public().text(), secret.public().address());
             keys.push(Rc::new(Key { secret, public, address }));
         }

@@ -183,7 +183,7 @@ pub(crate) fn read(envelope: &[u8]) -> Read {
             (2, Value::Bytes(signature)) => {
                 for (field, value) in fields(&signature) {
                     match (field, value) {
-                        (1, Value::Bytes(public)) => read.public = String::from_utf8(public).unwrap(),
+                        (1, Value::Bytes(public)) => read.public = String::from_utf8(public).expect("it is right"),
                         (2, Value::Bytes(signature)) => read.signature = signature,
                         other => panic!("unknown field {other:?}"),
                     }
@@ -219,7 +219,7 @@ fn read_content(read: &mut Read, content: &[u8]) {
                     Value::Bytes(bytes) => Bytes::from(bytes),
                     Value::Number(_) => panic!("no envelope"),
                 });
-                read.set = Some((parts.next().unwrap(), parts.collect()));
+                read.set = Some((parts.next().expect("it is there"), parts.collect()));
             }
             (NEW_VIEW, 4, Value::Bytes(change)) => read.changes.push(change.into()),
             (NEW_VIEW, 5, Value::Bytes(kept)) => read.kept = Some(kept.into()),

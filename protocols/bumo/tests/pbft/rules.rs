@@ -58,8 +58,8 @@ fn set(view: u64, value: &[u8]) -> message::Set {
 /// Validator 3, which committed to the first value in view 4.
 fn committed() -> Stage {
     let mut stage = stage(3);
-    stage.hear(&propose(4, ONE)).unwrap();
-    stage.hear(&prepare(1, 4, ONE)).unwrap();
+    stage.hear(&propose(4, ONE)).expect("it is right");
+    stage.hear(&prepare(1, 4, ONE)).expect("it is right");
     assert_eq!(kinds(&mut stage), [PREPARE, COMMIT]);
     stage
 }
@@ -308,7 +308,7 @@ fn a_prepared_set_shows_a_majority_of_one_value_without_its_primarys_vote() {
 /// The same with another signature.
 fn forged(envelope: &Bytes) -> Bytes {
     let mut forged = envelope.to_vec();
-    *forged.last_mut().unwrap() ^= 1;
+    *forged.last_mut().expect("it is there") ^= 1;
     forged.into()
 }
 

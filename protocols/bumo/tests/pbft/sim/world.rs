@@ -61,13 +61,13 @@ impl Plan {
     pub(crate) fn of(seed: u64) -> Self {
         let mut chance = Chance::new(seed);
         let sizes = [4, 4, 4, 4, 4, 7, 7, 5, 6, 10, 13, 1, 2, 3];
-        let validators = *chance.pick(&sizes).unwrap();
+        let validators = *chance.pick(&sizes).expect("it is there");
         let faults = (validators - 1) / 3;
         let mut places: Vec<usize> = (0..validators).collect();
         let mut liars = Vec::new();
         for _ in 0..chance.between(0, faults as u64) {
             let place = places.swap_remove(chance.below(places.len() as u64) as usize);
-            let liar = *chance.pick(&[Liar::Silent, Liar::Twins, Liar::Attacker, Liar::Attacker]).unwrap();
+            let liar = *chance.pick(&[Liar::Silent, Liar::Twins, Liar::Attacker, Liar::Attacker]).expect("it is there");
             liars.push((place, liar));
         }
         // Without a pause a second has as many ledgers as a minute with one.
@@ -507,7 +507,7 @@ impl World {
         for (data, to) in attacker.act(&mut self.chance) {
             for slot in 0..nodes as usize {
                 // Some get it, some do not, and each may get something else.
-                if to.is_none_or(|to| (slot as u64 + to) % 2 == 0) {
+                if to.is_none_or(|to| (slot as u64 + to).is_multiple_of(2)) {
                     let wait = self.chance.below(100_000);
                     self.at(self.now + wait, Event::Deliver { to: slot, from: slot, data: data.clone() });
                 }
