@@ -51,6 +51,7 @@ pub(crate) struct Chain {
 pub(crate) struct Trial {
     /// The value's hash, which has the tip's in it.
     pub(crate) digest: Hash,
+    pub(crate) envelopes: Vec<Envelope>,
     pub(crate) made: Made,
 }
 

@@ -3,7 +3,7 @@
 //! From the first ledger with an operation that is not executed here the state is not known any more. Such a ledger is
 //! closed by its proof alone, and its hash is learned from the next one, which a proof covers too.
 
-use crate::chain::{Chain, Made, number};
+use crate::chain::{Chain, Made, Trial, number};
 use crate::checks::Stop;
 use crate::envelope::Envelope;
 use crate::execution::Touched;
@@ -49,9 +49,13 @@ impl Chain {
         if !has_room || self.pending.bytes() > PENDING_BYTES_MAX {
             return Err(CloseError::Store);
         }
-        let envelopes = self.envelopes(value, &wire, pool).map_err(|_| CloseError::Malformed)?;
+        let trial = self.trial.take_if(|trial| trial.digest == digest);
+        let (envelopes, made) = match trial {
+            Some(Trial { envelopes, made, .. }) => (envelopes, Some(made)),
+            None => (self.envelopes(value, &wire, pool).map_err(|_| CloseError::Malformed)?, None),
+        };
         self.ready();
-        let made = match self.make(&wire, &digest, &envelopes) {
+        let made = match made.map_or_else(|| self.make(&wire, &envelopes), |made| Ok(Some(made))) {
             Ok(made) => made,
             Err(Stop::Foreign) => None,
             Err(Stop::Code(_)) => return Err(CloseError::Malformed),
@@ -64,13 +68,10 @@ impl Chain {
     }
 
     /// What the value does; nothing when the state is not known.
-    fn make(&mut self, wire: &ConsensusValue<'_>, digest: &Hash, envelopes: &[Envelope]) -> Result<Option<Made>, Stop> {
+    fn make(&self, wire: &ConsensusValue<'_>, envelopes: &[Envelope]) -> Result<Option<Made>, Stop> {
         let expired = expired(wire, envelopes.len())?;
         if self.follow_only.is_some() {
             return Ok(None);
-        }
-        if let Some(trial) = self.trial.take_if(|trial| trial.digest == *digest) {
-            return Ok(Some(trial.made));
         }
         let (view, law) = (self.view(), self.law());
         let mut execution = Self::execution(&view, &law);

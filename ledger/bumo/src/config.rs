@@ -23,7 +23,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { cache_bytes: 32 << 20, store_bytes: 256 << 30, pool_bytes: 64 << 20, votes_bytes: 4 << 20 }
+        Self { cache_bytes: 32 << 20, store_bytes: 256 << 30, pool_bytes: 64 << 20, votes_bytes: 8 << 20 }
     }
 }
 

@@ -47,7 +47,7 @@ impl Chain {
         (is_as_said && validation.expire_tx_ids.is_empty()).then_some(())?;
         let touched = execution.finish(self.set.validators.addresses()).ok()?;
         let applied = applied.into_iter().map(Some).collect();
-        self.trial = Some(Trial { digest: *digest, made: Made { touched, applied } });
+        self.trial = Some(Trial { digest: *digest, envelopes, made: Made { touched, applied } });
         Some(())
     }
 }

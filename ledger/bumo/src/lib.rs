@@ -15,8 +15,8 @@
 //!
 //! # What is durable when
 //! A vote before its signature leaves, always. A ledger that was closed stands in a validator's vote log with the next
-//! vote; the store has it within a second, and readers see it then. A node that only follows can lose the last second and
-//! fetches it again: a value with its proof is the network's, not this node's.
+//! vote; the store has it within two seconds, and readers see it then. A node that only follows can lose the last two and
+//! fetches them again: a value with its proof is the network's, not this node's.
 //!
 //! # What is executed
 //! CREATE_ACCOUNT without code, PAY_COIN, SET_PRIVILEGE. From the first ledger with another operation on, the state is not

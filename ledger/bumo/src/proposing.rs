@@ -62,7 +62,7 @@ impl Chain {
         .encode();
         let (digest, seq) = (self.rules.hash.hash(&value), number(self.tip.number + 1));
         let applied = applied.into_iter().map(Some).collect();
-        self.trial = Some(Trial { digest, made: Made { touched, applied } });
+        self.trial = Some(Trial { digest, envelopes, made: Made { touched, applied } });
         Ok(Proposed { proposal: Proposal { value, digest, seq }, dropped })
     }
 

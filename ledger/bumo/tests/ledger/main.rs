@@ -4,17 +4,14 @@
 mod captured;
 #[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 mod disks;
-#[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 mod door;
 #[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 mod executing;
-#[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 mod following;
 #[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 mod model;
 #[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 mod proposing;
-#[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 mod reading;
 #[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 mod votes;

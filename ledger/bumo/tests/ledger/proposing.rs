@@ -2,10 +2,12 @@
 
 use crate::world::{COINS, Draft, RESERVE, START_MS, World, address, id, key, person, prove, rules, validating};
 use bytes::Bytes;
-use polypeer_bumo::hash::sha256;
+use polypeer_bumo::hash::{HashType, sha256, sm3};
+use polypeer_bumo::keys::{PrivateKey, Scheme};
 use polypeer_bumo::ledger::{Answer, CloseError, Judgement, Proposal, ProposeError, Request, SignError, Verdict};
 use polypeer_bumo::wire::{
-    ConsensusValue, LedgerUpgrade, LedgerUpgradeNotify, List, Message, Packed, TransactionEnvSet, Validation,
+    Body, ConsensusValue, LedgerUpgrade, LedgerUpgradeNotify, List, Message, Packed, Pbft, PbftEnv, Signature,
+    TransactionEnvSet, Validation, Vote,
 };
 use polypeer_ledger_bumo::{Config, Rules};
 use std::time::{Duration, Instant};
@@ -271,4 +273,31 @@ fn ten_thousand_ledgers_are_closed_in_a_moment() {
     println!("{count} ledgers in {took:?}: {:.0} a second", count as f64 / took.as_secs_f64());
     assert_eq!((follower.tip().seq, follower.reader.standing().header.number), (count + 1, count as u64 + 1));
     assert_eq!(follower.tip().hash, world.tip().hash);
+}
+
+/// The other hash and the other signatures: everything but the bytes is the same.
+#[test]
+fn a_network_of_sm3_and_sm2_makes_ledgers_too() {
+    let key = || PrivateKey::new(Scheme::Sm2, [9; 32]).unwrap();
+    let validator = key().public().address();
+    let rules = Rules { hash: HashType::Sm3, validators: vec![validator.clone()], ..rules(1) };
+    let config = Config { signer: Some(Box::new(key())), ..Config::in_memory(rules.clone()) };
+    let mut world = World::open(config, 1);
+    assert_ne!(world.tip().hash, World::new(1).tip().hash);
+    let (genesis, a) = (person("genesis"), person("acct-a"));
+    let pay = Draft::of(&genesis, 1).pays(&a.address, RESERVE).seal();
+    assert_eq!(world.submit(&pay), Verdict::Accepted);
+    let Proposal { value, digest, seq } = world.propose();
+    assert_eq!((digest, ConsensusValue::decode(&value).unwrap().transactions().count()), (sm3(&value), 1));
+    let vote = Vote { view_number: 0, sequence: seq, replica_id: 0, value_digest: &digest.0 };
+    let pbft = Pbft { round_number: 1, body: Body::Commit(vote), chain_id: 0 }.encode();
+    let signed = world.sign(&pbft, &[]).unwrap();
+    let signature = Signature { public_key: &signed.public_key, sign_data: &signed.sign_data };
+    let proof = polypeer_bumo::proof::build(&[&PbftEnv::seal(&pbft, signature)]);
+    let tip = world.close(&value, &proof).unwrap();
+    let mut follower = World::open(Config::in_memory(rules), 1);
+    assert_eq!(follower.close(&value, &proof).unwrap().hash, tip.hash);
+    follower.settle();
+    assert_eq!(follower.reader.account(&a.address).unwrap().balance, RESERVE);
+    assert_eq!(follower.reader.account(&validator).unwrap().balance, 800_000_000 + 1_000 * pay.len() as i64);
 }

@@ -70,7 +70,8 @@ fn rules_that_make_no_network_are_refused() {
     let good = crate::world::rules(2);
     let open = |rules| polypeer_ledger_bumo::Bumo::open(Config::in_memory(rules)).map(drop);
     let validator = good.validators[0].clone();
-    let rows: Vec<(Rules, fn(&OpenError) -> bool)> = vec![
+    type Row = (Rules, fn(&OpenError) -> bool);
+    let rows: Vec<Row> = vec![
         (Rules { genesis_account: "x".to_owned(), ..good.clone() }, |error| matches!(error, OpenError::Address(_))),
         (Rules { validators: vec!["x".to_owned()], ..good.clone() }, |error| matches!(error, OpenError::Address(_))),
         (Rules { validators: Vec::new(), ..good.clone() }, |error| matches!(error, OpenError::Validators)),

@@ -274,7 +274,7 @@ impl World {
 
     /// Lets what is closed become durable and visible.
     pub(crate) fn settle(&mut self) {
-        self.pass(Duration::from_secs(1));
+        self.pass(Duration::from_secs(2));
     }
 }
 
