@@ -75,9 +75,9 @@
 //!   ledger says what is executed: the machine tells that it is [`Output::Behind`], and the view follows when sync
 //!   brought the ledger.
 //!
-//! With a third or less of a network lying, no two validators of ours close different values, as long as enough of the
-//! others keep the original's own rules within a view; what a network with a majority of originals does to itself across
-//! views is not in our hands, but ours takes no part in it.
+//! So with `f` or fewer that lie, validators of ours never close different values. An original counts among the `f` where
+//! its holes matter: across views. Within a view its rules are these, so that any mix of both agrees while views do not
+//! fail; what a majority of originals does to itself across views is not in our hands, and ours has no vote in it.
 //!
 //! # Bounds
 //!
@@ -262,6 +262,10 @@ impl Pbft {
     pub fn moved(&mut self, now: Now, tip: &Tip) {
         if tip.seq == self.last {
             self.own = own_place(tip, &self.roster);
+            if self.own.is_none() {
+                (self.change, self.opened) = (None, None);
+                self.settle(now.monotonic);
+            }
         }
         if tip.seq <= self.last {
             return;

@@ -203,6 +203,17 @@ fn whoever_may_only_follow_says_nothing() {
     assert_eq!((stage.take().len(), stage.closed.len()), (0, 1));
 }
 
+#[test]
+fn whoever_may_no_longer_vote_forgets_the_view_that_it_asked_for_and_follows() {
+    let mut stage = stage(3);
+    stage.pass(VIEW);
+    assert_eq!(stage.machine.view(), (4, false));
+    stage.take();
+    stage.moves(polypeer_bumo::ledger::Tip { follow_only: Some(5), ..tip(4, 5, 3, &[0, 1, 2]) });
+    stage.pass(10 * VIEW);
+    assert_eq!((stage.machine.view(), stage.machine.replica(), stage.take().len()), ((4, true), None, 0));
+}
+
 // ---- Across views.
 
 #[test]
