@@ -49,7 +49,9 @@ impl Bumo {
         self.sync_to(cx, seq);
         self.start_consensus(cx);
         // What it voted for is with the machine now.
-        self.tip.as_mut().map(|tip| tip.kept.clear());
+        if let Some(tip) = &mut self.tip {
+            tip.kept.clear();
+        }
         self.wish(cx);
         self.probe_all(cx);
     }
@@ -61,13 +63,17 @@ impl Bumo {
             return;
         }
         // All that was wished for is over with it (BUMO spec, section 8).
-        if tip.version != before.version || tip.validators != before.validators {
+        let is_changed = tip.version != before.version || tip.validators != before.validators;
+        if is_changed {
             self.upgrades.clear();
         }
         let seq = tip.seq;
         self.tip = Some(tip);
         self.sync_to(cx, seq);
         self.move_consensus(cx);
+        if is_changed {
+            self.wish(cx);
+        }
     }
 
     /// Whether a peer may have this work done. Who goes on for long without credit slips.

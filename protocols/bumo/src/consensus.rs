@@ -21,7 +21,10 @@ use crate::{Alarm, Bumo, Cx, Misbehavior};
 use alloc::format;
 use bytes::Bytes;
 use polypeer_engine::kit::cost::Class;
-use polypeer_engine::{ConnectionId, Overflow};
+use polypeer_engine::{ConnectionId, Overflow, Stock, Stocks};
+
+/// Messages of one validator that the machine keeps, as it says of itself.
+const KEPT_OF_ONE_MAX: usize = 28;
 
 /// What the agreement asked the ledger.
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +109,12 @@ fn signatures(body: &Body<'_>) -> usize {
 
 /// What the machine is told, and what it wants.
 impl Bumo {
+    pub(crate) fn consensus_stock(&self, stocks: &mut Stocks) {
+        let (Some(machine), Some(tip)) = (&self.consensus, &self.tip) else { return };
+        let most = KEPT_OF_ONE_MAX * tip.validators.len();
+        stocks.push(Stock::kept("consensus messages kept", machine.kept_messages(), most));
+    }
+
     /// The ledger has said where it stands, and what this node voted for since.
     pub(crate) fn start_consensus(&mut self, cx: &mut Cx<'_>) {
         let settings =

@@ -240,6 +240,7 @@ impl Protocol for Bumo {
         self.transactions.stock(stocks);
         self.upgrades.stock(stocks);
         self.sync.stock(stocks);
+        self.consensus_stock(stocks);
     }
 
     fn on_alarm(&mut self, cx: &mut Context<'_, Self>, alarm: Alarm) {

@@ -54,6 +54,8 @@ pub(crate) struct Sync {
     run: u64,
     // Whether it still has some of those: until it answered them it is given nothing.
     is_settling: bool,
+    // When everyone was asked last.
+    probed: Option<Time>,
     // Whether ledgers came this way and more are on theirs, and whether the ledger was told so.
     has_closed: bool,
     is_told: bool,
@@ -120,6 +122,7 @@ impl Sync {
             closing: 0,
             run: 0,
             is_settling: false,
+            probed: None,
             has_closed: false,
             is_told: false,
             moved: now,
@@ -184,12 +187,13 @@ impl Bumo {
                 self.send_question(cx, connection, frame);
             }
         }
+        self.sync.probed = Some(asker.now);
         self.moved(cx);
     }
 
     /// Consensus speaks of ledgers that we do not have.
     pub(crate) fn is_behind(&mut self, cx: &mut Cx<'_>) {
-        if cx.time() >= self.sync.moved + BEHIND_PAUSE {
+        if self.sync.probed.is_none_or(|probed| cx.time() >= probed + BEHIND_PAUSE) {
             self.probe_all(cx);
         }
     }
