@@ -191,6 +191,14 @@ fn the_prepared_value_is_prepared_again_in_the_captured_view() {
 }
 
 #[test]
+fn a_proposal_with_an_upgrade_is_prepared_like_any_other() {
+    let mut stage = Stage::new(Some(1), tip(4, 3, 2, &[0, 1, 3]));
+    stage.hear(&captured("preprepare_v3_s4_upgrade")).unwrap();
+    let said = stage.said();
+    assert_eq!((said.len(), said[0].kind, &said[0].digest), (1, PREPARE, &read("preprepare_v3_s4_upgrade").digest));
+}
+
+#[test]
 fn an_altered_byte_of_a_captured_message_is_noticed() {
     let names = ["preprepare_v0_s2_round2", "prepare_v0_s2_r2", "commit_v0_s2_r0"];
     for name in names {

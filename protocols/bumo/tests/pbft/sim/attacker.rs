@@ -33,12 +33,13 @@ impl Attacker {
     /// Does something.
     pub(crate) fn act(&mut self, chance: &mut Chance) -> Vec<Sent> {
         let Some(key) = chance.pick(&self.keys).copied() else { return Vec::new() };
-        match chance.below(9) {
+        match chance.below(11) {
             0 => self.vote_for_all(chance, key),
             1 | 2 => self.equivocate(chance),
             3 | 4 => self.change_view(chance, key),
             5 | 6 => self.open_view(chance),
             7 => self.replay(chance),
+            8 | 9 => self.open_late(chance),
             _ => self.forge(chance, key),
         }
     }
@@ -172,6 +173,42 @@ impl Attacker {
                     sent.push((message::vote(*liar, PREPARE, 1, target, sequence, &digest), Some(half)));
                 }
             }
+        }
+        sent
+    }
+
+    // A view that was waited for in vain, when the others ask for the next one: whoever goes back to it and votes there has
+    // said before that it did not.
+    fn open_late(&self, chance: &mut Chance) -> Vec<Sent> {
+        let heard = self.heard.iter().rev().take(80).map(|(_, read)| read);
+        let changes: Vec<&Read> = heard.filter(|read| read.kind == RAW_VIEW_CHANGE).collect();
+        let Some(target) = changes.iter().map(|read| read.view).max().and_then(|highest| highest.checked_sub(1)) else {
+            return Vec::new();
+        };
+        let primary = (target % self.validators as u64) as usize;
+        let Some(last) = changes.iter().filter(|read| read.view == target).map(|read| read.sequence).max() else {
+            return Vec::new();
+        };
+        let Some(value) = chance.pick(&self.proposals()).map(|read| read.value.clone()) else { return Vec::new() };
+        if !self.keys.contains(&primary) {
+            return Vec::new();
+        }
+        let mut listed: Vec<(usize, Bytes)> =
+            self.keys.iter().map(|liar| (*liar, message::view_change(*liar, target, last, &[]))).collect();
+        for read in changes.iter().filter(|read| read.view == target) {
+            if listed.iter().all(|(by, _)| *by != read.replica) {
+                listed.push((read.replica, read.inner.clone()));
+            }
+        }
+        let listed: Vec<Bytes> = listed.into_iter().map(|(_, inner)| inner).collect();
+        let digest = message::digest(&value);
+        let mut sent = vec![
+            (message::new_view(primary, 0, target, last, &listed, None), None),
+            (message::pre_prepare(primary, 1, target, last + 1, &value), None),
+        ];
+        for liar in &self.keys {
+            sent.push((message::vote(*liar, PREPARE, 1, target, last + 1, &digest), None));
+            sent.push((message::vote(*liar, COMMIT, 1, target, last + 1, &digest), None));
         }
         sent
     }
