@@ -354,20 +354,20 @@ mod tests {
     fn stream(chance: &mut Chance, is_masked: bool) -> Vec<u8> {
         let mut stream = Vec::new();
         for _ in 0..chance.below(12) {
-            let first = match chance.below(12) {
-                0..4 => 0x82,
-                4 => 0x81,
-                5 => 0x02,
-                6 => 0x00,
-                7 => 0x80,
-                8 => 0x89,
-                9 => 0x8a,
-                10 => 0x01,
-                _ => [0x88, 0xc2, 0x83, chance.below(256) as u8][chance.below(4)],
+            let first = match chance.below(14) {
+                0..6 => 0x82,
+                6 => 0x81,
+                7 => 0x02,
+                8 => 0x00,
+                9 => 0x80,
+                10 => 0x89,
+                11 => 0x8a,
+                12 => 0x01,
+                _ => [0x88, 0x88, 0xc2, chance.below(256) as u8][chance.below(4)],
             };
-            let length = [0, 1, 5, 125, 126, 300, 70_000][chance.below(7)];
+            let length = if chance.below(60) == 0 { 70_000 } else { [0, 1, 5, 125, 126, 300][chance.below(6)] };
             let opcode = OpCode::from(first & 15);
-            let mask = (is_masked != (chance.below(100) == 0)).then_some([1, 2, 3, chance.below(256) as u8]);
+            let mask = (is_masked != (chance.below(200) == 0)).then_some([1, 2, 3, chance.below(256) as u8]);
             let header = FrameHeader { is_final: first & 0x80 != 0, rsv1: first & 0x40 != 0, opcode, mask, ..plain() };
             header.format(length as u64, &mut stream).expect("memory");
             stream.extend((0..length).map(|at| at as u8 & 0x7f));
@@ -407,7 +407,7 @@ mod tests {
     fn anything_is_taken_alike_however_it_is_cut() {
         let mut chance = Chance(7);
         let (mut messages, mut faults, mut closes) = (0, 0, 0);
-        for round in 0..3000 {
+        for round in 0..2000 {
             let (is_masked, is_early) = (round % 2 == 0, round % 3 == 0);
             let stream = stream(&mut chance, is_masked);
             let whole = taken(&stream, is_masked, is_early, || 1 << 20);
@@ -426,6 +426,6 @@ mod tests {
             faults += usize::from(whole.1.is_some());
             closes += usize::from(whole.2.is_some());
         }
-        assert!(messages > 3000 && faults > 300 && closes > 30, "{messages} {faults} {closes}");
+        assert!(messages > 1000 && faults > 300 && closes > 10, "{messages} {faults} {closes}");
     }
 }

@@ -1,12 +1,12 @@
 //! The toy in gRPC's messages: a prefix of five bytes, which says whether what follows is compressed, and how long it is.
 
 #[path = "../toy/mod.rs"]
-mod shared;
+mod carried;
 
 use bytes::{BufMut, Bytes, BytesMut};
+pub(crate) use carried::*;
 use polypeer_driver::{Handle, Network};
 use polypeer_engine::{Phase, Transport};
-pub(crate) use shared::*;
 use std::time::Duration;
 
 pub(crate) const PATH: &str = "/toy.Peer/Talk";
@@ -15,7 +15,7 @@ const PREFIX_BYTES: usize = 5;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Prefix;
 
-pub(crate) type Toy = shared::Toy<Prefix>;
+pub(crate) type Toy = carried::Toy<Prefix>;
 
 impl Wire for Prefix {
     const FAREWELL: &'static [u8] = b"\0\0\0\0\x04zbye";
@@ -47,13 +47,13 @@ impl Wire for Prefix {
 }
 
 pub(crate) fn message(letter: u8, payload: &[u8]) -> Bytes {
-    shared::message::<Prefix>(letter, payload)
+    carried::message::<Prefix>(letter, payload)
 }
 
 pub(crate) fn network(config: Config) -> Network<Toy> {
-    shared::network(config)
+    carried::network(config)
 }
 
 pub(crate) fn run(config: Config) -> Handle<Toy> {
-    shared::run(config)
+    carried::run(config)
 }

@@ -132,7 +132,10 @@ async fn an_end_without_a_close_is_a_break() {
             match how {
                 0 => raw.reset(),
                 1 => drop(raw),
-                2 => raw.send(&raw.frame(FIN | BINARY, b"e cut off")[..9].to_vec()),
+                2 => {
+                    let whole = raw.frame(FIN | BINARY, b"e cut off");
+                    raw.send(&whole[..9]);
+                }
                 _ => {
                     raw.socket.shutdown(Shutdown::Write).expect("it stands");
                     return Some(raw);

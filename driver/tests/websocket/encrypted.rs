@@ -225,7 +225,7 @@ fn what_tls_is_made_from_is_looked_at() {
     let other_key = other.identity(NAME).key;
     let made = Tls::from_pem(certificate, key, roots, NAME);
     assert!(!format!("{:?}", made.expect("it fits")).contains("PRIVATE"));
-    let error = |certificate, key, roots, name| Tls::from_pem(certificate, key, roots, name).err().expect("an error");
+    let error = |certificate, key, roots, name| Tls::from_pem(certificate, key, roots, name).expect_err("an error");
     assert!(matches!(error(b"", key, roots, NAME), TlsError::Pem { what: "certificates", .. }));
     assert!(matches!(error(certificate, certificate, roots, NAME), TlsError::Pem { what: "private key", .. }));
     assert!(matches!(error(certificate, key, b"nothing", NAME), TlsError::Pem { what: "authorities", .. }));
@@ -239,6 +239,6 @@ fn only_websockets_are_encrypted() {
     let authority = Authority::new();
     let mut network = crate::toy::plain_network();
     network.tls = Some(authority.tls(NAME));
-    let refused = start(network, Parrot(Duration::ZERO), None).err().expect("it does not start");
+    let refused = start(network, Parrot(Duration::ZERO), None).expect_err("it does not start");
     assert!(matches!(refused, StartError::NoTls), "{refused}");
 }

@@ -1,12 +1,12 @@
 //! The toy in messages of a WebSocket: each frame is one as a server sends it, the byte 82, a length, what follows.
 
 #[path = "../toy/mod.rs"]
-mod shared;
+mod carried;
 
 use bytes::{BufMut, Bytes, BytesMut};
+pub(crate) use carried::*;
 use polypeer_driver::{Handle, Network};
 use polypeer_engine::{Phase, Transport};
-pub(crate) use shared::*;
 use std::time::Duration;
 
 /// A pending peer's messages: more than the protocol itself takes then, which is another limit.
@@ -15,7 +15,7 @@ pub(crate) const PENDING_BYTES_MAX: usize = 2048;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Message;
 
-pub(crate) type Toy = shared::Toy<Message>;
+pub(crate) type Toy = carried::Toy<Message>;
 
 impl Wire for Message {
     const FAREWELL: &'static [u8] = b"\x82\x04zbye";
@@ -60,15 +60,15 @@ impl Wire for Message {
 }
 
 pub(crate) fn message(letter: u8, payload: &[u8]) -> Bytes {
-    shared::message::<Message>(letter, payload)
+    carried::message::<Message>(letter, payload)
 }
 
 pub(crate) fn network(config: Config) -> Network<Toy> {
-    shared::network(config)
+    carried::network(config)
 }
 
 pub(crate) fn run(config: Config) -> Handle<Toy> {
-    shared::run(config)
+    carried::run(config)
 }
 
 /// The same messages over TCP alone.
@@ -91,6 +91,6 @@ impl Wire for Bare {
     }
 }
 
-pub(crate) fn plain_network() -> Network<shared::Toy<Bare>> {
-    shared::network(Config::default())
+pub(crate) fn plain_network() -> Network<carried::Toy<Bare>> {
+    carried::network(Config::default())
 }
