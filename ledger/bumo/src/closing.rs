@@ -16,7 +16,7 @@ use crate::trie::{Change, Scratch, empty_root, update};
 use bytes::Bytes;
 use polypeer_bumo::hash::{Hash, HashType};
 use polypeer_bumo::ledger::CloseError;
-use polypeer_bumo::wire::{ConsensusValue, Message, PBFT_BYTES_MAX, Validation};
+use polypeer_bumo::wire::{ConsensusValue, Message, PBFT_BYTES_MAX, Validation, canonical_proof};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -61,8 +61,9 @@ impl Chain {
             Err(Stop::Code(_)) => return Err(CloseError::Malformed),
             Err(Stop::Store) => return Err(CloseError::Store),
         };
+        let proof = canonical_proof(proof).map_err(|_| CloseError::Malformed)?;
         let sealed = self.seal(value, &wire, digest, &envelopes, made).map_err(|_| CloseError::Store)?;
-        self.proof = proof.clone();
+        self.proof = proof;
         (self.trial, self.strangers) = (None, None);
         Ok(sealed)
     }

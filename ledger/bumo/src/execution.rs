@@ -47,13 +47,16 @@ pub(crate) struct Execution<'e> {
     law: &'e Law,
     ledger: BTreeMap<AccountKey, Touched>,
     buffer: BTreeMap<AccountKey, Touched>,
+    /// Keys of addresses that were met: a checksum is two hashes, and a ledger meets the same ones again and again.
+    keys: BTreeMap<String, AccountKey>,
     /// What validators get beside the reward.
     fees: i64,
 }
 
 impl<'e> Execution<'e> {
     pub(crate) fn new(base: &'e dyn Accounts, law: &'e Law) -> Self {
-        Self { base, law, ledger: BTreeMap::new(), buffer: BTreeMap::new(), fees: 0 }
+        let (ledger, buffer, keys) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { base, law, ledger, buffer, keys, fees: 0 }
     }
 
     /// Applies a transaction of a value that is proposed. One that does not pass the checks before leaves nothing.
@@ -170,7 +173,7 @@ impl<'e> Execution<'e> {
 
     fn create_account(&mut self, source: &str, create: &CreateAccount<'_>) -> Checked {
         let (address, coins, reserve) = (create.dest_address, create.init_balance, self.law.base_reserve);
-        let key = key_of(address).ok_or(ErrorCode::INVALID_ADDRESS)?;
+        let key = self.key(address).ok_or(ErrorCode::INVALID_ADDRESS)?;
         if self.touch(address)?.is_some() {
             return Err(ErrorCode::ACCOUNT_DEST_EXIST.into());
         }
@@ -208,7 +211,7 @@ impl<'e> Execution<'e> {
             return Err(ErrorCode::ACCOUNT_LOW_RESERVE.into());
         }
         let rest = payer.balance.checked_sub(coins).ok_or(ErrorCode::MATH_OVERFLOW)?;
-        let key = key_of(address).ok_or(ErrorCode::INVALID_ADDRESS)?;
+        let key = self.key(address).ok_or(ErrorCode::INVALID_ADDRESS)?;
         if self.touch(address)?.is_none() {
             if coins < reserve {
                 return Err(ErrorCode::ACCOUNT_INIT_LOW_RESERVE.into());
@@ -269,7 +272,7 @@ impl<'e> Execution<'e> {
 
     fn give(&mut self, address: &str, coins: i64) -> Checked {
         if self.touch(address)?.is_none() {
-            let key = key_of(address).ok_or(ErrorCode::INVALID_ADDRESS)?;
+            let key = self.key(address).ok_or(ErrorCode::INVALID_ADDRESS)?;
             self.buffer.insert(key, Touched { account: Account::new(address), metadata: BTreeMap::new() });
         }
         let account = self.touch(address)?.ok_or(ErrorCode::ACCOUNT_NOT_EXIST)?;
@@ -279,7 +282,7 @@ impl<'e> Execution<'e> {
 
     /// An account, copied into the buffer; nothing if it does not exist.
     fn touch(&mut self, address: &str) -> Checked<Option<&mut Account>> {
-        let Some(key) = key_of(address) else { return Ok(None) };
+        let Some(key) = self.key(address) else { return Ok(None) };
         if !self.buffer.contains_key(&key) {
             let found = match self.ledger.get(&key) {
                 Some(touched) => Some(touched.clone()),
@@ -289,6 +292,15 @@ impl<'e> Execution<'e> {
             self.buffer.insert(key, found);
         }
         Ok(self.buffer.get_mut(&key).map(|touched| &mut touched.account))
+    }
+
+    fn key(&mut self, address: &str) -> Option<AccountKey> {
+        if let Some(key) = self.keys.get(address) {
+            return Some(*key);
+        }
+        let key = key_of(address)?;
+        self.keys.insert(address.to_owned(), key);
+        Some(key)
     }
 
     fn commit(&mut self) {

@@ -301,3 +301,43 @@ fn a_network_of_sm3_and_sm2_makes_ledgers_too() {
     assert_eq!(follower.reader.account(&a.address).unwrap().balance, RESERVE);
     assert_eq!(follower.reader.account(&validator).unwrap().balance, 800_000_000 + 1_000 * pay.len() as i64);
 }
+
+/// A value is full with ten thousand transactions; by default this is a smaller one.
+#[test]
+fn a_value_of_many_transactions_is_proposed_judged_and_closed() {
+    let payers: usize = std::env::var("LEDGER_BUMO_PAYERS").ok().and_then(|count| count.parse().ok()).unwrap_or(20);
+    let (mut world, mut other) = (World::new(1), World::new(1));
+    let genesis = person("genesis");
+    let people: Vec<_> = (0..payers).map(|place| person(&format!("payer-{place}"))).collect();
+    for (some, nonce) in people.chunks(50).zip(1..) {
+        let draft = Draft::of(&genesis, nonce).with(|tx| tx.fee_limit = 1_000_000_000);
+        let draft = some.iter().fold(draft, |draft, person| draft.creates(&person.address, 100 * RESERVE, &[]));
+        assert_eq!(world.submit(&draft.seal()), Verdict::Accepted);
+    }
+    let (value, proof, _) = world.advance();
+    other.close(&value, &proof).unwrap();
+    let payers = people.iter().flat_map(|person| (1..=64).map(move |nonce| (person, nonce)));
+    let pay = |(person, nonce)| Draft::of(person, nonce).pays(&genesis.address, 1).seal();
+    let payments: Vec<_> = payers.map(pay).collect();
+    let timed = |what: &str, count: usize, start: Instant| {
+        let took = start.elapsed();
+        println!("{what}: {count} in {took:?}, {:.0} a second", count as f64 / took.as_secs_f64());
+    };
+    let start = Instant::now();
+    payments.iter().for_each(|envelope| assert_eq!(world.submit(envelope), Verdict::Accepted));
+    timed("taken", payments.len(), start);
+    let start = Instant::now();
+    let Proposal { value, seq, .. } = world.propose();
+    let count = ConsensusValue::decode(&value).unwrap().transactions().count();
+    assert_eq!(count, payments.len().min(10_000));
+    timed("proposed", count, start);
+    let start = Instant::now();
+    assert_eq!(other.judge(&value), Judgement::Valid);
+    timed("judged, none of them known", count, start);
+    let proof = prove(&value, seq, 1);
+    let start = Instant::now();
+    let tip = other.close(&value, &proof).unwrap();
+    timed("closed", count, start);
+    assert_eq!(world.close(&value, &proof).unwrap().hash, tip.hash);
+    assert_eq!(world.reader.waiting(0).0, payments.len() - count);
+}
