@@ -26,15 +26,27 @@ pub(crate) struct Node {
 impl Node {
     /// Starts `polypeer run` on `network`, with these lines in the network's section and these further arguments, and
     /// waits until it listens.
+    #[allow(dead_code, reason = "own networks have another")]
     pub(crate) fn start(network: &str, settings: &str, arguments: &[&str]) -> Self {
         Self::start_as("run", network, settings, arguments)
     }
 
+    /// The same on an own network, whose section this is.
+    #[allow(dead_code, reason = "only the networks that need a genesis of their own do")]
+    pub(crate) fn start_own(network: &str, section: &str) -> Self {
+        Self::launch("run", network, &format!("[networks.{network}]\n{section}\n"), &[])
+    }
+
     /// The same for another of the program's long-running commands.
+    #[allow(dead_code, reason = "own networks have another")]
     pub(crate) fn start_as(command: &str, network: &str, settings: &str, arguments: &[&str]) -> Self {
+        Self::launch(command, network, &format!("[{network}]\n{settings}\n"), arguments)
+    }
+
+    fn launch(command: &str, network: &str, configuration: &str, arguments: &[&str]) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let config = folder.path().join("polypeer.toml");
-        fs::write(&config, format!("[{network}]\n{settings}\n")).expect("the configuration is written");
+        fs::write(&config, configuration).expect("the configuration is written");
         let (address, api, metrics) = (free_address(), free_address(), free_address());
         let log = fs::File::create(folder.path().join("log")).expect("a log");
         let mut process = Command::new(env!("CARGO_BIN_EXE_polypeer"));
@@ -69,6 +81,7 @@ impl Node {
     }
 
     /// Bytes of anonymous memory that are resident.
+    #[allow(dead_code, reason = "only some judges look at it")]
     pub(crate) fn memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the process runs");
         let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("Linux counts it");
@@ -107,11 +120,17 @@ impl Node {
     }
 
     /// Sends a document to an API path that acts, with the token; whether it was taken.
+    #[allow(dead_code, reason = "only some judges do")]
     pub(crate) fn put(&self, path: &str, body: &str) -> bool {
+        self.act("PUT", path, body).starts_with("HTTP/1.1 2")
+    }
+
+    /// Sends a document to an API path with the token; the answer of HTTP, its head too.
+    pub(crate) fn act(&self, method: &str, path: &str, body: &str) -> String {
         let token = fs::read_to_string(self.folder.path().join("data").join("api.token")).expect("a token");
         let mut stream = TcpStream::connect(self.api).expect("the API listens");
         let head = format!(
-            "PUT {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             self.api,
             token.trim(),
@@ -120,16 +139,27 @@ impl Node {
         stream.write_all(head.as_bytes()).expect("the API reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("the API answers");
-        answer.starts_with("HTTP/1.1 2")
+        answer
+    }
+
+    /// Runs another of the program's commands against this node; what it said, and whether it went well.
+    #[allow(dead_code, reason = "only some judges do")]
+    pub(crate) fn command(&self, arguments: &[&str]) -> (bool, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_polypeer"));
+        command.args(arguments).args(["--api", &self.api.to_string()]);
+        let output = command.arg("--data-dir").arg(self.folder.path().join("data")).output().expect("it runs");
+        (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
     }
 
     /// Asks it to go, as an operator does.
+    #[allow(dead_code, reason = "only some judges do")]
     pub(crate) fn terminate(&self) {
         let kill = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().expect("kill runs");
         assert!(kill.success(), "the process could not be signalled");
     }
 
     /// Waits until it is gone; its exit code, if it left by itself.
+    #[allow(dead_code, reason = "only some judges do")]
     pub(crate) fn wait(&mut self, within: Duration) -> Option<i32> {
         let deadline = Instant::now() + within;
         loop {
