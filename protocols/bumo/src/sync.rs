@@ -397,7 +397,9 @@ impl Bumo {
     pub(crate) fn on_agreed_not_closed(&mut self, cx: &mut Cx<'_>, error: CloseError) {
         match error {
             CloseError::Validators | CloseError::Store => self.stop(cx, error),
-            // It comes by sync, from whoever has it, or is here already.
+            // It came by sync meanwhile.
+            CloseError::NotNext => {}
+            // It may come by sync, from whoever has it.
             _ => self.is_behind(cx),
         }
     }

@@ -6,6 +6,7 @@ mod catching_up;
 mod consensus;
 mod greeting;
 mod make;
+mod noise;
 mod peers;
 mod pings;
 mod recorded;
