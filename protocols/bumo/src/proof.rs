@@ -2,10 +2,12 @@
 
 use crate::hash::Hash;
 use crate::keys::PublicKey;
-use crate::wire::{Body, Encoded, List, Message, PbftEnv, PbftProof, ValidatorSet, WireError, commits};
+use crate::wire::{Body, Encoded, List, Message, PbftEnv, PbftProof, ValidatorSet, WireError};
+use crate::wire::{canonical_proof, commits};
 use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// `q(N)`: how many of `validators` must have prepared, and one more committed. Any two groups of one more have an honest
@@ -142,8 +144,19 @@ fn check_claims<'a>(envelope: &PbftEnv<'a>, validators: &Validators, chain_id: i
 /// Checks that `proof` shows that these validators committed the value of this hash (section 7.9).
 ///
 /// One commit that is wrong or of a validator that has one already spoils it, so that all nodes agree. View, sequence
-/// and round are compared with nothing. All that needs no signature is checked of all commits first.
+/// and round are compared with nothing. All that needs no signature is checked of all commits first. The bytes may be in
+/// any form, see [`canonical_proof`].
 pub fn check_proof(proof: &[u8], value_hash: &Hash, validators: &Validators, chain_id: i64) -> Result<(), ProofFault> {
+    match check_canonical(proof, value_hash, validators, chain_id) {
+        Err(ProofFault::Malformed) => {
+            let proof = canonical_proof(&Bytes::copy_from_slice(proof))?;
+            check_canonical(&proof, value_hash, validators, chain_id)
+        }
+        checked => checked,
+    }
+}
+
+fn check_canonical(proof: &[u8], value_hash: &Hash, validators: &Validators, chain_id: i64) -> Result<(), ProofFault> {
     let mut signers = BTreeSet::new();
     let mut claims = Vec::new();
     for commit in commits(proof) {
@@ -170,7 +183,7 @@ fn check_commit(body: &Body<'_>, value_hash: &Hash) -> Result<(), ProofFault> {
 }
 
 /// The proof of these commits, each the bytes of a `PbftEnv`.
-pub fn build(commits: &[&[u8]]) -> bytes::Bytes {
+pub fn build(commits: &[&[u8]]) -> Bytes {
     let commits: Vec<_> = commits.iter().map(|commit| Encoded::of(commit)).collect();
     PbftProof { commits: List::of(&commits) }.encode()
 }

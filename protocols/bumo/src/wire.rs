@@ -10,6 +10,7 @@
 //! ([`Envelope`], [`Ping`], [`Hello`], [`HelloResponse`], [`Peers`], [`GetLedgers`], [`Ledgers`]) may be in any order
 //! and have unknown fields. Nothing is allocated but the lists of [`Peers`] and [`Ledgers`], which are bounded.
 
+mod canonical;
 mod envelope;
 mod error;
 mod error_code;
@@ -22,6 +23,7 @@ mod proto;
 mod transaction;
 mod value;
 
+pub use canonical::canonical_proof;
 pub use envelope::*;
 pub use error::WireError;
 pub use error_code::ErrorCode;

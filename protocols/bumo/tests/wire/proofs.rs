@@ -3,7 +3,7 @@
 use polypeer_bumo::hash::{Hash, sha256};
 use polypeer_bumo::keys::{PrivateKey, Scheme};
 use polypeer_bumo::proof::{ProofFault, Validators, build, check_envelope, check_proof, quorum};
-use polypeer_bumo::wire::{Body, Message as _, Pbft, PbftEnv, Signature, Vote};
+use polypeer_bumo::wire::{Body, Message as _, Pbft, PbftEnv, Signature, Vote, canonical_proof};
 
 const DIGEST: Hash = Hash([7; 32]);
 
@@ -79,6 +79,30 @@ fn one_bad_commit_spoils_a_proof() {
     assert_eq!(with(vec![0xff]), Err(ProofFault::Malformed));
     assert_eq!(check_proof(&[0x0a], &DIGEST, &set(4), 0), Err(ProofFault::Malformed));
     assert_eq!(check_proof(&[], &DIGEST, &Validators::default(), 0), Err(ProofFault::TooFew));
+}
+
+/// What the original reads and writes again otherwise proves the same; a proposer may have put it into a value.
+#[test]
+fn a_proof_in_any_form_is_judged_by_what_it_says() {
+    let commits: Vec<Vec<u8>> = [0, 1, 2].map(commit).into();
+    let proof = build(&commits.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    // An unknown field, a length that is not minimal, and the signature before what is signed.
+    let mut odd = vec![0x50, 0x07, 0x0a, commits[0].len() as u8 | 0x80, 0x80 | (commits[0].len() >> 7) as u8, 0x00];
+    odd.extend_from_slice(&commits[0]);
+    let turned = {
+        let read = PbftEnv::decode(&commits[1]).expect("an envelope");
+        let pbft = PbftEnv { signature: None, ..read }.encode();
+        [&commits[1][pbft.len()..], &pbft].concat()
+    };
+    odd.extend_from_slice(&[0x0a, turned.len() as u8 | 0x80, (turned.len() >> 7) as u8]);
+    odd.extend_from_slice(&turned);
+    odd.extend_from_slice(&build(&[&commits[2]]));
+    assert_eq!(check_proof(&odd, &DIGEST, &set(4), 0), Ok(()));
+    assert_eq!(canonical_proof(&odd.clone().into()), Ok(proof.clone()));
+    assert_eq!(canonical_proof(&proof), Ok(proof));
+    // But what is signed must be right.
+    *odd.last_mut().expect("a byte") ^= 1;
+    assert_eq!(check_proof(&odd, &DIGEST, &set(4), 0), Err(ProofFault::Signature));
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! What a stock protobuf library writes we read, and what we take it would have written.
 
 use super::fixtures::all;
-use super::oracle::Dice;
+use super::oracle::{self, Any as _, Dice};
 use super::pairs::{Digits, Pair, canonical, check, loose};
-use polypeer_bumo::wire::Kind;
+use polypeer_bumo::wire::{self, Kind};
 use proptest::prelude::*;
+use prost::Message as _;
 
 /// Changes some bytes at random, in the ways that messages go wrong.
 fn damage(bytes: &mut Vec<u8>, dice: &mut Dice) {
@@ -49,6 +50,25 @@ proptest! {
             for _ in 0..4 {
                 damage(&mut bytes, &mut dice);
                 check(pair, &bytes);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// What a stock library takes of a damaged proof it writes as we do.
+    #[test]
+    fn a_damaged_proof_is_made_canonical_as_a_stock_library_writes_it(seed: u64) {
+        let mut dice = Dice::new(seed);
+        let mut bytes = oracle::PbftProof::any(&mut dice).encode_to_vec();
+        for _ in 0..6 {
+            damage(&mut bytes, &mut dice);
+            if let Ok(theirs) = oracle::PbftProof::decode(bytes.as_slice()) {
+                let ours = wire::canonical_proof(&bytes.clone().into());
+                let ours = ours.map(|proof| proof.to_vec());
+                prop_assert_eq!(ours, Ok(theirs.encode_to_vec()), "{}", Digits(&bytes));
             }
         }
     }
