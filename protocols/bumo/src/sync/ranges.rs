@@ -60,16 +60,14 @@ impl Brought {
 
 impl Ranges {
     pub(super) fn stock(&self, stocks: &mut Stocks) {
-        stocks.push(Stock::of_peers("ranges of ledgers asked for", self.ranges.len(), RANGES_MAX));
+        // The one whose turn is next may come on top.
+        stocks.push(Stock::of_peers("ranges of ledgers asked for", self.ranges.len(), RANGES_MAX + 1));
     }
 
     /// What to ask a peer for that has ledgers up to `has`, when `next` is the first that the ledger was not given.
     pub(super) fn choose(&self, now: Time, next: i64, has: i64) -> Option<(i64, i64)> {
         if next > has {
             return None;
-        }
-        if self.ranges.len() >= RANGES_MAX {
-            return self.overdue(now, next, has);
         }
         let mut free = next;
         let mut limit = has;
@@ -80,8 +78,9 @@ impl Ranges {
             }
             free = free.max(range.end + 1);
         }
-        let is_next = free == next;
-        if free > limit || !is_next && self.held_bytes >= HELD_BYTES_MAX {
+        // What proved wrong is asked for again, also when all that comes behind it is here already.
+        let has_room = free == next || self.ranges.len() < RANGES_MAX && self.held_bytes < HELD_BYTES_MAX;
+        if free > limit || !has_room {
             return self.overdue(now, next, has);
         }
         let count = if self.slow == Some(free) { 1 } else { RANGE_LEDGERS };
@@ -118,12 +117,17 @@ impl Ranges {
         }
     }
 
-    /// A peer will bring nothing of what it was asked for.
+    /// A peer brought what is wrong: nothing that it was asked for will come, and nothing that came of it is believed.
     pub(super) fn lost_all(&mut self, peer: ConnectionId) {
+        let held_bytes = &mut self.held_bytes;
         self.ranges.retain(|_, range| match &mut range.state {
             State::Asked(asked, _) => {
                 asked.retain(|other| *other != peer);
                 !asked.is_empty()
+            }
+            State::Here(brought) if brought.from == peer => {
+                *held_bytes -= brought.bytes();
+                false
             }
             State::Here(_) => true,
         });
@@ -260,6 +264,25 @@ mod tests {
         assert_eq!(ranges.choose(at(0), 2, 100), None);
         ranges.forget_below(12);
         assert_eq!((ranges.held_bytes, ranges.ranges.len()), (0, 0));
+    }
+
+    #[test]
+    fn what_proved_wrong_is_asked_for_again_though_the_window_is_full() {
+        let mut ranges = Ranges::default();
+        for number in 0..RANGES_MAX as i64 {
+            let (begin, end) = ranges.choose(at(0), 42, 1_000_000).unwrap();
+            ranges.asked(at(0), (begin, end), peer(number as u64 % 2));
+            ranges.came(end, Brought { from: peer(number as u64 % 2), ..brought(begin, 5) });
+        }
+        assert_eq!(ranges.choose(at(0), 42, 1_000_000), None);
+        // The ledger had been given those from 2 on.
+        assert_eq!(ranges.choose(at(0), 2, 1_000_000), Some((2, 6)));
+        ranges.asked(at(0), (2, 6), peer(0));
+        assert_eq!(ranges.choose(at(0), 2, 1_000_000), None);
+        assert_eq!(ranges.ranges.len(), RANGES_MAX + 1);
+        ranges.lost_all(peer(1));
+        assert_eq!((ranges.ranges.len(), ranges.held_bytes), (RANGES_MAX / 2 + 1, RANGES_MAX / 2 * 25));
+        assert_eq!(ranges.choose(at(0), 2, 1_000_000), Some((7, 11)));
     }
 
     #[test]
