@@ -14,13 +14,14 @@ mod judge {
     pub(crate) mod websocket;
 }
 
-use judge::bumo::{Fields, Key, TRANSACTION, hex, unhex, verifies};
-use judge::bumo_court::{Court, NAME, Payment, Plan, id_of};
+use judge::bumo::{Fields, HELLO, Hello, Key, PATIENCE, PEERS, Peer, TRANSACTION, hex, unhex, verifies};
+use judge::bumo_court::{Court, NAME, Payment, Plan, hello_with, id_of};
 use judge::bumo_pbft::Pbft;
 use judge::bumo_rows::{self as rows, Checked};
 use judge::bumo_validator::Validator;
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::net::TcpListener;
 use std::time::Duration;
 
 #[test]
@@ -51,7 +52,9 @@ fn every_row_of_the_checklist_is_checked() {
             scope.spawn(rows::consensus),
             scope.spawn(|| vec![rows::joins()]),
         ];
-        let mut all = rows::quick(&court);
+        let mut all = rows::greetings(&court);
+        all.extend(rows::messages(&court));
+        all.extend(rows::bodies(&court));
         all.extend(rows::ledgers(&court));
         all.push(rows::told_of_peers(&court));
         all.extend(rows::relays(&court));
@@ -103,9 +106,15 @@ fn a_strangers_validator_agrees_with_ours() {
     println!("{} ledgers with its vote needed; views opened: {:?}", since.len(), validator.opened.keys());
 
     // It keeps a commit to itself in a view of ours whose next is ours too: the value is prepared and carried.
-    carried(&mut validator, &first, 0, 1);
+    carried(&mut validator, &first, 0, &[0], 1);
     // The same where it opens the next view itself, after one that nobody is there to open.
-    carried(&mut validator, &first, 1, 3);
+    carried(&mut validator, &first, 1, &[0], 3);
+    // In two views in a row: ours repeats the second's NEW-VIEW, for its ledger does not close.
+    let view = carried(&mut validator, &first, 0, &[0, 1], 3);
+    let rounds: Vec<i64> =
+        validator.heard_new_views.iter().filter(|(of, _)| *of == view + 1).map(|(_, round)| *round).collect();
+    assert!(rounds.starts_with(&[0, 2]), "the first repetition has round 2: {rounds:?}");
+    println!("the NEW-VIEW of view {} came with the rounds {rounds:?}", view + 1);
     let last = validator.last;
     for court in [&first, &second] {
         court.wait_for_height(last, patience);
@@ -116,15 +125,16 @@ fn a_strangers_validator_agrees_with_ours() {
     assert_eq!(first.block(&last.to_string()).expect("a ledger")["hex"], hex(value));
 }
 
-// A commit is withheld in the next view of `primary`; the value comes again in a view that `by` opens.
-fn carried(validator: &mut Validator, court: &Court, primary: i64, by: i64) {
+// Commits are withheld in the next view of `primary`, and in those so far behind it; the value comes again in a view that
+// `by` opens. The first of the views.
+fn carried(validator: &mut Validator, court: &Court, primary: i64, withheld: &[i64], by: i64) -> i64 {
     let patience = Duration::from_secs(60);
     let view = (validator.view + 1..).find(|view| view % 4 == primary).expect("a view");
-    // A view may be passed over by a view change.
-    validator.withholds = Some(view);
+    validator.withholds = withheld.iter().map(|further| view + further).collect();
     validator.take_part(court, patience, |it| it.proposed.contains_key(&view) || it.view > view);
     let Some(value) = validator.proposed.get(&view).cloned() else {
-        return carried(validator, court, primary, by);
+        // A view change has passed it over.
+        return carried(validator, court, primary, withheld, by);
     };
     let changes = validator.heard_changes.len();
     validator.take_part(court, patience, |it| it.closed.iter().any(|ledger| ledger.value == value));
@@ -139,9 +149,41 @@ fn carried(validator: &mut Validator, court: &Court, primary: i64, by: i64) {
     let (opener, kept) = validator.opened[&closed.view].clone();
     assert_eq!(opener, by, "view {} of {:?}", closed.view, validator.opened.keys());
     let kept = Pbft::read(&kept.expect("a prepared value is carried"));
-    assert_eq!((kept.view, &kept.value), (view, &value));
+    assert_eq!((Some(&kept.view), &kept.value), (validator.withholds.last(), &value), "the latest that was prepared");
     assert_eq!(validator.proposed[&closed.view], value, "proposed again byte for byte");
     println!("what was prepared in view {view} was carried by {opener} to view {} and closed there", closed.view);
+    view
+}
+
+#[test]
+fn whom_it_dials_is_checked_as_whoever_dials_it() {
+    let own = Key::node(4).address;
+    let wrong: [(&str, Box<dyn Fn(&mut Hello)>); 5] = [
+        ("Different network id, remote id(7) is not", Box::new(|hello| hello.network_id = 7)),
+        ("The peer connection breaks as the configuration", Box::new(move |hello| hello.address = own.clone())),
+        ("Peer's overlay version(999) is too old,", Box::new(|hello| hello.overlay_version = 999)),
+        ("Peer's listen port(0) is not valid", Box::new(|hello| hello.port = 0)),
+        ("", Box::new(|_| {})),
+    ];
+    let listeners: Vec<_> = wrong.iter().map(|_| TcpListener::bind("127.0.0.1:0").expect("loopback")).collect();
+    let connect = listeners.iter().map(|it| it.local_addr().expect("an address")).collect();
+    let court = Court::new(&Plan { connect, ..Plan::new(1, None, Duration::from_secs(10)) });
+    for (number, ((text, change), listener)) in wrong.iter().zip(&listeners).enumerate() {
+        let mut peer = Peer::accept(listener);
+        assert_eq!(peer.wait_for(HELLO, true).outline(), (HELLO, true, 0), "who dials speaks first");
+        let sequence = peer.request(HELLO, &hello_with(&format!("dialled {number}"), change));
+        if text.is_empty() {
+            peer.answer(HELLO, 0, &[]);
+            assert_eq!(peer.wait_for(HELLO, false).outline(), (HELLO, false, sequence));
+            peer.hushed(PEERS, true);
+        } else {
+            let (said, close) = peer.closed(PATIENCE);
+            let answer = said.iter().find(|it| it.kind == HELLO).expect("an answer");
+            assert_eq!((answer.outline(), answer.fields().number(1)), ((HELLO, false, sequence), 2));
+            assert!(answer.fields().text(2).starts_with(text) && close.is_empty(), "{answer:?} {close:?}");
+        }
+    }
+    drop(court);
 }
 
 #[test]
@@ -159,14 +201,11 @@ fn what_the_operator_sends_leaves_as_it_was_handed_in() {
     assert!(verifies(&Fields::read(envelope.bytes(2)), envelope.bytes(1)), "its signature is right");
     let found = court.node.get(&format!("/api/v1/networks/{NAME}/transactions/{}", id.trim())).expect("it waits");
     assert_eq!(unhex(found["hex"].as_str().expect("hex")), relayed.data, "what is stored is what was sent");
-    // A wrong nonce, an account that does not exist, a destination that is none.
-    let mut refused = 0;
-    for (from, to, amount) in [("2", &*to, "20000000"), ("1", "bunone", "20000000")] {
-        let (is_sent, text) = court.node.command(&["tx", "send", "--from", from, "--to", to, "--amount", amount]);
-        assert!(!is_sent, "{text}");
-        refused += 1;
+    // An account that does not exist, a destination that is none.
+    for (from, to, why) in [("2", &*to, "ACCOUNT_NOT_EXIST"), ("1", "bunone", "INVALID_ADDRESS")] {
+        let (is_sent, text) = court.node.command(&["tx", "send", "--from", from, "--to", to, "--amount", "20000000"]);
+        assert!(!is_sent && text.contains(why), "{text}");
     }
-    assert_eq!(refused, 2);
     peer.hushed(TRANSACTION, true);
 }
 

@@ -75,10 +75,8 @@ pub(crate) fn says_nothing(court: &Court) -> Checked {
     same(1, "connect, say nothing", expected, ours)
 }
 
-/// Rows 2 to 11, 14 to 19: one connection each.
-pub(crate) fn quick(court: &Court) -> Vec<Checked> {
-    let mut rows = Vec::new();
-    let mut peer = Peer::dial(court.node.address);
+// Row 2.
+fn greeting(court: &Court, peer: &mut Peer) -> Checked {
     let sequence = peer.request(HELLO, &Hello::of("dialler").data());
     let mut outlines = Vec::new();
     let mut said = Vec::new();
@@ -96,8 +94,13 @@ pub(crate) fn quick(court: &Court) -> Vec<Checked> {
     assert_eq!((theirs.text(4).as_str(), theirs.text(6)), ("1.3.3", Key::node(0).address));
     assert_eq!(theirs.number(5), i64::from(court.node.address.port()));
     let expected = "HELLO request, HELLO response with the echoed sequence, PEERS push; in this order";
-    rows.push(same(2, "valid HELLO as dialler", expected, expected));
+    same(2, "valid HELLO as dialler", expected, expected)
+}
 
+/// Rows 2 to 9.
+pub(crate) fn greetings(court: &Court) -> Vec<Checked> {
+    let mut peer = Peer::dial(court.node.address);
+    let mut rows = vec![greeting(court, &mut peer)];
     peer.request(PING, &Draft::new().number(1, 1).done());
     let sequence = peer.request(HELLO, &Hello::of("dialler").data());
     let again = peer.wait_for(HELLO, false);
@@ -139,8 +142,13 @@ pub(crate) fn quick(court: &Court) -> Vec<Checked> {
     accepted(court, &hello_with("", |hello| hello.address = "an address? no".to_owned()));
     let stimulus = "ledger_version 1, odd bumo_version, empty or malformed node_address";
     rows.push(same(9, stimulus, "accepted", "accepted, all four"));
+    rows
+}
 
-    let mut early = Peer::dial(court.node.address);
+/// Rows 10, 11, 14 and 15.
+pub(crate) fn messages(court: &Court) -> Vec<Checked> {
+    let mut rows = Vec::new();
+    let (mut early, mut peer) = (Peer::dial(court.node.address), court.peer("odd"));
     early.is_served();
     rows.push(same(10, "PING before HELLO", "Pong with the same nonce and sequence", "the same"));
     early.request(LEDGERS, &get_ledgers(2, 2, 0));
@@ -169,7 +177,12 @@ pub(crate) fn quick(court: &Court) -> Vec<Checked> {
     assert!(between.contains(&Heard::Pong(b"between".to_vec())), "a control frame may stand between: {between:?}");
     let stimulus = "text frame with a valid WsMessage; fragmented binary message";
     rows.push(same(15, stimulus, "handled like a binary frame", "the same, with a WebSocket PING between the parts"));
+    rows
+}
 
+/// Rows 16 to 19.
+pub(crate) fn bodies(court: &Court) -> Vec<Checked> {
+    let mut rows = Vec::new();
     closed_for(court, "ping ff", PING, &[0xff]);
     rows.push(same(16, "PING request whose data is one byte ff", "CLOSE", "empty CLOSE"));
     closed_for(court, "transaction ff", TRANSACTION, &[0xff]);
@@ -423,9 +436,35 @@ pub(crate) fn wrong_frames(court: &Court) -> Checked {
     same(27, "unmasked client frame / frame over 32,000,000 bytes", expected, expected)
 }
 
+/// How far apart the ledgers of rows 28 and 29 are.
+const INTERVAL: Duration = Duration::from_millis(1_500);
+
+/// What validators said, and when, in seconds.
+struct Overheard {
+    all: Vec<(f64, pbft::Pbft)>,
+    // Proposals that had the time to be closed: when, view, sequence.
+    blocks: Vec<(f64, i64, i64)>,
+}
+
+impl Overheard {
+    fn of(&self, kind: i64) -> impl Iterator<Item = &(f64, pbft::Pbft)> {
+        self.all.iter().filter(move |(_, it)| it.kind == kind)
+    }
+
+    // Who voted for a proposal.
+    fn votes(&self, kind: i64, proposal: &pbft::Pbft) -> Vec<i64> {
+        let is_for_it = |it: &pbft::Pbft| (it.view, it.sequence) == (proposal.view, proposal.sequence);
+        let votes: Vec<&pbft::Pbft> = self.of(kind).map(|(_, it)| it).filter(|it| is_for_it(it)).collect();
+        assert!(votes.iter().all(|it| it.digest == proposal.digest));
+        let mut replicas: Vec<i64> = votes.iter().map(|it| it.replica).collect();
+        replicas.sort_unstable();
+        replicas.dedup();
+        replicas
+    }
+}
+
 /// Rows 28 and 29: three of four validators run, and the fourth is absent whenever it would be primary.
 pub(crate) fn consensus() -> Vec<Checked> {
-    const INTERVAL: Duration = Duration::from_millis(1_500);
     let first = Court::new(&Plan::new(4, Some(0), INTERVAL));
     let connect = vec![first.node.address];
     let second = Court::new(&Plan { connect, ..Plan::new(4, Some(1), INTERVAL) });
@@ -435,34 +474,29 @@ pub(crate) fn consensus() -> Vec<Checked> {
     first.wait_for_height(2, Duration::from_secs(30));
     // A round of four views and the change of one.
     let started = Instant::now();
-    let mut heard: Vec<(f64, pbft::Pbft)> = Vec::new();
+    let mut heard = Overheard { all: Vec::new(), blocks: Vec::new() };
     while started.elapsed() < INTERVAL * 13 {
         for said in peer.gather(Duration::from_millis(50)) {
             if said.kind == PBFT {
-                heard.push((seconds(started), pbft::Pbft::read(&said.data)));
+                heard.all.push((seconds(started), pbft::Pbft::read(&said.data)));
             }
         }
     }
-    let of = |kind: i64| heard.iter().filter(move |(_, it)| it.kind == kind);
-    let mut blocks = Vec::new();
-    for (at, proposal) in of(pbft::PRE_PREPARE).filter(|(at, it)| it.round == 1 && *at < 15.0) {
+    let proposals = heard.of(pbft::PRE_PREPARE).filter(|(at, it)| it.round == 1 && *at < 15.0);
+    heard.blocks = proposals.map(|(at, it)| (*at, it.view, it.sequence)).collect();
+    vec![running(&heard), changing(&heard)]
+}
+
+// Row 28.
+fn running(heard: &Overheard) -> Checked {
+    let blocks = &heard.blocks;
+    let is_block =
+        |it: &pbft::Pbft| it.round == 1 && blocks.iter().any(|block| (block.1, block.2) == (it.view, it.sequence));
+    for (_, proposal) in heard.of(pbft::PRE_PREPARE).filter(|(_, it)| is_block(it)) {
         assert_eq!(proposal.replica, proposal.view % 4, "the primary proposes");
-        let votes = |kind: i64| {
-            let mut replicas: Vec<i64> = of(kind)
-                .filter(|(_, it)| (it.view, it.sequence) == (proposal.view, proposal.sequence))
-                .map(|(_, it)| {
-                    assert_eq!(it.digest, proposal.digest);
-                    it.replica
-                })
-                .collect();
-            replicas.sort_unstable();
-            replicas.dedup();
-            replicas
-        };
         let others: Vec<i64> = (0..3).filter(|replica| *replica != proposal.replica).collect();
-        assert_eq!(votes(PREPARE), others, "each present validator but the primary prepares");
-        assert_eq!(votes(COMMIT), [0, 1, 2], "q + 1 commits");
-        blocks.push((*at, proposal.view, proposal.sequence));
+        assert_eq!(heard.votes(PREPARE, proposal), others, "each present validator but the primary prepares");
+        assert_eq!(heard.votes(COMMIT, proposal), [0, 1, 2], "q + 1 commits");
     }
     assert!(blocks.len() >= 4, "{blocks:?}");
     let is_next = |two: &&[(f64, i64, i64)]| two[1].1 == two[0].1 + 1;
@@ -471,20 +505,23 @@ pub(crate) fn consensus() -> Vec<Checked> {
     assert!(steady.len() >= 2, "the view is the last commit's plus one: {blocks:?}");
     let interval = INTERVAL.as_secs_f64();
     assert!(steady.iter().all(|gap| (interval * 0.6..interval * 1.8).contains(gap)), "{steady:?}");
-    let stimulus = "validator observes a running network";
     let expected = "per block: PRE-PREPARE, N-1 PREPAREs, >= q+1 COMMITs; view = previous commit view + 1; every 10 s";
     let ours = format!("{} blocks so, {:.1} s apart with an interval of {interval} s", blocks.len(), steady[0]);
-    let row = same(28, stimulus, expected, ours);
+    same(28, "validator observes a running network", expected, ours)
+}
 
-    let (opened_at, opened) = of(pbft::NEW_VIEW).next().expect("a view is opened").clone();
+// Row 29.
+fn changing(heard: &Overheard) -> Checked {
+    let interval = INTERVAL.as_secs_f64();
+    let (opened_at, opened) = heard.of(pbft::NEW_VIEW).next().expect("a view is opened").clone();
     assert_eq!(opened.replica, opened.view % 4);
     assert!(opened.view % 4 == 0, "the absent one's turn is over: {}", opened.view);
-    let changes: Vec<_> = of(pbft::RAW_VIEW_CHANGE).filter(|(_, it)| it.view == opened.view).collect();
+    let changes: Vec<_> = heard.of(pbft::RAW_VIEW_CHANGE).filter(|(_, it)| it.view == opened.view).collect();
     assert!(changes.len() >= 3 && changes.iter().all(|(_, it)| !it.inner.is_empty()), "{changes:?}");
-    let before = blocks.iter().rfind(|it| it.0 < opened_at).expect("a block before");
+    let before = heard.blocks.iter().rfind(|it| it.0 < opened_at).expect("a block before");
     let waited = changes[0].0 - before.0;
     assert!((interval * 2.5..interval * 4.0).contains(&waited), "view changes after {waited} s");
-    let again = blocks.iter().find(|it| it.1 == opened.view).expect("a proposal in the new view");
+    let again = heard.blocks.iter().find(|it| it.1 == opened.view).expect("a proposal in the new view");
     assert!(again.0 - opened_at < interval, "at once: {again:?} after {opened_at}");
     let listed: Vec<_> = opened.changes.iter().map(|inner| pbft::Pbft::read(inner)).collect();
     assert!(listed.len() >= 3 && listed.iter().all(|it| it.view == opened.view));
@@ -499,7 +536,7 @@ pub(crate) fn consensus() -> Vec<Checked> {
                     once; NEW-VIEW repeated every 15 s with rising round";
     let because =
         "a NEW-VIEW is repeated only until the ledger of its view closed, here at once (defect 8 of section 12)";
-    vec![row, other(29, "primary absent", expected, ours, because)]
+    other(29, "primary absent", expected, ours, because)
 }
 
 /// Row 30: a follower is served the captured chain.

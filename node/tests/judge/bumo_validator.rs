@@ -60,14 +60,16 @@ pub(crate) struct Validator {
     deadline: Instant,
     asked: Option<Instant>,
     pub(crate) closed: Vec<Closed>,
-    /// A view whose commit it keeps to itself.
-    pub(crate) withholds: Option<i64>,
+    /// Views whose commits it keeps to itself.
+    pub(crate) withholds: Vec<i64>,
     /// Views that were opened, by whom, and whether with a prepared value; this validator's own are among them.
     pub(crate) opened: BTreeMap<i64, (i64, Option<Vec<u8>>)>,
     /// Proposals by view.
     pub(crate) proposed: BTreeMap<i64, Vec<u8>>,
     /// View changes that it heard of: target, replica, digest of what is prepared.
     pub(crate) heard_changes: Vec<(i64, i64, Vec<u8>)>,
+    /// New views that it heard of: view, round.
+    pub(crate) heard_new_views: Vec<(i64, i64)>,
 }
 
 fn unix_micros() -> i64 {
@@ -97,10 +99,11 @@ impl Validator {
             deadline: Instant::now() + interval * 4,
             asked: None,
             closed: Vec::new(),
-            withholds: None,
+            withholds: Vec::new(),
             opened: BTreeMap::new(),
             proposed: BTreeMap::new(),
             heard_changes: Vec::new(),
+            heard_new_views: Vec::new(),
         }
     }
 
@@ -244,7 +247,7 @@ impl Validator {
             attempt.has_prepared = true;
             votes.push(pbft::vote(&self.key, PREPARE, view, sequence, own, &digest));
         }
-        if !attempt.has_committed && attempt.matching(&attempt.prepares).len() >= Q && self.withholds != Some(view) {
+        if !attempt.has_committed && attempt.matching(&attempt.prepares).len() >= Q && !self.withholds.contains(&view) {
             attempt.has_committed = true;
             votes.push(pbft::vote(&self.key, COMMIT, view, sequence, own, &digest));
         }
@@ -347,6 +350,7 @@ impl Validator {
 
     fn new_view(&mut self, read: &Pbft) {
         assert_eq!(read.replica, read.view % COUNT, "only its primary opens a view");
+        self.heard_new_views.push((read.view, read.round));
         let changes: Vec<Pbft> = read.changes.iter().map(|inner| Pbft::read(inner)).collect();
         assert!(changes.iter().all(|it| it.kind == pbft::VIEW_CHANGE && it.view == read.view));
         let replicas: BTreeSet<i64> = changes.iter().map(|it| it.replica).collect();
