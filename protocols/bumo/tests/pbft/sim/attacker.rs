@@ -33,13 +33,14 @@ impl Attacker {
     /// Does something.
     pub(crate) fn act(&mut self, chance: &mut Chance) -> Vec<Sent> {
         let Some(key) = chance.pick(&self.keys).copied() else { return Vec::new() };
-        match chance.below(11) {
+        match chance.below(14) {
             0 => self.vote_for_all(chance, key),
             1 | 2 => self.equivocate(chance),
             3 | 4 => self.change_view(chance, key),
             5 | 6 => self.open_view(chance),
             7 => self.replay(chance),
             8 | 9 => self.open_late(chance),
+            10..=12 => self.replace_value(chance),
             _ => self.forge(chance, key),
         }
     }
@@ -211,6 +212,40 @@ impl Attacker {
             sent.push((message::vote(*liar, COMMIT, 1, target, last + 1, &digest), None));
         }
         sent
+    }
+
+    // Another value for the ledger at hand, in the next view that a liar leads: with forged words of the others that
+    // nothing is prepared, or forged prepares that this one is.
+    fn replace_value(&self, chance: &mut Chance) -> Vec<Sent> {
+        let (view, sequence) = self.latest();
+        let is_ours = |view: &u64| self.keys.contains(&((view % self.validators as u64) as usize));
+        let next = (view + 1..=view + self.validators as u64).find(is_ours);
+        let proposal = self.proposals().into_iter().rev().find(|read| read.sequence == sequence);
+        let (Some(target), Some(proposal)) = (next, proposal) else { return Vec::new() };
+        let primary = (target % self.validators as u64) as usize;
+        let mut value = proposal.value.clone();
+        if let Some(last) = value.last_mut() {
+            *last = 201;
+        }
+        let digest = message::digest(&value);
+        let proposed = message::pre_prepare(primary, 1, target, sequence, &value);
+        let in_all_names = |forge: &dyn Fn(usize) -> Bytes| (0..self.validators).map(forge).collect::<Vec<Bytes>>();
+        if chance.permille(500) {
+            let listed = in_all_names(&|name| nothing_prepared(primary, name, target, sequence - 1));
+            let opened = message::new_view(primary, 0, target, sequence - 1, &listed, None);
+            let votes = self.keys.iter().flat_map(|liar| {
+                [PREPARE, COMMIT].map(|kind| (message::vote(*liar, kind, 1, target, sequence, &digest), None))
+            });
+            return [(opened, None), (proposed, None)].into_iter().chain(votes).collect();
+        }
+        let prepares = in_all_names(&|name| {
+            let genuine = message::vote(name, PREPARE, 1, target, sequence, &digest);
+            let signature = message::read(&message::vote(primary, PREPARE, 2, target, sequence, &digest)).signature;
+            if name == primary { genuine } else { message::seal_as(name, &message::read(&genuine).signed, &signature) }
+        });
+        let inner = message::view_change(primary, target + 1, sequence - 1, &digest);
+        let set = (proposed, prepares);
+        vec![(message::raw_view_change(primary, 0, &inner, Some(&set)), None)]
     }
 
     fn replay(&self, chance: &mut Chance) -> Vec<Sent> {
