@@ -1,6 +1,6 @@
 //! What WebSockets cost the process, in processes of their own.
 
-use crate::raw::{BINARY, FIN, MORE, Raw};
+use crate::raw::{BINARY, FIN, MORE, Raw, masked};
 use crate::toy::child::{in_a_child, open_descriptors, resident_bytes};
 use crate::toy::{Config, drain, run, until_connected};
 
@@ -27,11 +27,13 @@ async fn an_idle_ready_peer_takes_less_than_8_kib() {
     let quiet = (resident_bytes() - before) / PEERS;
     // What it took to carry more than small talk is given back, fragments too.
     let large = [vec![b'e'], vec![1; 200_000]].concat();
+    let whole = masked(FIN | BINARY, &large);
+    let parts = [masked(BINARY, &large[..100_000]), masked(FIN | MORE, &large[100_000..])].concat();
     for client in &mut clients {
-        client.ask(b'e', &large[1..]);
-        client.send_frame(BINARY, &large[..100_000]);
-        client.send_frame(FIN | MORE, &large[100_000..]);
-        client.expect(b'e', &large[1..]);
+        for frames in [&whole, &parts] {
+            client.send(frames);
+            client.expect(b'e', &large[1..]);
+        }
     }
     let each = (resident_bytes() - before) / PEERS;
     println!("{quiet} bytes for each idle peer, {each} after each has sent and received 400 kB");

@@ -152,10 +152,12 @@ impl Raw {
             127 => u64::from_be_bytes(self.read()?) as usize,
             length => length.into(),
         };
-        let key: [u8; 4] = if self.is_client { [0; 4] } else { self.read()? };
+        let key: Option<[u8; 4]> = if self.is_client { None } else { Some(self.read()?) };
         let mut body = vec![0; length];
         self.socket.read_exact(&mut body).ok()?;
-        body.iter_mut().zip(key.iter().cycle()).for_each(|(byte, key)| *byte ^= key);
+        if let Some(key) = key {
+            body.iter_mut().zip(key.iter().cycle()).for_each(|(byte, key)| *byte ^= key);
+        }
         Some(Came { first, body })
     }
 
