@@ -5,6 +5,7 @@
 
 mod judge {
     pub(crate) mod bumo;
+    mod bumo_carrier;
     pub(crate) mod bumo_court;
     pub(crate) mod bumo_pbft;
     mod bumo_replay;
