@@ -75,7 +75,10 @@ fn in_the_acceptors_place_ours_answers_as_it_did() {
     let close_time = Fields::read(&proposal.value).number(2);
     let now =
         i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_micros()).expect("now");
-    assert!(now > close_time - 1_000_000, "the clock is before the recording, whose value would be of the future");
+    if now <= close_time - 1_000_000 {
+        // By this machine's clock the value is of the future: perhaps valid, and no vote is due.
+        return peer.hushed(PBFT, true);
+    }
     // Of what the original said next, its own votes of the first round: the rest it relayed from another connection, or
     // repeated because votes reached it twice.
     let own =
