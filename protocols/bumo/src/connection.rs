@@ -143,8 +143,8 @@ impl Bumo {
         Ok(())
     }
 
-    // What nobody handles is passed over, at the price of looking at it.
-    fn pass_over(&self, cx: &mut Cx<'_>, connection: ConnectionId) {
+    /// What nobody handles is passed over, at the price of looking at it.
+    pub(crate) fn pass_over(&self, cx: &mut Cx<'_>, connection: ConnectionId) {
         self.pays(cx, connection, Class::Announcement, Class::Announcement.price(0));
     }
 

@@ -291,6 +291,7 @@ impl Bumo {
             return Ok(());
         };
         if answer.chain_id != self.config.chain_id || answer.values.is_empty() {
+            self.pass_over(cx, connection);
             return Ok(());
         }
         let Some(asking) = active.source.asked else {
