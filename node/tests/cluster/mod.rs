@@ -10,6 +10,7 @@ use polypeer_ledger_bumo::write_key;
 use polypeer_protocols::bumo::keys::{PrivateKey, Scheme};
 use polypeer_protocols::bumo::wire::{Body, ConsensusValue, Message as _, commits};
 use serde_json::json;
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -93,6 +94,8 @@ pub(crate) struct Cluster {
     addresses: Vec<String>,
     // Whom a node dials instead of the others.
     dials: Vec<Option<Vec<String>>>,
+    // Payments so far, the payer's next sequence: nodes that were not told of the last one yet would give it again.
+    paid: Cell<u64>,
     // How long anything may take.
     patience: Duration,
 }
@@ -115,6 +118,7 @@ impl Cluster {
             nodes: (0..count).map(|_| None).collect(),
             addresses: vec!["127.0.0.1:0".to_owned(); count],
             dials: vec![None; count],
+            paid: Cell::new(0),
             patience: PATIENCE.max(8 * interval),
         }
     }
@@ -166,6 +170,11 @@ impl Cluster {
         self.nodes.iter().flatten()
     }
 
+    /// The heights of those that run.
+    pub(crate) fn heights(&self) -> Vec<u64> {
+        self.running().map(Daemon::height).collect()
+    }
+
     /// The lowest height of those that run.
     pub(crate) fn height(&self) -> u64 {
         self.running().map(Daemon::height).min().unwrap()
@@ -198,7 +207,9 @@ impl Cluster {
     /// Pays through a node; the transaction's identifier, which it acknowledged.
     #[track_caller]
     pub(crate) fn pay(&self, through: usize) -> String {
-        let sent = self.node(through).json(&["tx", "send", "--from", "1", "--to", "2", "--amount", "10000000"]);
+        let sequence = self.paid.replace(self.paid.get() + 1).to_string();
+        let args = ["tx", "send", "--from", "1", "--to", "2", "--amount", "10000000", "--sequence", &sequence];
+        let sent = self.node(through).json(&args);
         sent["id"].as_str().unwrap().to_owned()
     }
 
