@@ -188,7 +188,8 @@ impl Drop for Node {
 /// An address on loopback that nobody uses, below the ports that the system hands out by itself.
 pub(crate) fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = std::process::id() % 1000 * 20;
+    // Programs that were started one after the other take ports far from each other.
+    let start = std::process::id() % 20_000 * 997;
     loop {
         let offset = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
         let port = u16::try_from(10_000 + (start + offset) % 20_000).expect("below 30,000");
