@@ -19,12 +19,7 @@ const ROOMS: [Room; 14] = [
     Room { folder: "engine", may: &[], tests_may: &[], never: &RUNTIMES },
     Room { folder: "protocols", may: &["protocols/"], tests_may: &[], never: &RUNTIMES },
     Room { folder: "protocols/", may: &["engine"], tests_may: &["ledger/", "sim"], never: &RUNTIMES },
-    Room {
-        folder: "ledger/bumo",
-        may: &["engine", "store", "protocols/bumo"],
-        tests_may: &["sim"],
-        never: &RUNTIMES,
-    },
+    Room { folder: "ledger/bumo", may: &["engine", "store", "protocols/bumo"], tests_may: &["sim"], never: &RUNTIMES },
     Room {
         folder: "ledger/kaspa",
         may: &["engine", "store", "protocols/kaspa"],
