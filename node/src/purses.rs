@@ -84,7 +84,7 @@ impl Ledgers {
 
     /// One of the private networks' accounts, 1 to 16.
     pub(crate) fn public(self, number: u8) -> Option<Box<dyn Purse>> {
-        (1..=PUBLIC_ACCOUNTS).contains(&number).then(|| self.purse(&[number; 32])).flatten()
+        self.purse(&public_seed(number)?)
     }
 
     /// Of the public accounts, how many own something from the start.
@@ -112,6 +112,11 @@ impl Ledgers {
             Self::Bumo { .. } => 10_000_000,
         }
     }
+}
+
+/// The seed of a public account: 32 times its number, 1 to 16.
+pub(crate) fn public_seed(number: u8) -> Option<[u8; 32]> {
+    (1..=PUBLIC_ACCOUNTS).contains(&number).then_some([number; 32])
 }
 
 /// An account of the reference ledger.

@@ -74,7 +74,11 @@ pub(super) fn status(reach: &Reach, json: bool) -> Result<(), Failure> {
             network.tip.as_deref().map_or("-", |tip| tip.get(..16).unwrap_or(tip)).to_owned(),
             format!("{} in, {} out", peers.inbound, peers.outbound),
             network.mempool.to_string(),
-            if network.syncing { "catching up".into() } else { "up to date".into() },
+            match network.follow_only {
+                _ if network.syncing => "catching up".into(),
+                Some(first) => format!("only follows from {first} on"),
+                None => "up to date".into(),
+            },
         ]
     };
     let rows: Vec<_> = status.networks.iter().map(row).collect();

@@ -6,7 +6,7 @@ use super::{put_json, put_line};
 use crate::api::Taken;
 use crate::client::{AskError, Client};
 use crate::data;
-use crate::purses::{Ledgers, Payment, Purse, Recipient, network_id};
+use crate::purses::{Ledgers, Payment, Recipient, network_id, public_seed};
 use crate::view;
 use serde_json::json;
 use std::path::Path;
@@ -18,10 +18,17 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// `polypeer tx send`.
 pub(super) fn send(args: &TxSend, json: bool) -> Result<(), Failure> {
+    // What is wrong in itself is said before anybody is asked.
+    let seed = seed(&args.from)?;
+    let recipient = recipient(&args.to)?;
     let client = args.reach.client();
     let ledger = Ledger::find(&args.reach, &client)?;
-    let purse = purse(ledger.kind, &args.from)?;
-    let recipient = recipient(ledger.kind, &args.to)?;
+    let purse = ledger.kind.purse(&seed).ok_or_else(|| Failure::new("the seed makes no key of this ledger"))?;
+    let recipient = match recipient {
+        To::Public(number) => ledger.kind.public(number).map(|purse| Recipient::Key(purse.key())),
+        To::Named(recipient) => Some(recipient),
+    };
+    let recipient = recipient.ok_or_else(|| Failure::usage(TO))?;
     let sequence = match args.sequence {
         Some(sequence) => sequence,
         None => ledger.account(&purse.key())?.next,
@@ -92,24 +99,32 @@ fn kind(network: &view::Network) -> Option<Ledgers> {
     }
 }
 
-fn purse(ledger: Ledgers, from: &str) -> Result<Box<dyn Purse>, Failure> {
-    let purse = match from.parse::<u8>() {
-        Ok(number) => ledger.public(number),
-        Err(_) => ledger.purse(&data::read_secret(Path::new(from))?),
-    };
-    purse.ok_or_else(|| Failure::usage("a public account is 1 to 16; a file with such a name is `./NAME`"))
+// The seed of whoever pays.
+fn seed(from: &str) -> Result<[u8; 32], Failure> {
+    match from.parse::<u8>() {
+        Ok(number) => public_seed(number)
+            .ok_or_else(|| Failure::usage("a public account is 1 to 16; a file with such a name is `./NAME`")),
+        Err(_) => Ok(data::read_secret(Path::new(from))?),
+    }
 }
 
-fn recipient(ledger: Ledgers, to: &str) -> Result<Recipient, Failure> {
-    let usage =
-        || Failure::usage("--to is a key of 64 hex digits, or 1 to 16 for a public account; on BUMO an address");
+const TO: &str = "--to is a key of 64 hex digits, or 1 to 16 for a public account; on BUMO an address too";
+
+// Who is paid, as far as that can be said without knowing the ledger.
+enum To {
+    Public(u8),
+    Named(Recipient),
+}
+
+fn recipient(to: &str) -> Result<To, Failure> {
     if let Ok(number) = to.parse::<u8>() {
-        return ledger.public(number).map(|purse| Recipient::Key(purse.key())).ok_or_else(usage);
+        return public_seed(number).map(|_| To::Public(number)).ok_or_else(|| Failure::usage(TO));
     }
-    if matches!(ledger, Ledgers::Bumo { .. }) && to.starts_with("bu") {
-        return Ok(Recipient::Address(to.to_owned()));
+    // No address is hex, whose letters end with f.
+    if to.starts_with("bu") {
+        return Ok(To::Named(Recipient::Address(to.to_owned())));
     }
     let mut key = [0; 32];
-    const_hex::decode_to_slice(to, &mut key).map_err(|_| usage())?;
-    Ok(Recipient::Key(key))
+    const_hex::decode_to_slice(to, &mut key).map_err(|_| Failure::usage(TO))?;
+    Ok(To::Named(Recipient::Key(key)))
 }
