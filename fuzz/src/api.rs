@@ -143,6 +143,7 @@ impl RunningNetwork for Quick {
             height: 0,
             tip: None,
             blocks: None,
+            follow_only: None,
             syncing: false,
             peers: view::PeerCount::default(),
             mempool: 0,
