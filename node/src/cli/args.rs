@@ -74,7 +74,7 @@ pub(crate) struct Devnet {
     /// Where the API of all nodes listens.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub(crate) api: std::net::SocketAddr,
-    /// How often each node makes a block.
+    /// How often each node makes a block; on Kaspa all make ten in this time, on BUMO a ledger comes every 500 ms.
     #[arg(long, default_value = "1s", value_parser = span)]
     pub(crate) produce_interval: Duration,
 }
