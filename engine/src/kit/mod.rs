@@ -3,4 +3,5 @@
 pub mod bucket;
 pub mod chain;
 pub mod cost;
+pub mod protobuf;
 pub mod seen;
