@@ -6,3 +6,4 @@ pub use polypeer_anya as anya;
 pub use polypeer_bumo as bumo;
 pub use polypeer_hello as hello;
 pub use polypeer_kaspa as kaspa;
+pub use polypeer_mina as mina;
