@@ -49,7 +49,7 @@ impl Opening {
     /// Nothing for a network whose transport is TCP alone.
     pub(crate) fn new(transport: Transport, config: &P2pConfig, tls: Option<Tls>) -> Option<Self> {
         let (carrier, time_max, pending_below, pending_max, pending_per_ip_max) = match transport {
-            Transport::Tcp => return None,
+            Transport::Tcp | Transport::Libp2p(_) => return None,
             Transport::Grpc { path, open_time_max, pending_below, pending_max, pending_per_ip_max } => {
                 let rules = grpc::Rules::new(path);
                 (Carrier::Grpc(rules), open_time_max, pending_below, pending_max, pending_per_ip_max)

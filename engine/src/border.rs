@@ -3,7 +3,7 @@
 //! The rules are checked from outside, by hosts that look for faults: the simulator, a fuzz session, a replay. A host
 //! in production does not need them, as nothing there depends on a rule's being kept.
 
-use crate::{ConnectionId, Direction, Effect, P2pAction, Ticket};
+use crate::{ChannelId, ConnectionId, Direction, Effect, P2pAction, Ticket};
 use alloc::collections::{BTreeMap, BTreeSet};
 
 /// Bytes that one step may send for each connection that stands: what the longest batch of answers is, with room.
@@ -159,7 +159,10 @@ impl<A> From<&P2pAction<A>> for Told {
             P2pAction::ConnectionFailed { connection, .. } | P2pAction::Disconnected { connection, .. } => {
                 Self::Gone(*connection)
             }
-            P2pAction::BadFrame { connection, bad, .. } if bad.fatal => Self::Unreadable(*connection),
+            // Elsewhere it is the channel that ends.
+            P2pAction::BadFrame { connection, channel: ChannelId::ONLY, bad } if bad.fatal => {
+                Self::Unreadable(*connection)
+            }
             _ => Self::Other,
         }
     }

@@ -295,31 +295,42 @@ impl<P: Protocol> Context<'_, P> {
         self.state.channels.sent(connection, channel).is_some_and(|sent| sent < self.state.profile.low_water_bytes)
     }
 
-    /// Opens a channel.
+    /// Opens a channel. It can be written to once `on_channel` says that it stands; `on_channel_closed` says when the
+    /// peer does not want it. Nothing when the connection is gone or has had more channels than can be numbered.
     pub fn open(&mut self, connection: ConnectionId, kind: u16) -> Option<ChannelId> {
-        self.state.peers.get(&connection)?;
-        let channel = ChannelId(self.state.next_channel);
-        self.state.next_channel = self.state.next_channel.checked_add(1)?;
+        let state = self.state.peers.get_mut(&connection)?;
+        let channel = ChannelId::nth(Direction::Outbound, state.channels_opened + 1)?;
+        state.channels_opened += 1;
         self.effects.push(Effect::Open { connection, channel, kind });
         Some(channel)
     }
 
-    /// Writes no more on a channel.
+    /// Writes no more on a channel. What the peer sends still comes.
     pub fn finish(&mut self, connection: ConnectionId, channel: ChannelId) {
         if self.state.channels.closed(connection, channel) {
             self.effects.push(Effect::Finish { connection, channel });
         }
     }
 
-    /// Breaks a channel off.
+    /// Breaks a channel off, also one that does not stand yet. Nothing more is handed in from it.
     pub fn reset(&mut self, connection: ConnectionId, channel: ChannelId) {
+        if !self.state.peers.contains_key(&connection) {
+            return;
+        }
         self.state.channels.closed(connection, channel);
+        self.state.resets += 1;
         self.effects.push(Effect::Reset { connection, channel });
     }
 
-    /// The peer's next frames on the only channel are cut by the rules of this phase.
+    /// The peer's next frames on the only channel are cut by the rules of this phase. Where there are many channels it
+    /// is the connection's own phase, which says whether it is pending still.
     pub fn set_phase(&mut self, connection: ConnectionId, phase: Phase) {
-        self.effects.push(Effect::SetPhase { connection, channel: ChannelId::ONLY, phase });
+        self.set_phase_on(connection, ChannelId::ONLY, phase);
+    }
+
+    /// The peer's next frames on this channel are cut by the rules of this phase.
+    pub fn set_phase_on(&mut self, connection: ConnectionId, channel: ChannelId, phase: Phase) {
+        self.effects.push(Effect::SetPhase { connection, channel, phase });
     }
 }
 

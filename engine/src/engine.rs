@@ -55,7 +55,8 @@ pub struct P2pState<P: Protocol> {
     pub(crate) random: Random,
     pub(crate) protocol_records: Vec<Record>,
     pub(crate) next_dial: u64,
-    pub(crate) next_channel: u32,
+    /// Counts channels that were broken off, so that a run of frames ends with the channel that brings them.
+    pub(crate) resets: u64,
     pub(crate) next_ticket: u64,
     /// What became of the frames that came.
     pub frames: FrameCount,
@@ -111,7 +112,7 @@ impl<P: Protocol> P2pState<P> {
             random,
             protocol_records: Vec::new(),
             next_dial: 0,
-            next_channel: 1,
+            resets: 0,
             next_ticket: 0,
             frames: FrameCount::default(),
             costs: Costs::default(),
@@ -159,7 +160,9 @@ impl<P: Protocol> P2pState<P> {
         self.seat(slot, ends.direction, ends.counted_ip());
         let account = self.costs.arrived(ends.remote.ip());
         self.peers.insert(connection, PeerState { errand, account, ..PeerState::new(ends, now, slot, slips) });
-        self.channels.opened(connection, ChannelId::ONLY);
+        if !self.profile.transport.has_channels() {
+            self.channels.opened(connection, ChannelId::ONLY);
+        }
     }
 
     pub(crate) fn remove_peer(&mut self, now: Time, connection: ConnectionId) -> Option<PeerState<P>> {
@@ -322,7 +325,7 @@ impl<P: Protocol> Engine<P> {
     /// down spares itself moving each frame into an action, and its peer out of the table and back.
     ///
     /// `next` is told how many effects wait and gives the next frame, or nothing when it wants to go on elsewhere. The
-    /// run also ends when a connection leaves the table.
+    /// run also ends when a connection leaves the table or a channel is broken off.
     pub fn receive<'a>(
         &mut self,
         now: Now,
@@ -334,12 +337,12 @@ impl<P: Protocol> Engine<P> {
         let Some(first) = next(effects.len()) else { return };
         let peer = self.state.peers.get_mut(&connection).and_then(|state| state.received(now.monotonic));
         let is_heard = peer.is_some();
-        let mut frames = 0;
+        let (mut frames, resets) = (0, self.state.resets);
         self.handle(now, effects, connection, peer, |protocol, cx, mut peer| {
             let mut frame = first;
             loop {
                 peer = protocol.on_frame(cx, connection, peer, channel, frame)?;
-                if !cx.state.departed.is_empty() {
+                if !cx.state.departed.is_empty() || cx.state.resets != resets {
                     return Ok(peer);
                 }
                 match next(cx.effects.len()) {
@@ -496,8 +499,10 @@ impl<P: Protocol> Engine<P> {
         let fatal = bad.fatal;
         self.with_peer(now, effects, connection, |protocol, cx, peer| {
             let peer = protocol.on_bad_frame(cx, connection, peer, channel, bad)?;
-            if fatal {
+            if fatal && channel == ChannelId::ONLY {
                 cx.close(connection, Close::Lingering, "unreadable bytes");
+            } else if fatal {
+                cx.reset(connection, channel);
             }
             Ok(peer)
         });

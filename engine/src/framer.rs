@@ -32,7 +32,8 @@ impl BadFrame {
     /// The host's own reason: [`crate::Profile::partial_bytes_budget`] is spent, and this frame was the longest.
     pub const OVER_BUDGET: u8 = 254;
     /// The host's own reason: the peer broke the rules of what carries its frames, and that one can still say so
-    /// ([`crate::Transport::WebSocket`]: a bit that is reserved, a frame that is not masked, a message that is too long).
+    /// ([`crate::Transport::WebSocket`]: a bit that is reserved, a frame that is not masked, a message that is too long;
+    /// [`crate::Transport::Libp2p`]: a window that is overrun, a stream that is opened twice, streams without end).
     pub const OF_TRANSPORT: u8 = 253;
 
     /// What a host hands in for a reason of its own.

@@ -47,13 +47,35 @@ impl core::fmt::Display for ConnectionId {
     }
 }
 
-/// A stream in a connection. A transport without streams has one, [`ChannelId::ONLY`], open from the start.
+/// A stream in a connection, for the life of that connection. A transport without streams has one,
+/// [`ChannelId::ONLY`], open from the start.
+///
+/// Like those of connections, ids are counted at both ends of the border and told apart by the lowest bit: the engine
+/// numbers the channels that it opens, the host those that the peer opens, each from 1 on. What a transport calls its
+/// streams stays in the host, for there a peer chooses the numbers, and may use one again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ChannelId(pub u32);
 
 impl ChannelId {
     /// The one channel of a transport that has no streams.
     pub const ONLY: Self = Self(0);
+
+    /// The `count`th channel that this side opened, counted from 1: nothing when there is no such number. A connection
+    /// on which the numbers have run out, after 2^31 channels, opens no more.
+    pub const fn nth(opener: Direction, count: u32) -> Option<Self> {
+        if count == 0 || count > u32::MAX >> 1 {
+            return None;
+        }
+        Some(match opener {
+            Direction::Outbound => Self(count << 1),
+            Direction::Inbound => Self(count << 1 | 1),
+        })
+    }
+
+    /// Who opened it; for [`ChannelId::ONLY`] that says nothing.
+    pub const fn opener(self) -> Direction {
+        if self.0 & 1 == 0 { Direction::Outbound } else { Direction::Inbound }
+    }
 }
 
 /// One question to the ledger; its answer carries the same ticket.

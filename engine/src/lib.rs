@@ -55,7 +55,7 @@ pub use framer::{BadFrame, Framed, Framer};
 pub use id::{ChannelId, ConnectionId, Direction, Phase, Ticket};
 pub use ledger::{Ledger, To};
 pub use misbehavior::{Misbehavior, Weight};
-pub use profile::{P2pConfig, Profile, Target, Transport};
+pub use profile::{ChannelKind, Libp2p, P2pConfig, Profile, Target, Transport};
 pub use protocol::{Ends, Parting, PeerAbout, Protocol};
 pub use random::Random;
 pub use stock::{Stock, Stocks};

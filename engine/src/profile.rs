@@ -1,6 +1,6 @@
 //! Describes a network and a node to the shell, as data.
 
-use crate::{Address, AsMap, Phase};
+use crate::{Address, AsMap, ChannelId, Phase};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -81,6 +81,69 @@ pub enum Transport {
         /// Pending connections from one IP address; loopback is spared with [`P2pConfig::spare_loopback`].
         pending_per_ip_max: usize,
     },
+    /// A libp2p connection: many streams on one socket, each a channel of its own.
+    Libp2p(Libp2p),
+}
+
+impl Transport {
+    /// Whether a connection is many channels, opened and closed while it stands. Else it is one, [`ChannelId::ONLY`],
+    /// open from the start; where there are many that one is not among them, and what is sent on it goes nowhere.
+    pub fn has_channels(&self) -> bool {
+        matches!(self, Self::Libp2p(_))
+    }
+}
+
+/// A libp2p connection over TCP: a private network's cipher (XSalsa20), multistream-select, Noise XX, yamux.
+///
+/// A stream is a channel, and the name that its two ends agree on is the channel's kind. What the engine opens comes to
+/// stand with [`crate::P2pAction::ChannelOpened`], or ends as [`crate::ChannelEnd::Refused`]; what the peer opens is
+/// agreed on by the host, refused with `na` when its name is none of these, and opened when it is. A framer cuts what
+/// comes on a channel; finishing closes one half of its stream, and a channel that ends is none of the connection's end.
+/// The peer proves its key before the connection stands: [`crate::Ends::identity`] is its id, 38 bytes (`00 24 08 01 12
+/// 20` and an ed25519 key). Our own key is the host's, and no engine sees it. Whoever dials an address of which the id is
+/// known compares it itself.
+///
+/// What breaks yamux's rules becomes a [`crate::BadFrame::OF_TRANSPORT`] on [`ChannelId::ONLY`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Libp2p {
+    /// The private network's key. Whoever has another one is not understood, and does not understand.
+    pub network_key: [u8; 32],
+    /// The name under which yamux is agreed on.
+    pub muxer: &'static str,
+    /// Whether that name is also offered within the Noise handshake, which spares those a round trip who do so too.
+    pub offers_muxer_early: bool,
+    /// The kinds of channels. No two have the same number.
+    pub channels: &'static [ChannelKind],
+    /// How long all may take until the muxer stands.
+    pub open_time_max: Duration,
+    /// How long the peer's nonce may take, the first thing that it says.
+    pub nonce_time_max: Duration,
+    /// How long one agreement may take: on the cipher, on the muxer, on what a stream is for.
+    pub select_time_max: Duration,
+    /// Bytes that are taken from a peer before a muxer is agreed on, its nonce aside.
+    pub early_bytes_max: usize,
+    /// Streams of one connection that we opened and that are not closed. More are refused, without asking the peer.
+    pub own_streams_max: usize,
+    /// Streams of one connection that the peer opened and that are not closed, those without an agreement too. More are
+    /// closed at once. Each may bring 256 KiB before it is read.
+    pub their_streams_max: usize,
+    /// A connection that someone else opened is pending until [`crate::Context::set_phase`] gives it this phase.
+    pub pending_below: Phase,
+    /// Pending connections. More are closed before the engine hears of them.
+    pub pending_max: usize,
+    /// Pending connections from one IP address; loopback is spared with [`P2pConfig::spare_loopback`].
+    pub pending_per_ip_max: usize,
+}
+
+/// One kind of channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChannelKind {
+    /// The protocol's number for it.
+    pub kind: u16,
+    /// The name that both ends agree on, at most 254 bytes without a line feed; it need not begin with a slash.
+    pub name: &'static str,
+    /// Whether the peer may open it. Ours may be opened either way.
+    pub is_answered: bool,
 }
 
 /// Someone the operator names: an address, or a name that the host resolves.

@@ -115,7 +115,8 @@ pub trait Protocol: Sized + Send + 'static {
         frame: Frame<'_>,
     ) -> Result<Self::Peer, Self::Misbehavior>;
 
-    /// The framer refused bytes. After a fatal one `Ok` still closes the connection, lingering.
+    /// The framer refused bytes. After a fatal one `Ok` still closes the connection, lingering; where a connection is many
+    /// channels, it breaks off the channel and no more.
     fn on_bad_frame(
         &mut self,
         cx: &mut Context<'_, Self>,

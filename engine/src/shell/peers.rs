@@ -35,6 +35,8 @@ pub struct PeerState<P: Protocol> {
     pub errand: Errand,
     /// What it may still have of our time.
     pub account: Account,
+    /// Channels that we opened on it so far.
+    pub channels_opened: u32,
 }
 
 impl<P: Protocol> PeerState<P> {
@@ -53,6 +55,7 @@ impl<P: Protocol> PeerState<P> {
             merit: Merit::default(),
             errand: Errand::default(),
             account: Account::default(),
+            channels_opened: 0,
         }
     }
 

@@ -176,7 +176,13 @@ impl<P: Protocol> Context<'_, P> {
     /// Whether an answer of news may be made for this peer now: its channel is writable and its account not overdrawn.
     /// When not, `on_writable` says when.
     pub fn may_answer(&mut self, connection: ConnectionId) -> bool {
-        if !self.is_writable(connection) {
+        self.may_answer_on(connection, ChannelId::ONLY)
+    }
+
+    /// The same on a channel. Who waits for credit or for room waits as a peer, not as a channel: `on_writable` then
+    /// names [`ChannelId::ONLY`].
+    pub fn may_answer_on(&mut self, connection: ConnectionId, channel: ChannelId) -> bool {
+        if !self.is_writable_on(connection, channel) {
             return false;
         }
         let Some(until) = self.overdrawn_until(connection) else { return true };
@@ -187,7 +193,12 @@ impl<P: Protocol> Context<'_, P> {
 
     /// Whether an answer of history may be made: the same, and the upload cap has room.
     pub fn may_serve(&mut self, connection: ConnectionId) -> bool {
-        if !self.may_answer(connection) {
+        self.may_serve_on(connection, ChannelId::ONLY)
+    }
+
+    /// The same on a channel; see [`Context::may_answer_on`].
+    pub fn may_serve_on(&mut self, connection: ConnectionId, channel: ChannelId) -> bool {
+        if !self.may_answer_on(connection, channel) {
             return false;
         }
         let now = self.time();
@@ -202,7 +213,12 @@ impl<P: Protocol> Context<'_, P> {
 
     /// Sends an answer of history.
     pub fn serve(&mut self, connection: ConnectionId, frame: Bytes) {
-        self.send_as(connection, ChannelId::ONLY, frame, Overflow::Close, Traffic::History);
+        self.serve_on(connection, ChannelId::ONLY, frame);
+    }
+
+    /// Sends an answer of history on a channel.
+    pub fn serve_on(&mut self, connection: ConnectionId, channel: ChannelId, frame: Bytes) {
+        self.send_as(connection, channel, frame, Overflow::Close, Traffic::History);
     }
 
     // Whether the cap lets a frame go.
