@@ -132,6 +132,8 @@ pub enum Request {
         /// The question's bytes.
         payload: Bytes,
     },
+    /// Whether the network layer is catching up with its peers: a producer pauses meanwhile. Not answered.
+    CatchingUp(bool),
     /// Sign these bytes with the node's key: a gossiped message (section 3.5). Answered with [`Answer::Signed`].
     Sign {
         /// What is signed, `libp2p-pubsub:` in front of it included.
