@@ -28,6 +28,11 @@ macro_rules! element {
                 bytes[0] = 1;
                 Self(bytes)
             };
+
+            /// The element with these bytes, if they are below the modulus.
+            pub fn checked(bytes: [u8; 32]) -> Option<Self> {
+                is_below(&bytes, &$modulus).then_some(Self(bytes))
+            }
         }
 
         impl<'a> Binable<'a> for $name {

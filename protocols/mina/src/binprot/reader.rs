@@ -120,11 +120,14 @@ impl<'a> Reader<'a> {
         Ok((start.get(..start.len() - self.rest.len()).unwrap_or_default(), value))
     }
 
-    /// Something that may hold more of its kind.
-    pub fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, BinprotError>) -> Result<T, BinprotError> {
+    /// Goes into something that may hold more of its kind.
+    pub fn descend(&mut self) -> Result<(), BinprotError> {
         self.depth = self.depth.checked_sub(1).ok_or(BinprotError::TooDeep)?;
-        let value = read(self)?;
-        self.depth += 1;
-        Ok(value)
+        Ok(())
+    }
+
+    /// Comes out of it again.
+    pub fn ascend(&mut self) {
+        self.depth = self.depth.saturating_add(1);
     }
 }
