@@ -38,7 +38,7 @@ use core::net::IpAddr;
 use discovery::Schedule;
 use lookup::{Lookup, Purpose};
 use polypeer_engine::kit::bucket::Bucket;
-use polypeer_engine::{Address, ChannelId, ConnectionId, Direction, NetworkGroup, Random, Stock, Stocks, Time};
+use polypeer_engine::{Address, ChannelId, ConnectionId, Direction, NetworkGroup, Random, Stock, Stocks, Time, Weight};
 use providers::Providers;
 use sha2::{Digest as _, Sha256};
 use table::{Entered, Table};
@@ -167,6 +167,26 @@ pub enum Fault {
     ForeignProvider,
 }
 
+impl Fault {
+    /// Its name in snake case, as reasons and metrics show it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Message(_) => "kad_malformed",
+            Self::Unasked => "kad_unasked",
+            Self::WrongKind => "kad_wrong_kind",
+            Self::RequestTooLong => "kad_request_too_long",
+            Self::TooManyRequests => "kad_too_many_requests",
+            Self::TooManyStreams => "kad_too_many_streams",
+            Self::ForeignProvider => "kad_foreign_provider",
+        }
+    }
+
+    /// What it should cost: nothing of it does more than end a stream, so each is borne.
+    pub fn weight(self) -> Weight {
+        Weight::Slip
+    }
+}
+
 /// What is known of a connection.
 #[derive(Clone, Debug)]
 struct Known {
@@ -231,6 +251,11 @@ impl Kad {
     pub fn set_listening(&mut self, addresses: &[Address]) {
         self.listening = self.may_reach(addresses);
         self.listening.truncate(LISTENING_MAX);
+    }
+
+    /// So many peers are ready: below [`Config::low_water`] it is looked for more.
+    pub fn set_ready(&mut self, ready: usize) {
+        self.ready = ready;
     }
 
     /// Looks up who is at an id. Nothing when too many look-ups are under way.
