@@ -32,6 +32,14 @@ impl Bucket {
         taken as usize
     }
 
+    /// Takes `count` tokens, or none when there are not so many. Whether there were.
+    pub fn take_all(&mut self, now: Time, count: usize) -> bool {
+        self.fill(now);
+        let Some(held) = u32::try_from(count).ok().and_then(|count| self.held.checked_sub(count)) else { return false };
+        self.held = held;
+        true
+    }
+
     fn fill(&mut self, now: Time) {
         let filled = *self.filled.get_or_insert(now);
         let missing = self.burst - self.held;
@@ -72,6 +80,13 @@ mod tests {
         assert_eq!(bucket.take_up_to(at(0), 5000), 1000);
         assert_eq!(bucket.take_up_to(at(1_000_000_000), 5000), 1000);
         assert_eq!(bucket.take_up_to(at(1_000_000_250), 5000), 2);
+    }
+
+    #[test]
+    fn takes_all_or_nothing() {
+        let mut bucket = Bucket::new(20, Duration::from_secs(1));
+        assert!(bucket.take_all(at(0), 15) && !bucket.take_all(at(0), 6) && bucket.take_all(at(0), 5));
+        assert!(!bucket.take_all(at(0), usize::MAX) && bucket.take_all(at(0), 0));
     }
 
     #[test]
