@@ -49,7 +49,7 @@ const LISTENING_MAX: usize = 4;
 /// What the operator and the network decide.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The multihash under which this network's nodes find each other ([`provided`]).
+    /// The multihash under which this network's nodes find each other ([`rendezvous`]).
     pub rendezvous: Bytes,
     /// Whether loopback and private addresses are ordinary ones: true on a private network.
     pub private_addresses: bool,
@@ -69,10 +69,11 @@ fn is_benchmark(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V4(ip) if ip.octets()[0] == 198 && ip.octets()[1] & 0xfe == 18)
 }
 
-/// The multihash of a network's rendezvous ([`crate::config::Config::rendezvous`]): SHA-256, as Go's side names what it
+/// The multihash of a chain's rendezvous ([`crate::config::Config::rendezvous`]): SHA-256, as Go's side names what it
 /// provides (section 2.3).
-pub fn provided(rendezvous: &str) -> Bytes {
-    [&[0x12, 0x20][..], &Sha256::digest(rendezvous)].concat().into()
+pub fn rendezvous(chain_id: &str) -> Bytes {
+    let digest = Sha256::new().chain_update("/coda/0.0.1/").chain_update(chain_id).finalize();
+    [&[0x12, 0x20][..], &digest].concat().into()
 }
 
 /// One look-up that was wanted.
@@ -251,11 +252,6 @@ impl Kad {
     pub fn set_listening(&mut self, addresses: &[Address]) {
         self.listening = self.may_reach(addresses);
         self.listening.truncate(LISTENING_MAX);
-    }
-
-    /// So many peers are ready: below [`Config::low_water`] it is looked for more.
-    pub fn set_ready(&mut self, ready: usize) {
-        self.ready = ready;
     }
 
     /// Looks up who is at an id. Nothing when too many look-ups are under way.

@@ -40,7 +40,7 @@ use alloc::vec::Vec;
 use asking::Ask;
 use bytes::Bytes;
 use polypeer_engine::kit::bucket::Bucket;
-use polypeer_engine::{ChannelEnd, ChannelId, ConnectionId, Direction, Frame, Phase, Stock, Stocks, Time};
+use polypeer_engine::{ChannelEnd, ChannelId, ConnectionId, Direction, Frame, Phase, Stock, Stocks, Time, Weight};
 use serving::Serving;
 use stream::Stream;
 
@@ -172,6 +172,29 @@ pub enum Fault {
     TooManyQuestions,
     /// More streams than one peer may have open.
     TooManyStreams,
+}
+
+impl Fault {
+    /// Its name in snake case, as reasons and metrics show it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Handshake => "rpc_handshake",
+            Self::Message(_) => "rpc_malformed",
+            Self::TooLong => "rpc_too_long",
+            Self::Question(_) => "rpc_malformed_question",
+            Self::UnknownId => "rpc_unknown_id",
+            Self::RepeatedId => "rpc_repeated_id",
+            Self::Answer(_) => "rpc_malformed_answer",
+            Self::TooManyHashes => "rpc_too_many_hashes",
+            Self::TooManyQuestions => "rpc_too_many_questions",
+            Self::TooManyStreams => "rpc_too_many_streams",
+        }
+    }
+
+    /// What it should cost: the reference node takes little of its trust for any of these, so each is borne.
+    pub fn weight(self) -> Weight {
+        Weight::Slip
+    }
 }
 
 /// One connection's part.
