@@ -17,7 +17,7 @@
 
 use crate::block::{Block, Constants, Header};
 use crate::config;
-use crate::hash::{Hash, body_reference, state_hash_above};
+use crate::hash::{Hash, body_reference, state_hash, state_hash_above};
 use crate::ledger::Origin;
 use crate::snark::SnarkDiff;
 use core::fmt;
@@ -98,7 +98,9 @@ impl Rules {
     /// Judges a block's header.
     pub fn check_header(&self, header: &Header<'_>, unix_ms: u64, origin: Origin) -> Result<(), Objection> {
         let body = &header.state.body;
-        ensure(body.genesis.0 == self.genesis.0, Objection::Genesis)?;
+        // The first block cannot name itself.
+        let is_of_network = body.genesis.0 == self.genesis.0 || state_hash(&header.state) == self.genesis;
+        ensure(is_of_network, Objection::Genesis)?;
         ensure(body.constants == self.constants(), Objection::Constants)?;
         ensure(body.consensus.slots_per_epoch == self.constants.slots_per_epoch, Objection::Constants)?;
         ensure(header.version.transaction == self.transaction_version, Objection::Version)?;
