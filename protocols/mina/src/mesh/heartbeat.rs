@@ -161,7 +161,9 @@ impl Mesh {
         let fitting = self.peers.iter().filter(fits).map(|(peer, _)| *peer).collect();
         let chosen = self.random.sample(fitting, missing);
         if let Some(place) = self.at_mut(topic) {
-            chosen.into_iter().for_each(|peer| drop(topic::insert(&mut place.fanout, peer)));
+            for peer in chosen {
+                topic::insert(&mut place.fanout, peer);
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use core::time::Duration;
 use polypeer_engine::{ConnectionId, Time};
 
 /// Who is looked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Wish {
     /// Anyone who may be grafted.
     Any,

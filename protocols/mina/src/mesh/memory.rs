@@ -115,8 +115,13 @@ impl Judged {
     }
 
     pub(super) fn drop_old(&mut self, now: Time) {
+        let lasts = self.lasts;
+        let old = |judged: &Seen<MessageId, Time>| {
+            let (id, at) = judged.iter().next()?;
+            (now >= *at + lasts).then_some(*id)
+        };
         for judged in [&mut self.accepted, &mut self.refused] {
-            while let Some(id) = judged.iter().next().filter(|(_, at)| now >= **at + self.lasts).map(|(id, _)| *id) {
+            while let Some(id) = old(judged) {
                 judged.remove(&id);
             }
         }
@@ -163,10 +168,11 @@ impl Cache {
     /// A message for a peer that asks for it, unless it had it often enough.
     pub(super) fn take(&mut self, id: &MessageId, peer: ConnectionId) -> Option<Bytes> {
         let cached = self.messages.get_mut(id)?;
+        let takers = cached.takers.len();
         match cached.takers.iter_mut().find(|(taker, _)| *taker == peer) {
             Some((_, times)) if *times >= RETRANSMISSIONS_MAX => return None,
             Some((_, times)) => *times += 1,
-            None if cached.takers.len() >= TAKERS_MAX => return None,
+            None if takers >= TAKERS_MAX => return None,
             None => cached.takers.push((peer, 1)),
         }
         Some(cached.frame.clone())

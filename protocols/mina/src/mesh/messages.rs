@@ -1,10 +1,10 @@
 //! Takes messages, has them judged, and sends them on.
 
+use super::Mesh;
 use super::border::{Class, Fault, MessageId, Output, TopicId, Verdict};
 use super::frame::{self, Message, Rpc};
 use super::limits::{JUDGED_WITHIN, MESSAGE_BYTES_MAX};
 use super::memory::Waiting;
-use super::{Mesh, topic};
 use crate::keys::PeerId;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -184,7 +184,7 @@ impl Mesh {
     }
 
     pub(super) fn leave_lists(&mut self, now: Time, peer: ConnectionId, topic: TopicId) {
-        if self.at_mut(topic).is_some_and(|topic| topic::Topic::forget(topic, peer)) {
+        if self.at_mut(topic).is_some_and(|topic| topic.forget(peer)) {
             self.score_prune(now, peer, topic);
         }
     }

@@ -47,7 +47,7 @@ impl Mesh {
             return Err(Unpublished::Full);
         }
         // Counted up from the clock, so that it grows across restarts too.
-        self.seqno = now.unix_ms.saturating_mul(NANOS_PER_MILLI).max(self.seqno + 1);
+        self.seqno = now.unix_ms.saturating_mul(NANOS_PER_MILLI).max(self.seqno.saturating_add(1));
         self.tickets += 1;
         let (ticket, seqno) = (self.tickets, self.seqno);
         let unsigned = Unsigned { id, topic, data, seqno };
@@ -116,7 +116,7 @@ impl Mesh {
         let follows = |peer: &&ConnectionId| self.peers.get(*peer).is_some_and(|state| state.follows.has(topic));
         let direct = self.direct.iter().filter(follows).copied();
         let place = self.at(topic);
-        let near = place.map_or(&[][..], |place| if place.is_joined { &place.mesh } else { &place.fanout });
+        let near = place.map_or(&[][..], |place| if place.is_joined { &place.mesh[..] } else { &place.fanout[..] });
         near.iter().copied().chain(direct).collect()
     }
 }

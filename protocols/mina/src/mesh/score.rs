@@ -154,10 +154,11 @@ impl Scores {
     }
 
     /// What it failed to bring until now stays with it.
-    pub(super) fn pruned(&mut self, _: Time, peer: &PeerId, topic: TopicId) {
+    pub(super) fn pruned(&mut self, now: Time, peer: &PeerId, topic: TopicId) {
         self.change(peer, topic, |deeds, rules| {
             let missing = rules.in_time_wanted - deeds.in_time;
-            if deeds.is_active && missing > 0.0 {
+            let is_active = deeds.grafted.is_some_and(|at| now.since(at) > rules.in_time_after);
+            if is_active && missing > 0.0 {
                 deeds.failures += missing * missing;
             }
             deeds.grafted = None;

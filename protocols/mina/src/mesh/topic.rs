@@ -37,10 +37,6 @@ impl TopicSet {
         }
     }
 
-    pub(super) fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
     fn bit(topic: TopicId) -> u16 {
         1_u16.checked_shl(u32::from(topic.0)).unwrap_or(0)
     }
@@ -143,7 +139,9 @@ impl BackOffs {
         let end = now + wait.min(BACK_OFF_MAX);
         if self.ends.len() >= BACK_OFFS_MAX && !self.ends.contains_key(&peer) {
             let first = self.ends.iter().min_by_key(|(_, end)| **end).map(|(peer, _)| *peer);
-            first.map(|first| self.ends.remove(&first));
+            if let Some(first) = first {
+                self.ends.remove(&first);
+            }
         }
         let held = self.ends.entry(peer).or_insert(end);
         *held = end.max(*held);
