@@ -12,7 +12,7 @@ use crate::shell::slots::{Slot, SlotCount};
 use crate::{
     Address, ChannelId, Close, ConnectionId, Direction, DisconnectCause, Effect, Ends, Event, IMPORT_MAX,
     ImportedAddress, Misbehavior, Now, Overflow, P2pConfig, Phase, Protocol, Random, Reason, ReasonRecord, Record,
-    Subject, Table, Ticket, Time, Weight,
+    Subject, Table, Target, Ticket, Time, Weight,
 };
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -126,6 +126,17 @@ impl<P: Protocol> Context<'_, P> {
         self.effects.push(Effect::Publish(event));
     }
 
+    /// A peer that dialled us is one that can be dialled at this address, as it says: while it is here there is no need,
+    /// even if the operator named it. Only an address with the connection's own IP counts, since nobody can speak for
+    /// another host.
+    pub fn is_at(&mut self, connection: ConnectionId, address: Address) {
+        if let Some(state) = self.state.peers.get_mut(&connection)
+            && state.ends.remote.ip() == address.ip()
+        {
+            state.is_at = Some(address);
+        }
+    }
+
     /// This connection does not count in the outbound target: a tracker, a dial that only proves an address.
     pub fn leave_slot(&mut self, connection: ConnectionId) {
         if let Some(state) = self.state.peers.get(&connection) {
@@ -162,6 +173,12 @@ impl<P: Protocol> Context<'_, P> {
     /// Whether the dialer may open another connection that fills a slot.
     pub fn has_free_outbound_slot(&self) -> bool {
         self.state.slots().outbound < self.state.config.outbound_target as usize
+    }
+
+    /// Whom the operator or the network's preset named that is at this address.
+    pub fn named(&self, address: Address) -> impl Iterator<Item = &Target> {
+        let wanted = self.state.discovery.dialer.wanted.iter();
+        wanted.filter(move |(_, wanted)| wanted.addresses.contains(&address)).map(|(target, _)| target)
     }
 
     /// Dials an address now, for an outbound slot or beside them. Nothing happens when it is held or being dialled
