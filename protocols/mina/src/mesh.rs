@@ -69,7 +69,7 @@ mod topic;
 
 pub use border::{About, Candidate, Class, Counts, Fault, MessageId, Output, TopicId, Unpublished, Verdict, Version};
 pub use score::{Scoring, Thresholds, TopicScoring};
-pub use settings::{BLOCK, CONSENSUS, Degree, SNARK_WORK, Settings, TRANSACTION, Topic};
+pub use settings::{BLOCK, CONSENSUS, Degree, SNARK_WORK, Settings, TRANSACTION, Topic, Verify};
 
 use crate::keys::PeerId;
 use alloc::collections::BTreeMap;
@@ -126,7 +126,7 @@ impl Mesh {
             names: BTreeMap::new(),
             direct: Vec::new(),
             scores: settings.scoring.clone().map(|scoring| Scores::new(scoring, random.number())),
-            authors: Authors::new(random.number()),
+            authors: Authors::new(settings.verify, random.number()),
             pending: Pending::new(settings.pending_max, random.number()),
             judged: Judged::new(settings.duplicates, [random.number(), random.number()]),
             cache: Cache::new(random.number()),

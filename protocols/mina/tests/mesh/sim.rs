@@ -98,6 +98,20 @@ fn a_publisher_whom_a_third_censors_is_heard_in_time() {
     });
 }
 
+/// That what is asked above is not had for nothing: meshes alone, a third of them silent, miss it.
+#[test]
+fn without_gossip_it_would_not() {
+    let plan = Plan {
+        hostile_percent: 33,
+        attacks: &[Attack::Silent],
+        is_without_gossip: true,
+        lost_permille: 200,
+        ..Plan::new(1, 200)
+    };
+    let outcome = World::new(plan.clone()).run();
+    assert!(outcome.permille_in_time() < plan.in_time_permille, "{outcome:?}");
+}
+
 #[test]
 fn the_same_seed_gives_the_same_trace() {
     let plan = |seed| Plan {

@@ -3,12 +3,29 @@
 use super::plan::{Attack, Plan};
 use crate::stage::{key, name};
 use bytes::Bytes;
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::{Signature, SigningKey, Verifier as _, VerifyingKey};
 use polypeer_engine::{ConnectionId, Direction, Time};
 use polypeer_mina::keys::PeerId;
 use polypeer_mina::mesh::frame::Rpc;
 use polypeer_mina::mesh::{Class, Mesh, Settings};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+thread_local! {
+    static CHECKED: RefCell<BTreeMap<(u64, [u8; 64]), bool>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Checks each signature once, however many nodes look at it.
+fn verify(author: &PeerId, signed: &[u8], signature: &[u8; 64]) -> bool {
+    let mut hash = DefaultHasher::new();
+    (author, signed).hash(&mut hash);
+    let check = || {
+        let key = VerifyingKey::from_bytes(author.key());
+        key.is_ok_and(|key| key.verify(signed, &Signature::from_bytes(signature)).is_ok())
+    };
+    CHECKED.with_borrow_mut(|checked| *checked.entry((hash.finish(), *signature)).or_insert_with(check))
+}
 
 /// One end of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +39,7 @@ pub(crate) struct Line {
 
 pub(crate) struct Node {
     pub(crate) mesh: Mesh,
+    settings: Settings,
     pub(crate) key: SigningKey,
     pub(crate) id: PeerId,
     pub(crate) attack: Option<Attack>,
@@ -36,11 +54,22 @@ pub(crate) struct Node {
     pub(crate) banned: BTreeSet<usize>,
 }
 
+fn settings(plan: &Plan) -> Settings {
+    let mut settings = Settings { verify: Some(verify), ..Settings::default() };
+    if plan.is_without_gossip {
+        settings.flood_publish = false;
+        settings.gossip_percent = 0;
+        settings.degree.lazy = 0;
+    }
+    settings
+}
+
 impl Node {
     pub(crate) fn new(number: usize, plan: &Plan, seed: [u8; 32]) -> Self {
         let id = name(number as u64);
         Self {
-            mesh: Mesh::new(Settings::default(), id, seed),
+            mesh: Mesh::new(settings(plan), id, seed),
+            settings: settings(plan),
             key: key(number as u64),
             id,
             attack: plan.attack(number),
@@ -57,7 +86,7 @@ impl Node {
 
     /// It comes, or comes back: nothing is left of before but its key.
     pub(crate) fn begin(&mut self, now: Time, seed: [u8; 32]) {
-        self.mesh = Mesh::new(Settings::default(), self.id, seed);
+        self.mesh = Mesh::new(self.settings.clone(), self.id, seed);
         self.is_here = true;
         self.since = now;
         self.life += 1;

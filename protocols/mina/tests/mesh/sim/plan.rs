@@ -43,6 +43,8 @@ pub(crate) struct Plan {
     pub(crate) publish_ms: u64,
     /// How long a node must have been there for a message to be due to it.
     pub(crate) settles_s: u64,
+    /// Whether messages go through meshes alone.
+    pub(crate) is_without_gossip: bool,
     /// Six heartbeats.
     pub(crate) deadline_ms: u64,
     pub(crate) in_time_permille: usize,
@@ -64,9 +66,10 @@ impl Plan {
             lost_permille: 0,
             churn_per_minute: 0,
             begins_s: 8,
-            lasts_s: 12,
+            lasts_s: 10,
             publish_ms: 500,
             settles_s: 5,
+            is_without_gossip: false,
             deadline_ms: 6_000,
             in_time_permille: 995,
         }

@@ -388,6 +388,9 @@ impl World {
     }
 
     fn make_noise(&mut self, number: usize, connection: ConnectionId) {
+        if self.random.below(3) > 0 {
+            return self.make_controls(number, connection);
+        }
         let mut data = [INVALID; 32];
         data[8..16].copy_from_slice(&self.random.number().to_be_bytes());
         let (author, seqno) = (number as u64, self.random.number());
@@ -396,10 +399,13 @@ impl World {
         if let Some(last) = forged.last_mut() {
             *last ^= 1;
         }
+        let some = if self.random.below(2) == 0 { invalid } else { forged.into() };
+        self.put(number, connection, some, Class::Control);
+    }
+
+    fn make_controls(&mut self, number: usize, connection: ConnectionId) {
         let ids: Vec<MessageId> = (0..20).map(|_| MessageId(self.seed())).collect();
         let noise = [
-            invalid,
-            forged.into(),
             frame::ihave(CONSENSUS, &ids),
             frame::iwant(&ids),
             frame::prune(CONSENSUS, Some(u64::MAX), &[]),
