@@ -49,7 +49,7 @@ const LISTENING_MAX: usize = 4;
 /// What the operator and the network decide.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The multihash under which this network's nodes find each other ([`rendezvous`]).
+    /// The multihash under which this network's nodes find each other ([`provided`]).
     pub rendezvous: Bytes,
     /// Whether loopback and private addresses are ordinary ones: true on a private network.
     pub private_addresses: bool,
@@ -69,11 +69,10 @@ fn is_benchmark(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V4(ip) if ip.octets()[0] == 198 && ip.octets()[1] & 0xfe == 18)
 }
 
-/// The multihash of a chain's rendezvous ([`crate::config::Config::rendezvous`]): SHA-256, as Go's side names what it
-/// provides (section 2.3).
-pub fn rendezvous(chain_id: &str) -> Bytes {
-    let digest = Sha256::new().chain_update("/coda/0.0.1/").chain_update(chain_id).finalize();
-    [&[0x12, 0x20][..], &digest].concat().into()
+/// The multihash of a rendezvous ([`crate::Config::rendezvous`]): SHA-256, as Go's side names what it provides (section
+/// 2.3).
+pub fn provided(rendezvous: &str) -> Bytes {
+    [&[0x12, 0x20][..], &Sha256::digest(rendezvous)].concat().into()
 }
 
 /// One look-up that was wanted.

@@ -129,11 +129,13 @@ impl Lookup {
             if self.asked >= ASKED_MAX || self.candidates.values().any(is_out) {
                 continue;
             }
-            if let Some(candidate) = self.front(path).find(|candidate| candidate.state == State::Named) {
+            let named = self.front(path).find(|candidate| candidate.state == State::Named);
+            let contact = named.map(|candidate| {
                 candidate.state = State::Asked;
-                wanted.push(candidate.contact.clone());
-                self.asked += 1;
-            }
+                candidate.contact.clone()
+            });
+            self.asked += usize::from(contact.is_some());
+            wanted.extend(contact);
         }
         wanted
     }

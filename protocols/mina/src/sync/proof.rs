@@ -68,7 +68,7 @@ pub fn prove(answer: &Bytes, rules: &Rules, unix_ms: u64) -> Result<Proven, Unpr
     if last != hash {
         return Err(Unproven::Broken);
     }
-    let length = tip_block.header.state.body.consensus.length;
+    let length = tip_block.header.state.body.consensus.blockchain_length;
     Ok(Proven { hash, tip, length, root, path })
 }
 
