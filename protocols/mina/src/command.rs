@@ -22,7 +22,7 @@ mod verification_key;
 pub use call::{Call, FeePayer, ZkappCommand};
 pub use changes::{AuthRequired, Changes, Permissions, SetOrKeep, Timing};
 pub use id::transaction_id;
-pub use memo::Memo;
+pub use memo::{MEMO_BYTES, Memo};
 pub use preconditions::{
     AccountPrecondition, CheckOrIgnore, EpochPrecondition, Preconditions, ProtocolPrecondition, Range,
 };

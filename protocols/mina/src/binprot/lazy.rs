@@ -52,7 +52,10 @@ impl<'a, T: Binable<'a>> Binable<'a> for Whole<'a, T> {
     }
 
     fn write(&self, writer: &mut Writer) {
-        writer.raw(self.bytes);
+        match writer.is_anew().then(|| self.get()) {
+            Some(Ok(value)) => value.write(writer),
+            _ => writer.raw(self.bytes),
+        }
     }
 }
 
@@ -99,7 +102,8 @@ impl<'a, T: Binable<'a>> Source<'a, T> {
 
     fn write(&self, writer: &mut Writer) {
         match self {
-            Self::Run { bytes, .. } => writer.raw(bytes),
+            Self::Run { bytes, .. } if !writer.is_anew() => writer.raw(bytes),
+            Self::Run { .. } => self.iter().for_each(|item| item.write(writer)),
             Self::Items(items) => items.iter().for_each(|item| item.write(writer)),
         }
     }

@@ -78,19 +78,19 @@ macro_rules! choice {
         }
 
         fn write(&self, writer: &mut $crate::binprot::Writer) {
-            $($crate::binprot::choice!(write self, writer, $arm $(($kind))?, $number);)*
+            match self {
+                $($crate::binprot::choice!(pattern value $arm $(($kind))?) => {
+                    writer.byte($number);
+                    $(<$kind as $crate::binprot::Binable<$life>>::write(value, writer);)?
+                })*
+            }
         }
     };
-    (write $self:ident, $writer:ident, $arm:ident, $number:literal) => {
-        if matches!($self, Self::$arm) {
-            $writer.byte($number);
-        }
+    (pattern $value:ident $arm:ident) => {
+        Self::$arm
     };
-    (write $self:ident, $writer:ident, $arm:ident($kind:ty), $number:literal) => {
-        if let Self::$arm(value) = $self {
-            $writer.byte($number);
-            $crate::binprot::Binable::write(value, $writer);
-        }
+    (pattern $value:ident $arm:ident($kind:ty)) => {
+        Self::$arm($value)
     };
 }
 

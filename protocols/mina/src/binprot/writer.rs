@@ -7,12 +7,23 @@ use bytes::Bytes;
 #[derive(Debug, Default)]
 pub struct Writer {
     bytes: Vec<u8>,
+    is_anew: bool,
 }
 
 impl Writer {
     /// A writer with room for this many bytes.
     pub fn with_capacity(count: usize) -> Self {
-        Self { bytes: Vec::with_capacity(count) }
+        Self { bytes: Vec::with_capacity(count), is_anew: false }
+    }
+
+    /// A writer that takes apart what lies in bytes and writes it anew, item by item, instead of copying it: so that it
+    /// can be seen whether the layouts say all. It is slow, and there is no other use for it.
+    pub fn anew() -> Self {
+        Self { bytes: Vec::new(), is_anew: true }
+    }
+
+    pub(super) fn is_anew(&self) -> bool {
+        self.is_anew
     }
 
     /// What was written.

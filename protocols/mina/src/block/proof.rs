@@ -18,6 +18,11 @@ pub use wrap::{Bulletproof, Commitments, WrapEvaluations, WrapProof};
 
 use crate::binprot::{Fp, record};
 
+/// A proof in the right form that proves nothing: `Proof.transaction_dummy`, 10,368 bytes. It is a constant of the
+/// protocol, because it stands for every proof when a transaction's id is made, and all nodes have it as data (openmina's
+/// `dummy_transaction_proof.bin`, Apache-2.0). Blocks of networks that ignore proofs can bear it.
+pub static DUMMY_PROOF: &[u8] = include_bytes!("proof/dummy.bin");
+
 /// A point of Pallas, x and y.
 pub type Point = (Fp, Fp);
 

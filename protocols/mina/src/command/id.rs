@@ -2,12 +2,8 @@
 
 use super::{FeePayer, SignedCommand, UPDATES_MAX, UpdateBody};
 use crate::binprot::{Binable as _, BinprotError, Reader};
-use crate::block::{Proof, Signature};
+use crate::block::{DUMMY_PROOF, Proof, Signature};
 use crate::hash::{Hash, Hashing};
-
-/// What stands for every proof when an id is made: `Proof.transaction_dummy`, 10,368 bytes, a constant of the protocol
-/// that all nodes have as data (openmina's `dummy_transaction_proof.bin`, Apache-2.0).
-static DUMMY_PROOF: &[u8] = include_bytes!("dummy_proof.bin");
 
 /// The (1, 1) that stands for every signature.
 const DUMMY_SIGNATURE: [u8; 64] = {

@@ -187,6 +187,6 @@ fn decode(version: u8, text: &str) -> Result<Vec<u8>, TextError> {
 }
 
 fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
-    let [a, b, c, d, ..] = Sha256::digest(Sha256::digest(bytes)).into();
+    let [a, b, c, d, ..]: [u8; 32] = Sha256::digest(Sha256::digest(bytes)).into();
     [a, b, c, d]
 }
