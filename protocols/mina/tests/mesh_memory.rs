@@ -1,9 +1,11 @@
 //! Floods the mesh with millions of everything, in a process of its own, and measures that memory stays flat.
 
 use bytes::Bytes;
+use ed25519_dalek::{Signer as _, SigningKey};
 use polypeer_engine::{ConnectionId, Direction, Frame, Time};
 use polypeer_mina::keys::PeerId;
-use polypeer_mina::mesh::{About, CONSENSUS, Mesh, MessageId, Settings, TopicId, Version, frame};
+use polypeer_mina::mesh::frame::{self, Message};
+use polypeer_mina::mesh::{About, CONSENSUS, Mesh, MessageId, Settings, TopicId, Version};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use std::alloc::System;
 use std::time::Duration;
@@ -29,8 +31,8 @@ fn id(number: usize) -> MessageId {
 
 /// So many of what one frame has, in one frame.
 fn repeated(frame: &Bytes, count: usize) -> Bytes {
-    // All of these are short: one byte of length.
-    let body = frame[1..].repeat(count);
+    let head = frame.iter().position(|byte| *byte < 0x80).expect("the length ends") + 1;
+    let body = frame[head..].repeat(count);
     let mut framed = Vec::new();
     prost::encoding::encode_varint(body.len() as u64, &mut framed);
     framed.extend_from_slice(&body);
@@ -43,7 +45,7 @@ struct Flood {
     make: fn(usize) -> Bytes,
 }
 
-const FLOODS: [Flood; 10] = [
+const FLOODS: [Flood; 11] = [
     Flood { about: "names told of", per_frame: 5_000, make: |from| frame::ihave(CONSENSUS, &ids(from, 5_000)) },
     Flood { about: "names asked for", per_frame: 5_000, make: |from| frame::iwant(&ids(from, 5_000)) },
     Flood {
@@ -62,7 +64,8 @@ const FLOODS: [Flood; 10] = [
     Flood { about: "grafts", per_frame: 64, make: |_| repeated(&frame::graft(CONSENSUS), 64) },
     Flood { about: "prunes", per_frame: 64, make: |_| repeated(&frame::prune(CONSENSUS, Some(u64::MAX), &[]), 64) },
     Flood { about: "empty messages", per_frame: 5_000, make: |_| repeated(&Bytes::from_static(&[2, 0x12, 0]), 5_000) },
-    Flood { about: "unsigned messages", per_frame: 1_000, make: |_| repeated(&unsigned(), 1_000) },
+    Flood { about: "unsigned messages", per_frame: 1_000, make: |_| repeated(&message(false), 1_000) },
+    Flood { about: "replays", per_frame: 1_000, make: |_| repeated(&message(true), 1_000) },
     Flood {
         about: "fields that there are not",
         per_frame: 1_000,
@@ -79,9 +82,19 @@ fn ids(from: usize, count: usize) -> Vec<MessageId> {
     (from..from + count).map(id).collect()
 }
 
-fn unsigned() -> Bytes {
-    let message = frame::Message { topic: Some(CONSENSUS.as_bytes()), data: Some(b"data"), ..Default::default() };
-    frame::message(&message).0
+/// The same message each time, signed or not.
+fn message(is_signed: bool) -> Bytes {
+    let key = SigningKey::from_bytes(&[9; 32]);
+    let from = PeerId::of_key(key.verifying_key().to_bytes()).to_bytes();
+    let unsigned = Message {
+        from: Some(&from),
+        data: Some(b"data"),
+        seqno: Some(&[0; 8]),
+        topic: Some(CONSENSUS.as_bytes()),
+        ..Message::default()
+    };
+    let signature = key.sign(&frame::signed_bytes(&unsigned)).to_bytes();
+    frame::message(&Message { signature: is_signed.then_some(&signature[..]), ..unsigned }).0
 }
 
 #[test]
