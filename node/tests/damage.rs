@@ -9,6 +9,7 @@ use polypeer::anya::Anya;
 use polypeer::driver::{ReplayError, Replayed, replay};
 use polypeer::engine::journal::Damage;
 use polypeer::reference::{Config, Format, NetworkParameters, OpenError, Reference};
+use polypeer::store::file::FileError;
 use polypeer::store::{self, Store};
 use std::path::Path;
 use support::{Daemon, eventually, folder, output, text};
@@ -88,8 +89,8 @@ fn damaged_stores_are_told_or_harmless_and_left_as_they_are() {
         let config = Config::in_memory(NetworkParameters::anya_devnet());
         match Reference::open(Config { path: Some(damaged.clone()), ..config }) {
             Ok(_) => None,
-            Err(OpenError::Damaged { offset, .. }) => Some(offset),
-            Err(OpenError::Layout { .. } | OpenError::OtherNetwork | OpenError::Store(_)) => Some(0),
+            Err(OpenError::File(FileError::Damaged { offset, .. })) => Some(offset),
+            Err(OpenError::File(_)) => Some(0),
             Err(other) => panic!("{other}"),
         }
     };

@@ -1,15 +1,13 @@
-//! Opens the store, writes a batch with one durable commit, and opens it again after a failure.
+//! Opens the store, and writes a batch with one durable commit.
 
 use crate::config::OpenError;
 use crate::node::Number;
 use crate::tables::*;
 use bytes::Bytes;
 use polypeer_engine::kit::chain::Hash;
-use polypeer_store::disk::{self, Failure, KeptBack, Opened, Place, Refusal};
-use redb::backends::InMemoryBackend;
-use redb::{Database, Durability, ReadableDatabase, StorageBackend, WriteTransaction};
-use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use polypeer_store::file::{Identity, LedgerFile, META};
+pub(crate) use polypeer_store::file::{SharedDatabase, Source};
+use redb::{Database, Durability, WriteTransaction};
 
 /// The layout's version; a file of another one is refused.
 pub(crate) const LAYOUT: u64 = 2;
@@ -17,33 +15,6 @@ pub(crate) const LAYOUT: u64 = 2;
 /// Commits of what is being imported of which only the last is made durable, and each in which a stage ends: a stage that
 /// a crash breaks off comes anew anyway, and each commit that is not durable holds on to some pages until one is.
 const STAGED_COMMITS_MAX: u32 = 32;
-
-/// Where the bytes are, and how well they are kept.
-#[derive(Clone, Debug)]
-pub(crate) struct Source {
-    place: Place,
-    outlives_a_kill: bool,
-}
-
-impl Source {
-    /// The process's memory, gone with it.
-    pub(crate) fn memory() -> Self {
-        Self { place: Place::Backend(Arc::new(InMemoryBackend::new())), outlives_a_kill: false }
-    }
-
-    /// A file, made when missing.
-    pub(crate) fn file(path: PathBuf) -> Self {
-        Self { place: Place::File(path), outlives_a_kill: true }
-    }
-
-    /// Whatever the caller brought.
-    pub(crate) fn storage(storage: Arc<dyn StorageBackend>) -> Self {
-        Self { place: Place::Backend(storage), outlives_a_kill: true }
-    }
-}
-
-/// The database that the ledger writes and its readers read; nothing while it is shut.
-pub(crate) type SharedDatabase = Arc<RwLock<Option<Database>>>;
 
 /// One change.
 #[derive(Clone, Debug)]
@@ -124,91 +95,47 @@ impl Counters {
 }
 
 /// The store.
-///
-/// ```text
-/// open ──shut──► shut ──reopen──► readable ──settle──► open
-///                 └────────────────settle───────────────┘
-/// ```
 pub(crate) struct Store {
-    source: Source,
-    cache_bytes: usize,
-    failure: Failure,
-    database: SharedDatabase,
-    /// Of what is served, and of what is being imported.
+    /// Of what is served, and of what is being imported. They go before the file, whose pages they hold.
     readings: [Option<Reading>; 2],
-    /// What opening it to be read did not write yet.
-    kept_back: Option<KeptBack>,
+    file: LedgerFile,
     /// What the last commit that came back left.
     pub(crate) counters: Counters,
     /// Commits since the last durable one.
     staged_commits: u32,
-    /// Whether damage was found in the file and taken back to the commit before it.
-    pub(crate) was_repaired: bool,
 }
 
 impl Store {
     /// Opens the store, and puts the network's first block into it when it is new.
     pub(crate) fn open(source: Source, cache_bytes: usize, rules: &Hash, first: &[Write]) -> Result<Self, OpenError> {
-        let failure = Failure::default();
-        let Opened { database, was_repaired, .. } = disk::open(&source.place, cache_bytes, &failure)?;
-        let counters = Counters::default();
-        let database = Arc::new(RwLock::new(Some(database)));
-        let (readings, kept_back) = (Default::default(), None);
-        let staged_commits = 0;
-        let mut store = Self {
-            source,
-            cache_bytes,
-            failure,
-            database,
-            readings,
-            kept_back,
-            counters,
-            staged_commits,
-            was_repaired,
-        };
-        store.found(rules, first)?;
+        let file = LedgerFile::open(source, cache_bytes)?;
+        let identity = Identity { layout: LAYOUT, name: "rules", network: &rules.0 };
+        let is_new = file.is_new(&identity)?;
+        let mut store = Self { readings: Default::default(), file, counters: Counters::default(), staged_commits: 0 };
+        if is_new {
+            store.commit(first, Some(&identity))?;
+        } else {
+            store.counters = store.look(Counters::load)?;
+        }
         Ok(store)
     }
 
-    fn found(&mut self, rules: &Hash, first: &[Write]) -> Result<(), OpenError> {
-        match self.holds()? {
-            None => Ok(self.commit(first, Some(rules))?),
-            Some((layout, _)) if layout != LAYOUT.to_be_bytes() => Err(OpenError::Layout),
-            Some((_, held)) if held != rules.0 => Err(OpenError::OtherNetwork),
-            Some(_) => {
-                self.counters = self.look(Counters::load)?;
-                Ok(())
-            }
-        }
-    }
-
-    /// Layout and rules of what the file holds; nothing when it is new.
-    fn holds(&self) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
-        self.look(|database| {
-            let meta = match database.begin_read()?.open_table(META) {
-                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
-                meta => meta?,
-            };
-            let value = |name| Ok::<_, StoreError>(meta.get(name)?.map(|row| row.value().to_vec()));
-            Ok(value("layout")?.zip(value("rules")?))
-        })
+    /// Whether damage was found in the file and taken back to the commit before it.
+    pub(crate) fn was_repaired(&self) -> bool {
+        self.file.was_repaired()
     }
 
     /// What readers on other threads look at.
     pub(crate) fn shared(&self) -> SharedDatabase {
-        self.database.clone()
+        self.file.shared()
     }
 
     pub(crate) fn look<T>(&self, look: impl FnOnce(&Database) -> Result<T>) -> Result<T> {
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        look(database.as_ref().ok_or(StoreError::PreviousIo)?)
+        self.file.look(look)
     }
 
     /// Makes changes durable, all or none. What is only staged becomes so with a later commit.
-    pub(crate) fn commit(&mut self, writes: &[Write], rules: Option<&Hash>) -> Result<()> {
-        if self.kept_back.is_some() {
-            return Err(StoreError::PreviousIo);
-        }
+    pub(crate) fn commit(&mut self, writes: &[Write], identity: Option<&Identity<'_>>) -> Result<()> {
         // A snapshot would keep a commit from using its pages again.
         self.readings = Default::default();
         let is_staged = !writes.is_empty() && writes.iter().all(Write::is_staged);
@@ -217,21 +144,16 @@ impl Store {
         // What nobody was promised is not counted.
         let next = Counters { commits: self.counters.commits + u64::from(!is_staged), ..self.counters };
         let counters = writes.iter().fold(next, Counters::after);
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        let mut transaction = database.as_ref().ok_or(StoreError::PreviousIo)?.begin_write()?;
-        // The commit then also says which pages are in use, so that opening after a kill need not walk the file.
-        match staged_commits {
-            0 => transaction.set_quick_repair(self.source.outlives_a_kill),
-            _ => transaction.set_durability(Durability::None)?,
+        let mut transaction = self.file.begin()?;
+        if staged_commits > 0 {
+            // What says which pages are in use is durable only with the next that is.
+            transaction.set_quick_repair(false);
+            transaction.set_durability(Durability::None)?;
         }
-        {
-            let mut meta = transaction.open_table(META)?;
-            if let Some(rules) = rules {
-                meta.insert("layout", LAYOUT.to_be_bytes().as_slice())?;
-                meta.insert("rules", rules.0.as_slice())?;
-            }
-            meta.insert(Counters::NAME, counters.encode().as_slice())?;
+        if let Some(identity) = identity {
+            identity.write(&transaction)?;
         }
+        transaction.open_table(META)?.insert(Counters::NAME, counters.encode().as_slice())?;
         write(&transaction, writes, self.counters.served())?;
         transaction.commit()?;
         (self.counters, self.staged_commits) = (counters, staged_commits);
@@ -248,40 +170,21 @@ impl Store {
         Ok(&self.readings)
     }
 
-    /// Shuts the database after a failure. Returns whether trying again later makes sense: it does when there was no
-    /// space, and does not when the disk refused what it had promised, because what the page cache then shows may
-    /// not be what the disk holds.
+    /// Shuts it after a failure. Returns whether trying again later makes sense.
     pub(crate) fn shut(&mut self) -> bool {
-        (self.readings, self.kept_back) = (Default::default(), None);
-        *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
-        self.lacked_room()
+        self.readings = Default::default();
+        self.file.shut()
     }
 
-    /// Opens the database again to be read, without a write, since the disk is full. It stays shut when a commit that
-    /// failed at its very end shows in it: nobody must hear of what a crash can take back.
+    /// Opens it again to be read, since the disk is full. It stays shut when a commit that failed shows in it.
     pub(crate) fn reopen(&mut self) -> Result<()> {
-        let opened = self.open_by(disk::open_to_read)?;
-        if Counters::load(&opened.database)?.promises_as(&self.counters) {
-            self.put(opened.database);
-            self.kept_back = Some(opened.changes);
-        }
-        Ok(())
+        let counters = &self.counters;
+        self.file.reopen(|database| Ok(Counters::load(database)?.promises_as(counters))).map(drop)
     }
 
     /// Makes ready for writing again. False when the disk is still full.
     pub(crate) fn settle(&mut self) -> Result<bool> {
-        let settled = match &self.kept_back {
-            Some(changes) => changes.carry_out().map_err(StoreError::from),
-            None => self.open_by(disk::open).map(|opened| self.put(opened.database)),
-        };
-        match settled {
-            Ok(()) => {
-                self.kept_back = None;
-                Ok(true)
-            }
-            Err(_) if self.lacked_room() => Ok(false),
-            Err(error) => Err(error),
-        }
+        self.file.settle()
     }
 
     /// Whether what is open is what the last commit that came back left. From now on it counts as that.
@@ -290,23 +193,6 @@ impl Store {
         let is_same = found.promises_as(&self.counters);
         self.counters = found;
         Ok(is_same)
-    }
-
-    fn open_by(&self, open: fn(&Place, usize, &Failure) -> Result<Opened, Refusal>) -> Result<Opened> {
-        open(&self.source.place, self.cache_bytes, &self.failure).map_err(|refusal| match refusal {
-            Refusal::Damaged { what, .. } => StoreError::Corrupted(what),
-            Refusal::InUse => StoreError::DatabaseAlreadyOpen,
-            Refusal::Storage(error) => error,
-        })
-    }
-
-    fn put(&self, database: Database) {
-        *self.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
-    }
-
-    // Whether the first failure since the last look was one of room.
-    fn lacked_room(&self) -> bool {
-        self.failure.take().is_some_and(disk::is_lack_of_room)
     }
 }
 
@@ -405,12 +291,4 @@ fn write_operator(transaction: &WriteTransaction, writes: &[Write]) -> Result<()
         }
     }
     Ok(())
-}
-
-impl Drop for Store {
-    /// Closes the file, which a reader that is still about would keep locked.
-    fn drop(&mut self) {
-        self.readings = Default::default();
-        *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
-    }
 }

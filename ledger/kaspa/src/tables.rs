@@ -2,14 +2,13 @@
 
 use crate::node::Number;
 use bytes::Bytes;
+use polypeer_store::file::META;
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
 use std::borrow::Borrow;
 
 pub(crate) type StoreError = redb::Error;
 pub(crate) type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-/// Layout, network and counters, by name.
-pub(crate) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 /// The tables of a DAG; there are two sets, of which one holds what is served and one what is being imported.
 pub(crate) struct Set {
     /// A `BlockHeader` by the block's number.

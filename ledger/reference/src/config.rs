@@ -3,7 +3,7 @@
 use crate::parameters::{NetworkParameters, ParametersError};
 use crate::producer::Producer;
 use crate::tables::StoreError;
-use polypeer_store::disk::Refusal;
+use polypeer_store::file::FileError;
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -52,40 +52,13 @@ pub enum OpenError {
     /// The network's parameters are out of range.
     #[error(transparent)]
     Parameters(#[from] ParametersError),
-    /// The file was written with a layout that this version does not read.
-    #[error("the store has layout {found}, and this version reads layout {expected}", expected = crate::writing::LAYOUT)]
-    Layout {
-        /// The file's layout.
-        found: u64,
-    },
-    /// The file holds another network's chain.
-    #[error("the store holds another network's chain")]
-    OtherNetwork,
-    /// The file is not what was written. It was left as it is.
-    #[error("the store is damaged at byte {offset} ({what}); it was left as it is: move it away to begin a new one")]
-    Damaged {
-        /// The page that is wrong, in bytes from the start.
-        offset: u64,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// The file cannot be opened, or is in use.
-    #[error("the store cannot be opened: {0}")]
-    Store(Box<redb::Error>),
-}
-
-impl From<Refusal> for OpenError {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Damaged { offset, what } => Self::Damaged { offset, what },
-            Refusal::InUse => Self::Store(Box::new(StoreError::DatabaseAlreadyOpen)),
-            Refusal::Storage(error) => Self::Store(Box::new(error)),
-        }
-    }
+    /// The file holds something else, is damaged, or cannot be opened.
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 impl From<StoreError> for OpenError {
     fn from(error: StoreError) -> Self {
-        Self::Store(Box::new(error))
+        Self::File(error.into())
     }
 }

@@ -49,8 +49,7 @@ impl Reference {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(config: Config) -> Result<(Self, Reader), OpenError> {
-        let source = config.path.clone().map_or_else(Source::memory, Source::file);
-        Self::open_source(source, config)
+        Self::open_source(Source::file_or_memory(config.path.clone()), config)
     }
 
     /// Opens the ledger on a storage of the caller's, such as the simulator's disk. [`Config::path`] is not used.
@@ -87,7 +86,7 @@ impl Reference {
 
     /// Whether damage was found in the store when it was opened, and taken back to the commit before it.
     pub fn was_repaired(&self) -> bool {
-        self.store.was_repaired
+        self.store.was_repaired()
     }
 
     fn network(&self) -> &Network {

@@ -15,8 +15,6 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, Tabl
 pub(crate) type StoreError = redb::Error;
 pub(crate) type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-/// Small facts by name.
-pub(crate) const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 /// Number to a block's bytes.
 pub(crate) const BLOCKS: TableDefinition<u64, &[u8]> = TableDefinition::new("blocks");
 /// The last 8 bytes of a block's hash, its number.

@@ -5,6 +5,7 @@ use crate::parameters::Network;
 use crate::tables::*;
 use crate::validate::Accounts;
 use polypeer_engine::kit::chain::{BlockFault, Hash};
+use polypeer_store::file::META;
 use redb::{ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 use std::collections::HashMap;
 
@@ -124,17 +125,8 @@ impl<'t> Writing<'t> {
         })
     }
 
-    /// Layout and genesis hash of what the file holds; nothing when it is new.
-    pub(crate) fn holds(&self) -> Result<Option<(u64, Vec<u8>)>> {
-        let Some(layout) = self.meta.get("layout")?.map(|row| number_of(row.value())) else { return Ok(None) };
-        let genesis = self.meta.get("genesis")?.map_or_else(Vec::new, |row| row.value().to_vec());
-        Ok(Some((layout, genesis)))
-    }
-
     /// Writes a new network's genesis.
     pub(crate) fn found(&mut self, network: &Network) -> Result<()> {
-        self.meta.insert("layout", LAYOUT.to_be_bytes().as_slice())?;
-        self.meta.insert("genesis", network.genesis_hash.0.as_slice())?;
         for (key, balance) in &network.accounts {
             self.accounts.insert(key, &Account { balance: *balance, sequence: 0 }.encode())?;
         }

@@ -6,6 +6,7 @@ use polypeer_engine::kit::chain::{
     BlockFault, BlockKey, BlockOutcome, Hash, Origin, TransactionFault, TransactionOutcome,
 };
 use polypeer_ledger_reference::{Config, NetworkParameters, OpenError, Reference, TransactionBytes, transaction_id};
+use polypeer_store::file::FileError;
 use redb::{ReadableDatabase, ReadableTable, TableDefinition};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -159,7 +160,7 @@ fn a_file_of_another_network_or_layout_is_refused() {
     drop(World::on(&path));
     let mut config = Config::in_memory(NetworkParameters::hello_devnet());
     config.path = Some(path.clone());
-    assert!(matches!(Reference::open(config.clone()), Err(OpenError::OtherNetwork)));
+    assert!(matches!(Reference::open(config.clone()), Err(OpenError::File(FileError::OtherNetwork))));
     let database = redb::Database::open(&path).expect("opens");
     let transaction = database.begin_write().expect("begins");
     let meta: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
@@ -167,9 +168,9 @@ fn a_file_of_another_network_or_layout_is_refused() {
     transaction.commit().expect("commits");
     drop(database);
     config.network = NetworkParameters::anya_devnet();
-    assert!(matches!(Reference::open(config.clone()), Err(OpenError::Layout { found: 9 })));
+    assert!(matches!(Reference::open(config.clone()), Err(OpenError::File(FileError::Layout { found: 9, .. }))));
     std::fs::write(&path, vec![7; 100_000]).expect("writes");
-    assert!(matches!(Reference::open(config), Err(OpenError::Damaged { offset: 0, .. })));
+    assert!(matches!(Reference::open(config), Err(OpenError::File(FileError::Damaged { offset: 0, .. }))));
     assert_eq!(std::fs::read(&path).expect("reads"), vec![7; 100_000], "it is left as it is");
 }
 
@@ -179,7 +180,7 @@ fn a_file_in_use_is_refused() {
     let _world = World::on(&path);
     let mut config = Config::in_memory(NetworkParameters::anya_devnet());
     config.path = Some(path);
-    assert!(matches!(Reference::open(config), Err(OpenError::Store(_))));
+    assert!(matches!(Reference::open(config), Err(OpenError::File(FileError::Store(_)))));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use polypeer_engine::Random;
 use polypeer_engine::kit::chain::{BlockKey, Hash, Origin, TransactionOutcome};
 use polypeer_ledger_reference::OpenError;
 use polypeer_sim::Tape;
+use polypeer_store::file::FileError;
 
 /// Writes at the end of the history that are torn.
 const LAST_WRITES: usize = 64;
@@ -126,12 +127,12 @@ fn a_turned_bit_is_told_or_harmless() {
                         false => earlier += 1,
                     }
                 }
-                Err(OpenError::Damaged { offset, .. }) => {
+                Err(OpenError::File(FileError::Damaged { offset, .. })) => {
                     told += 1;
                     assert!(offset <= image.len() as u64);
                     assert_eq!(disk.bytes(), bytes, "a damaged file is left as it is");
                 }
-                Err(OpenError::Layout { .. } | OpenError::OtherNetwork | OpenError::Store(_)) => told += 1,
+                Err(OpenError::File(_)) => told += 1,
                 Err(other) => panic!("byte {byte}, bit {bit}: {other}"),
             }
         }
