@@ -229,6 +229,7 @@ fn dial_wanted<P: Protocol>(cx: &mut Context<'_, P>, next: &mut Time) {
     let now = cx.now.monotonic;
     let mut dial = Vec::new();
     let state = &mut *cx.state;
+    let here: BTreeSet<Address> = state.peers.values().filter(|peer| peer.is_ready).filter_map(|it| it.is_at).collect();
     for (target, wanted) in &mut state.discovery.dialer.wanted {
         if let Target::Name(name, port) = target
             && wanted.resolve_not_before <= now
@@ -236,8 +237,8 @@ fn dial_wanted<P: Protocol>(cx: &mut Context<'_, P>, next: &mut Time) {
             wanted.resolve_not_before = now + RESOLVE_AGAIN;
             cx.effects.push(Effect::Resolve { name: name.clone(), port: *port });
         }
-        let is_dialled = wanted.addresses.iter().any(|address| state.dialled.contains_key(address));
-        if is_dialled || wanted.addresses.is_empty() {
+        let is_here = |address: &Address| state.dialled.contains_key(address) || here.contains(address);
+        if wanted.addresses.iter().any(is_here) || wanted.addresses.is_empty() {
             continue;
         }
         if wanted.not_before <= now {

@@ -21,6 +21,8 @@ pub struct PeerState<P: Protocol> {
     pub last_frame: Time,
     /// Whether the handshake is finished.
     pub is_ready: bool,
+    /// Where the protocol found that the peer can be dialled, if it did: a named peer that is there is not dialled too.
+    pub is_at: Option<Address>,
     /// What it counts as.
     pub slot: Slot,
     /// When each slip that still counts was made.
@@ -48,6 +50,7 @@ impl<P: Protocol> PeerState<P> {
             connected: now,
             last_frame: now.monotonic,
             is_ready: false,
+            is_at: None,
             slot,
             slips,
             frames_received: 0,

@@ -120,6 +120,9 @@ impl Bumo {
             serving: Default::default(),
         });
         cx.ready(connection, &active.version);
+        if let Some(place) = active.place.filter(|_| is_acceptor) {
+            cx.is_at(connection, place);
+        }
         if is_acceptor {
             self.push_peers(cx, connection, &mut active);
         }

@@ -5,7 +5,7 @@ use crate::peers::Greeting;
 use crate::stage::*;
 use polypeer_bumo::frame::pack;
 use polypeer_bumo::wire::{GetLedgers, Hello, HelloResponse, Kind, Message as _, Ping};
-use polypeer_engine::{Address, Close, ConnectionId, Direction, Event, Reason};
+use polypeer_engine::{Address, Close, ConnectionId, DialFailure, Direction, Event, P2pAction, Reason, Target};
 
 pub(crate) const PEER: &str = "10.0.0.9:40000";
 const LISTENER: &str = "10.0.0.9:36011";
@@ -385,5 +385,35 @@ fn a_connection_that_no_hello_came_on_holds_no_name() {
         let second = stage.accept("10.0.0.7:40000");
         stage.says(second, Kind::Hello, &Greeting { node_address: String::new(), ..Greeting::of(2) }.encode());
         stage.is_refused(second, &format!("Duplicated connection with ip(10.0.0.7), id({second})"));
+    });
+}
+
+/// Two nodes that each name the other have one connection, and neither dials while it stands.
+#[test]
+fn a_named_peer_that_dialled_us_is_not_dialled_until_it_is_gone() {
+    const NAMED: &str = "10.7.0.9:36011";
+    let mut setting = holding(20);
+    setting.p2p.add_peers = vec![Target::Address(address(NAMED))];
+    story_of(&setting, |stage| {
+        stage.wait(seconds(1));
+        let (connection, dialled) = stage.dialled[0];
+        assert_eq!(dialled, address(NAMED));
+        stage.act(P2pAction::ConnectionFailed { connection, cause: DialFailure::Refused });
+        // Nobody can say of another host that it is here.
+        let liar = stage.guest("10.7.0.8:5000");
+        stage.lively.push(liar);
+        stage.wait(seconds(60));
+        let dials = stage.dialled.len();
+        assert!(dials > 1, "it is dialled again and again");
+        let (connection, _) = stage.dialled[dials - 1];
+        stage.act(P2pAction::ConnectionFailed { connection, cause: DialFailure::Refused });
+        let guest = stage.guest("10.7.0.9:5000");
+        stage.lively.push(guest);
+        let dials = stage.dialled.len();
+        stage.wait(seconds(600));
+        assert_eq!(stage.dialled.len(), dials, "it is here");
+        stage.hang_up(guest);
+        stage.wait(seconds(40));
+        assert_eq!(stage.dialled.len(), dials + 1, "it is gone");
     });
 }
