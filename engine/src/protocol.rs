@@ -213,4 +213,6 @@ pub struct PeerAbout {
     pub ping_micros: Option<u64>,
     /// The peer's clock less ours, in seconds.
     pub time_offset: Option<i64>,
+    /// The name of its node key, as it claims; nothing proves it.
+    pub node_address: Option<alloc::string::String>,
 }

@@ -92,6 +92,9 @@ pub struct Peer {
     pub timeoffset: Option<i64>,
     /// What it calls its software.
     pub subver: String,
+    /// The address of its node key, as it claims; not there where nodes have none. Nothing proves it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub node_address: Option<String>,
     /// The height that it was last known to have; nothing when it did not say.
     pub synced_blocks: Option<u64>,
     /// Whether its handshake is finished.

@@ -39,6 +39,7 @@ pub(super) fn peer<P: Protocol>(view: &View<'_, P>, id: ConnectionId, state: &Pe
         pingtime: about.ping_micros.map(|micros| micros as f64 / 1e6),
         timeoffset: about.time_offset,
         subver: about.subver,
+        node_address: about.node_address,
         synced_blocks: about.synced_blocks,
         ready: state.is_ready,
         framessent: meter.frames_sent,

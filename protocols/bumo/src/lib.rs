@@ -273,6 +273,7 @@ impl Protocol for Bumo {
             synced_blocks: active.and_then(|active| u64::try_from(active.ledger?).ok()),
             ping_micros: micros,
             time_offset: None,
+            node_address: active.map(|active| active.node_address.clone()),
         }
     }
 }

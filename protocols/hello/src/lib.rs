@@ -280,6 +280,7 @@ impl<F: ChainFormat> Protocol for Hello<F> {
                 synced_blocks: ready.block_count.checked_sub(1),
                 ping_micros: ready.round_trip.and_then(|wait| u64::try_from(wait.as_micros()).ok()),
                 time_offset: Some(ready.time_offset),
+                node_address: None,
             },
         }
     }

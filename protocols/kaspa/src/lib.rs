@@ -260,6 +260,7 @@ impl Protocol for Kaspa {
                 synced_blocks: None,
                 ping_micros: ready.round_trip.and_then(|wait| u64::try_from(wait.as_micros()).ok()),
                 time_offset: Some(ready.time_offset_ms / 1000),
+                node_address: None,
             },
         }
     }
