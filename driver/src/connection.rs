@@ -1,11 +1,13 @@
-//! Holds one connection: its socket, its framer, what is half read and what waits to be written.
+//! Holds one connection: its socket, its framer, what is half read and what waits to be written; or its channels, which
+//! have those each.
 
+use crate::channel::{self, Channel, Channels};
 use crate::meter::Meter;
 use crate::places::Place;
 use crate::queue::{Flushed, Pool, Queue, Written};
 use crate::stream::Stream;
 use bytes::{Bytes, BytesMut};
-use polypeer_engine::{ConnectionId, DisconnectCause, Framer, Now, Phase, Time};
+use polypeer_engine::{ChannelId, ConnectionId, DisconnectCause, Framer, Now, Phase, Time};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::task::{Context, Waker};
@@ -54,6 +56,10 @@ pub(crate) struct Connection<F> {
     /// Questions that its frames put to the ledger and that are not answered, and their bytes.
     pub(crate) asks: usize,
     pub(crate) ask_bytes: usize,
+    /// Its channels, where it has many: then what is said of one above is said of each of them.
+    pub(crate) channels: Channels<F>,
+    // What waits in their queues.
+    channel_bytes: usize,
     queue: Queue,
     sent_since_writable: usize,
     waker: Option<Waker>,
@@ -98,6 +104,8 @@ impl<F: Framer> Connection<F> {
             partial_charged: 0,
             asks: 0,
             ask_bytes: 0,
+            channels: Channels::new(),
+            channel_bytes: 0,
             queue: Queue::default(),
             sent_since_writable: 0,
             waker: None,
@@ -110,6 +118,37 @@ impl<F: Framer> Connection<F> {
     /// Whether frames are handed to the engine.
     pub(crate) fn is_heard(&self) -> bool {
         !self.is_deaf && self.ending.is_none() && !self.is_finished
+    }
+
+    /// Whether frames of this channel are.
+    pub(crate) fn hears(&self, channel: ChannelId) -> bool {
+        let is_there = || self.channels.get(&channel).is_some_and(|channel| !channel.is_deaf);
+        self.is_heard() && (channel == ChannelId::ONLY || is_there())
+    }
+
+    /// What cuts a channel's bytes, and by the rules of which phase.
+    pub(crate) fn cutter(&mut self, channel: ChannelId) -> Option<(&mut F, Phase)> {
+        if channel == ChannelId::ONLY {
+            return Some((&mut self.framer, self.phase));
+        }
+        self.channels.get_mut(&channel).map(|channel| (&mut channel.framer, channel.phase))
+    }
+
+    /// Leaves whole frames for the next turn.
+    pub(crate) fn leave_uncut(&mut self, channel: ChannelId) {
+        if channel == ChannelId::ONLY {
+            self.has_uncut = true;
+        } else if let Some(channel) = self.channels.get_mut(&channel) {
+            channel.has_uncut = true;
+        }
+    }
+
+    /// Whether it can be written to on this channel.
+    pub(crate) fn takes(&self, channel: ChannelId) -> bool {
+        match channel {
+            ChannelId::ONLY => !self.stream.is_muxed(),
+            _ => self.channels.get(&channel).is_some_and(|channel| channel.is_writable()),
+        }
     }
 
     /// Whether the engine has closed it.
@@ -132,18 +171,34 @@ impl<F: Framer> Connection<F> {
     }
 
     pub(crate) fn queue_bytes(&self) -> usize {
-        self.queue.bytes()
+        self.queue.bytes() + self.channel_bytes
     }
 
     /// Notes that the engine wants `bytes` sent; it counts them too, dropped or not.
-    pub(crate) fn wants_to_send(&mut self, bytes: usize) {
+    pub(crate) fn wants_to_send(&mut self, channel: ChannelId, bytes: usize) {
         self.meter.frames_queued += 1;
         self.meter.bytes_queued += bytes as u64;
-        self.sent_since_writable = self.sent_since_writable.saturating_add(bytes);
+        let sent = match self.channels.get_mut(&channel) {
+            Some(channel) => &mut channel.sent_since_writable,
+            None => &mut self.sent_since_writable,
+        };
+        *sent = sent.saturating_add(bytes);
     }
 
-    pub(crate) fn enqueue(&mut self, frame: Bytes, pool: &mut Pool) {
-        self.queue.push(frame, pool);
+    /// Adds a frame to a queue. Whether the channel takes it was asked before.
+    pub(crate) fn enqueue(&mut self, channel: ChannelId, frame: Bytes, pool: &mut Pool) {
+        match self.channels.get_mut(&channel) {
+            Some(channel) => {
+                self.channel_bytes += frame.len();
+                channel.queue.push(frame, pool);
+            }
+            None => self.queue.push(frame, pool),
+        }
+    }
+
+    /// The frame's channel ended while room was made for it.
+    pub(crate) fn unsent(&mut self, bytes: usize) {
+        self.meter.unsent(bytes);
     }
 
     /// The frame found no room.
@@ -190,7 +245,14 @@ impl<F: Framer> Connection<F> {
     /// Writes what the socket takes.
     pub(crate) fn flush(&mut self, pool: &mut Pool, now: Now) -> Flushed {
         let mut written = Written::default();
-        let flushed = self.queue.flush(&mut self.stream, pool, &mut written);
+        let flushed = match &mut self.stream {
+            Stream::Libp2p(muxer) => {
+                let flushed = channel::flush(&mut self.channels, muxer, pool, &mut written);
+                self.channel_bytes -= written.bytes;
+                flushed
+            }
+            stream => self.queue.flush(stream, pool, &mut written),
+        };
         if written.bytes > 0 {
             self.meter.bytes_sent += written.bytes as u64;
             self.meter.frames_sent += written.frames as u64;
@@ -244,6 +306,39 @@ impl<F: Framer> Connection<F> {
         self.partial = BytesMut::new();
         self.lodged = 0;
         self.has_uncut = false;
+        for channel in self.channels.values_mut() {
+            channel.discard_partial();
+        }
+    }
+
+    /// A channel ends: what it had waiting is lost, and what is half read is discarded.
+    pub(crate) fn remove_channel(&mut self, id: ChannelId) -> Option<Box<Channel<F>>> {
+        let channel = self.channels.remove(&id)?;
+        self.channel_bytes -= channel.queue.bytes();
+        self.meter.frames_lost += channel.queue.frames() as u64;
+        self.meter.bytes_unsent += channel.queue.bytes() as u64;
+        self.discarded(channel.partial.len());
+        Some(channel)
+    }
+
+    /// Nobody waits for the rest of what is half read on a channel.
+    pub(crate) fn deafen(&mut self, id: ChannelId) {
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        channel.is_deaf = true;
+        let bytes = channel.discard_partial();
+        self.discarded(bytes);
+    }
+
+    /// The channel whose frame in the making was begun first.
+    pub(crate) fn slowest(&self) -> ChannelId {
+        let since = |(id, channel): (&ChannelId, &Box<Channel<F>>)| Some((channel.partial_since?, *id));
+        self.channels.iter().filter_map(since).min().map_or(ChannelId::ONLY, |(_, id)| id)
+    }
+
+    /// The channel whose frame in the making is longest.
+    pub(crate) fn longest(&self) -> ChannelId {
+        let bytes = |(id, channel): (&ChannelId, &Box<Channel<F>>)| (channel.partial_bytes(), *id);
+        self.channels.iter().map(bytes).max().map_or(ChannelId::ONLY, |(_, id)| id)
     }
 
     pub(crate) fn discarded(&mut self, bytes: usize) {
@@ -252,25 +347,31 @@ impl<F: Framer> Connection<F> {
 
     /// Bytes of a frame in the making.
     pub(crate) fn partial_bytes(&self) -> usize {
-        self.unfinished() + self.framer.held_bytes() + self.stream.unfinished_bytes()
+        let own = self.partial.len() + self.lodged + self.framer.held_bytes() + self.stream.unfinished_bytes();
+        own + self.channels.values().map(|channel| channel.partial_bytes()).sum::<usize>()
     }
 
     fn unfinished(&self) -> usize {
-        self.partial.len() + self.lodged
+        self.partial.len() + self.lodged + self.channels.values().map(|channel| channel.partial.len()).sum::<usize>()
+    }
+
+    fn queue_frames(&self) -> usize {
+        self.queue.frames() + self.channels.values().map(|channel| channel.queue.frames()).sum::<usize>()
     }
 
     /// Memory that it holds beyond what an idle one does.
     pub(crate) fn held_bytes(&self) -> usize {
         let partial = if self.partial.is_empty() { 0 } else { self.allocated };
         let framer = self.framer.held_bytes();
-        self.queue.bytes() + partial + self.lodged + framer + self.ask_bytes + self.stream.held_bytes()
+        let channels: usize = self.channels.values().map(|channel| channel.held_bytes()).sum();
+        self.queue_bytes() + partial + self.lodged + framer + channels + self.ask_bytes + self.stream.held_bytes()
     }
 
     /// Its counters now.
     pub(crate) fn meter(&self) -> Meter {
         Meter {
-            queue_bytes: self.queue.bytes() as u64,
-            queue_frames: self.queue.frames() as u64,
+            queue_bytes: self.queue_bytes() as u64,
+            queue_frames: self.queue_frames() as u64,
             partial_bytes: self.unfinished() as u64,
             ..self.meter
         }
@@ -279,8 +380,8 @@ impl<F: Framer> Connection<F> {
     /// Its counters for good: what is queued is lost, and so is what was no frame yet.
     pub(crate) fn last_meter(&self) -> Meter {
         Meter {
-            frames_lost: self.queue.frames() as u64,
-            bytes_unsent: self.meter.bytes_unsent + self.queue.bytes() as u64,
+            frames_lost: self.meter.frames_lost + self.queue_frames() as u64,
+            bytes_unsent: self.meter.bytes_unsent + self.queue_bytes() as u64,
             bytes_discarded: self.meter.bytes_discarded + self.unfinished() as u64,
             ..self.meter
         }

@@ -19,12 +19,11 @@ use crate::recorder::Recorder;
 use crate::saver::Saver;
 use crate::sockets;
 use crate::stream::Stream;
-use crate::tls::Tls;
 use bytes::Bytes;
 use polypeer_engine::journal::{self, Stepped};
 use polypeer_engine::{
-    BadFrame, ChannelEnd, ChannelId, Close, ConnectionId, Direction, DisconnectCause, Effect, Ends, Engine, Now,
-    Overflow, P2pAction, Phase, Protocol, Ticket, Time,
+    BadFrame, ChannelId, Close, ConnectionId, Direction, DisconnectCause, Effect, Ends, Engine, Now, Overflow,
+    P2pAction, Phase, Protocol, Ticket, Time,
 };
 use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
@@ -80,7 +79,7 @@ pub(crate) struct Host<P: Protocol> {
     door: Weak<Door<P>>,
     config: P::Config,
     rules: Rules,
-    pending: VecDeque<P2pAction<P::Answer>>,
+    pub(crate) pending: VecDeque<P2pAction<P::Answer>>,
     dirty: Vec<ConnectionId>,
     pool: Pool,
     saver: Option<Saver>,
@@ -109,7 +108,7 @@ pub(crate) struct Parts<P: Protocol> {
     pub(crate) recorder: Option<Recorder>,
     pub(crate) events: Events,
     pub(crate) account: Account,
-    pub(crate) tls: Option<Tls>,
+    pub(crate) opening: Option<Opening>,
 }
 
 impl<P: Protocol> Door<P> {
@@ -165,7 +164,6 @@ impl<P: Protocol> Host<P> {
             linger: profile.linger,
         };
         let partials = Partials::new(profile);
-        let opening = Opening::new(profile.transport, &engine.state().config, parts.tls);
         Self {
             engine,
             connections: Connections::default(),
@@ -182,7 +180,7 @@ impl<P: Protocol> Host<P> {
             events: parts.events,
             dials: Rc::new(Semaphore::new(DIALS_MAX)),
             lookups: Rc::new(Semaphore::new(LOOKUPS_MAX)),
-            opening,
+            opening: parts.opening,
             is_draining: false,
             account: parts.account,
             partials,
@@ -201,6 +199,10 @@ impl<P: Protocol> Host<P> {
 
     pub(crate) fn rules(&self) -> Rules {
         self.rules
+    }
+
+    pub(crate) fn config(&self) -> &P::Config {
+        &self.config
     }
 
     /// Hands the engine one action; its effects wait for [`Host::apply`].
@@ -262,7 +264,8 @@ impl<P: Protocol> Host<P> {
             self.apply();
         }
         while let Some(id) = self.partials.overdue(self.now.monotonic) {
-            self.refused(id, BadFrame::of_host(BadFrame::TOO_SLOW));
+            let slowest = self.connections.get(&id).map_or(ChannelId::ONLY, |connection| connection.slowest());
+            self.refused(id, slowest, BadFrame::of_host(BadFrame::TOO_SLOW));
         }
     }
 
@@ -327,9 +330,15 @@ impl<P: Protocol> Host<P> {
 impl<P: Protocol> Host<P> {
     fn carry_out(&mut self, effect: Effect<P::Request>) {
         match effect {
-            Effect::Send { connection, frame, overflow, .. } => self.send(connection, frame, overflow),
+            Effect::Send { connection, channel, frame, overflow } => self.send(connection, channel, frame, overflow),
             Effect::Ask { ticket, request } => self.ask(ticket, request),
             Effect::Close { connection, how } => self.close(connection, how),
+            Effect::SetPhase { connection, channel, phase } if channel != ChannelId::ONLY => {
+                let connection = self.connections.get_mut(&connection);
+                if let Some(channel) = connection.and_then(|connection| connection.channels.get_mut(&channel)) {
+                    channel.phase = phase;
+                }
+            }
             Effect::SetPhase { connection, phase, .. } => {
                 let is_pending = self.is_pending(phase);
                 if let Some(connection) = self.connections.get_mut(&connection) {
@@ -361,23 +370,20 @@ impl<P: Protocol> Host<P> {
                 }
             }
             Effect::Publish(event) => self.events.publish(event),
-            // TCP has one channel and it is open from the start.
-            Effect::Open { connection, channel, .. } => {
-                let end = ChannelEnd::Refused;
-                self.pending.push_back(P2pAction::ChannelClosed { connection, channel, end });
-            }
+            Effect::Open { connection, channel, kind } => self.open_channel(connection, channel, kind),
             Effect::Finish { connection, channel: ChannelId::ONLY } => self.close(connection, Close::Lingering),
             Effect::Reset { connection, channel: ChannelId::ONLY } => self.close(connection, Close::Now),
-            Effect::Finish { .. } | Effect::Reset { .. } => {}
+            Effect::Finish { connection, channel } => self.finish_channel(connection, channel),
+            Effect::Reset { connection, channel } => self.reset_channel(connection, channel),
         }
     }
 
-    fn send(&mut self, id: ConnectionId, frame: Bytes, overflow: Overflow) {
+    fn send(&mut self, id: ConnectionId, channel: ChannelId, frame: Bytes, overflow: Overflow) {
         let Some(connection) = self.connections.get_mut(&id) else { return self.gone.too_late(frame.len()) };
-        if connection.is_closed_by_us() {
+        if connection.is_closed_by_us() || !connection.takes(channel) {
             return connection.too_late(frame.len());
         }
-        connection.wants_to_send(frame.len());
+        connection.wants_to_send(channel, frame.len());
         if overflow == Overflow::Drop && self.account.is_tight_for(connection.charged) {
             return connection.shed(frame.len());
         }
@@ -387,6 +393,9 @@ impl<P: Protocol> Host<P> {
             self.flush(id);
         }
         let Some(connection) = self.connections.get_mut(&id) else { return self.gone.unsent(frame.len()) };
+        if !connection.takes(channel) {
+            return connection.unsent(frame.len());
+        }
         if connection.queue_bytes() + frame.len() > max {
             connection.dropped(frame.len());
             if overflow == Overflow::Close {
@@ -396,7 +405,7 @@ impl<P: Protocol> Host<P> {
             }
             return;
         }
-        connection.enqueue(frame, &mut self.pool);
+        connection.enqueue(channel, frame, &mut self.pool);
         if !connection.is_dirty {
             connection.is_dirty = true;
             self.dirty.push(id);
@@ -472,7 +481,8 @@ impl<P: Protocol> Host<P> {
     pub(crate) fn flush(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.is_dirty = false;
-        if !connection.is_blocked && (connection.queue_bytes() > 0 || connection.stream.wants_flush()) {
+        let has_more = connection.queue_bytes() > 0 || connection.stream.wants_flush() || connection.stream.is_muxed();
+        if !connection.is_blocked && has_more {
             match connection.flush(&mut self.pool, self.now) {
                 Flushed::Empty => {}
                 Flushed::Blocked => connection.wake(),
@@ -488,10 +498,25 @@ impl<P: Protocol> Host<P> {
             connection.is_writable_due = true;
             connection.wake();
         }
+        if connection.note_writable(self.rules.low_water_bytes) && !connection.is_closed_by_us() {
+            connection.wake();
+        }
         if connection.ending.is_some() {
             self.go_on_ending(id);
         }
+        if self.opening.is_some() {
+            self.sweep(id);
+        }
         self.charge(id);
+    }
+
+    /// Has a connection's queues flushed at the end of the turn.
+    pub(crate) fn mark_dirty(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(&id)
+            && !std::mem::replace(&mut connection.is_dirty, true)
+        {
+            self.dirty.push(id);
+        }
     }
 
     /// Takes a connection that is on its way out as far as it gets now.
@@ -502,9 +527,13 @@ impl<P: Protocol> Host<P> {
         let cause = ending.cause;
         let is_overdue = now >= ending.until;
         if connection.queue_bytes() > 0 {
-            if is_overdue || connection.is_finished && connection.stream.takes_nothing() {
+            let is_heard_out = connection.is_finished || connection.stream.is_muxed();
+            if is_overdue || is_heard_out && connection.stream.takes_nothing() {
                 self.end(id, cause);
             }
+            return;
+        }
+        if connection.stream.must_send_first() && !is_overdue {
             return;
         }
         let Some(ending) = &mut connection.ending else { return };
@@ -568,7 +597,8 @@ impl<P: Protocol> Host<P> {
     /// Closes those that hold most while a memory budget is spent.
     pub(crate) fn shed(&mut self) {
         while let Some(id) = self.partials.longest() {
-            self.refused(id, BadFrame::of_host(BadFrame::OVER_BUDGET));
+            let longest = self.connections.get(&id).map_or(ChannelId::ONLY, |connection| connection.longest());
+            self.refused(id, longest, BadFrame::of_host(BadFrame::OVER_BUDGET));
         }
         if !self.account.is_spent() {
             return;

@@ -14,12 +14,13 @@
 //! ```
 //!
 //! A stream is a TCP connection, or a call of gRPC or a WebSocket on one, as the network's `Profile::transport` says:
-//! bytes each way.
+//! bytes each way. Over libp2p a connection has many streams, each a channel with a framer and a queue of its own.
 //!
 //! ```text
 //!   Tcp        socket ◄────────────────────────────────────────────► framer, queue
 //!   Grpc       socket ◄─ gate ─► HTTP/2, by h2 ◄─ DATA of a stream ─► framer, queue
 //!   WebSocket  socket ◄─ TLS, if wanted ─► messages ◄── as frames ──► framer, queue
+//!   Libp2p     socket ◄─ keystream ─► Noise ◄─► yamux ◄── streams ──► framers, queues
 //! ```
 //!
 //! Everything is bounded: queues by `Profile::queue_bytes_max`, memory over all networks by a [`Budget`], the
@@ -29,6 +30,7 @@
 //! It refuses to know any protocol by name, or what a frame means; nor does it compress or inflate.
 
 mod budget;
+mod channel;
 mod clock;
 mod connection;
 mod events;
@@ -36,7 +38,9 @@ mod failure;
 mod grpc;
 mod handle;
 mod host;
+mod identity;
 mod ledger;
+mod libp2p;
 mod meter;
 mod network;
 mod noise;
@@ -55,6 +59,7 @@ mod websocket;
 
 pub use budget::Budget;
 pub use handle::{Gone, Handle, Last, State, View};
+pub use identity::Identity;
 pub use meter::{Imbalance, Meter, Meters, Totals};
 pub use network::{Network, StartError, start};
 pub use replay::{ReplayError, Replayed, head, replay, replay_from};

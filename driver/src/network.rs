@@ -5,7 +5,9 @@ use crate::clock::Clock;
 use crate::events::Events;
 use crate::handle::{Control, Handle, Last, Shared, State};
 use crate::host::{Door, Parts};
+use crate::identity::Identity;
 use crate::ledger::{self, ANSWER_BATCHES_MAX, Answers, Asks, Mailbox};
+use crate::opening::Opening;
 use crate::recorder::{self, Recorder};
 use crate::saver::Saver;
 use crate::sockets;
@@ -55,6 +57,8 @@ pub struct Network<P: Protocol> {
     /// Encrypts the network's WebSockets, both ways. Only for a network of which every node does; other transports have
     /// none.
     pub tls: Option<Tls>,
+    /// With which key this node proves who it is, on transports where it does: libp2p. Others need none.
+    pub identity: Option<Identity>,
 }
 
 impl<P: Protocol> std::fmt::Debug for Network<P> {
@@ -98,6 +102,9 @@ pub enum StartError {
     /// Its transport is not one that TLS encrypts.
     #[error("TLS is for networks that speak WebSocket")]
     NoTls,
+    /// Its transport has every node prove who it is, and this one has no key.
+    #[error("a network that speaks libp2p needs an identity")]
+    NoIdentity,
 }
 
 /// Starts a network on a thread of its own, and its ledger on another. It listens when this returns.
@@ -247,7 +254,7 @@ type Built<P> = (Rc<Door<P>>, Option<tokio::net::TcpListener>);
 
 fn build<P: Protocol>(setup: Setup<P>, mailbox: Arc<Mailbox<P::Request, P::Answer>>) -> Result<Built<P>, StartError> {
     let Setup { network, clock, listener, records, seed, record, store, events } = setup;
-    let Network { name, p2p, protocol, queue_budget, tls, .. } = network;
+    let Network { name, p2p, protocol, queue_budget, tls, identity, .. } = network;
     let listener = listener.map(tokio::net::TcpListener::from_std).transpose()?;
     let saver = store.map(|store| Saver::start(&name, store, events.clone())).transpose()?;
     let mut recorder = record.map(|file| Recorder::start(&name, file, events.clone())).transpose()?;
@@ -258,6 +265,8 @@ fn build<P: Protocol>(setup: Setup<P>, mailbox: Arc<Mailbox<P::Request, P::Answe
     }
     let mut effects = Vec::new();
     let engine = Engine::new(now, p2p, protocol.clone(), seed, &records, &mut effects);
+    let transport = engine.state().profile.transport;
+    let opening = Opening::new(transport, &engine.state().config, tls, identity.as_ref())?;
     let parts = Parts {
         config: protocol,
         clock,
@@ -266,7 +275,7 @@ fn build<P: Protocol>(setup: Setup<P>, mailbox: Arc<Mailbox<P::Request, P::Answe
         recorder,
         events,
         account: queue_budget.join(),
-        tls,
+        opening,
     };
     Ok((Door::new(engine, effects, now, parts), listener))
 }

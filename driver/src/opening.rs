@@ -2,10 +2,12 @@
 //! long without one, and no address holds many.
 
 use crate::host::Door;
+use crate::identity::Identity;
+use crate::network::StartError;
 use crate::places::{Place, Places};
 use crate::stream::Stream;
 use crate::tls::Tls;
-use crate::{grpc, websocket};
+use crate::{grpc, libp2p, websocket};
 use polypeer_engine::{Address, Ends, P2pConfig, Phase, Protocol, Transport};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -34,6 +36,7 @@ pub(crate) struct Opening {
 enum Carrier {
     Grpc(grpc::Rules),
     WebSocket(Rc<websocket::Rules>),
+    Libp2p(Rc<libp2p::Rules>),
 }
 
 /// Why there is no place for a connection.
@@ -47,9 +50,14 @@ pub(crate) enum NoPlace {
 
 impl Opening {
     /// Nothing for a network whose transport is TCP alone.
-    pub(crate) fn new(transport: Transport, config: &P2pConfig, tls: Option<Tls>) -> Option<Self> {
+    pub(crate) fn new(
+        transport: Transport,
+        config: &P2pConfig,
+        tls: Option<Tls>,
+        identity: Option<&Identity>,
+    ) -> Result<Option<Self>, StartError> {
         let (carrier, time_max, pending_below, pending_max, pending_per_ip_max) = match transport {
-            Transport::Tcp | Transport::Libp2p(_) => return None,
+            Transport::Tcp => return Ok(None),
             Transport::Grpc { path, open_time_max, pending_below, pending_max, pending_per_ip_max } => {
                 let rules = grpc::Rules::new(path);
                 (Carrier::Grpc(rules), open_time_max, pending_below, pending_max, pending_per_ip_max)
@@ -65,15 +73,19 @@ impl Opening {
                 let rules = websocket::Rules::new(message_bytes_max, early_bytes_max, tls);
                 (Carrier::WebSocket(rules), open_time_max, pending_below, pending_max, pending_per_ip_max)
             }
+            Transport::Libp2p(net) => {
+                let rules = libp2p::Rules::new(net, identity.ok_or(StartError::NoIdentity)?)?;
+                (Carrier::Libp2p(rules), net.open_time_max, net.pending_below, net.pending_max, net.pending_per_ip_max)
+            }
         };
-        Some(Self {
+        Ok(Some(Self {
             carrier,
             time_max,
             pending_below,
             spares_loopback: config.spare_loopback,
             opening: Places::new(OPENING_MAX, OPENING_PER_IP_MAX),
             pending: Places::new(pending_max, pending_per_ip_max),
-        })
+        }))
     }
 
     /// How long whoever is dialled may take to accept, where the transport has an opinion.
@@ -99,19 +111,24 @@ impl Opening {
         phase < self.pending_below
     }
 
-    /// Opens the transport on a socket that we dialled: what stands then, and whether it takes compressed frames.
-    /// Nothing when the peer does not want to.
-    pub(crate) async fn dial(&self, stream: TcpStream, address: Address) -> Option<(Stream, bool)> {
+    /// Opens the transport on a socket that we dialled: what stands then, and what its ends are. Nothing when the peer
+    /// does not want to.
+    pub(crate) async fn dial(&self, stream: TcpStream, address: Address, ends: Ends) -> Option<(Stream, Ends)> {
         let dialled = async {
             match &self.carrier {
-                // Whoever does not take gzip refuses a call that announces it.
                 Carrier::Grpc(rules) => {
-                    grpc::dial(rules, stream, address).await.map(|call| (Stream::Grpc(Box::new(call)), true))
+                    let call = grpc::dial(rules, stream, address).await?;
+                    // Whoever does not take gzip refuses a call that announces it.
+                    Some((Stream::Grpc(Box::new(call)), Ends { takes_compressed: true, ..ends }))
                 }
-                Carrier::WebSocket(rules) => websocket::dial(rules, stream, address)
-                    .await
-                    .ok()
-                    .map(|socket| (Stream::WebSocket(Box::new(socket)), false)),
+                Carrier::WebSocket(rules) => {
+                    let socket = websocket::dial(rules, stream, address).await.ok()?;
+                    Some((Stream::WebSocket(Box::new(socket)), ends))
+                }
+                Carrier::Libp2p(rules) => {
+                    let (muxer, identity) = libp2p::dial(rules, stream).await.ok()?;
+                    Some((Stream::Libp2p(Box::new(muxer)), Ends { identity: Some(identity), ..ends }))
+                }
             }
         };
         timeout(self.time_max, dialled).await.ok()?
@@ -134,6 +151,7 @@ pub(crate) async fn accept<P: Protocol>(
         match &opening.carrier {
             Carrier::Grpc(rules) => grpc::welcome(&door, &opening, rules, stream, ends).await.is_ok(),
             Carrier::WebSocket(rules) => websocket::welcome(&door, &opening, rules, stream, ends).await.is_ok(),
+            Carrier::Libp2p(rules) => libp2p::welcome(&door, &opening, rules, stream, ends).await.is_ok(),
         }
     };
     let is_open = timeout(opening.time_max, welcomed).await.unwrap_or(false);

@@ -45,6 +45,17 @@ impl Partials {
         }
     }
 
+    /// Something has changed on a channel of a connection that has many.
+    pub(crate) fn note_channels<F: Framer>(&mut self, id: ConnectionId, connection: &mut Connection<F>) {
+        if let Some(account) = &mut self.account {
+            connection.partial_charged = account.charge(id, connection.partial_charged, connection.partial_bytes());
+        }
+        if self.frame_time_max.is_some() {
+            let since = connection.channels.values().filter_map(|channel| channel.partial_since).min();
+            self.began(id, connection, since);
+        }
+    }
+
     /// The connection is gone, or nobody listens to it any more.
     pub(crate) fn forget<F: Framer>(&mut self, id: ConnectionId, connection: &mut Connection<F>) {
         if let Some(account) = &mut self.account {

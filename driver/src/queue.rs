@@ -126,6 +126,8 @@ impl Queue {
                     slices => stream.try_write_vectored(slices),
                 }),
                 Stream::Grpc(call) => call.try_write(&self.front(pool), self.bytes),
+                // Each of its channels has a queue of its own.
+                Stream::Libp2p(_) => return Flushed::Empty,
                 Stream::WebSocket(socket) => match socket.catch_up(self.is_begun()) {
                     Ok(()) if self.pieces.is_empty() => break,
                     Ok(()) => self.write_once(|slices| socket.try_write(slices)),
@@ -150,6 +152,30 @@ impl Queue {
             self.pieces = VecDeque::new();
         }
         Flushed::Empty
+    }
+
+    /// Writes until everything is written or `write` takes no more: one of many queues over one socket. Whether it took
+    /// anything.
+    pub(crate) fn pour(
+        &mut self,
+        pool: &mut Pool,
+        written: &mut Written,
+        mut write: impl FnMut(&[u8]) -> io::Result<usize>,
+    ) -> bool {
+        let mut has_moved = false;
+        while let Some(piece) = self.pieces.front() {
+            let Ok(count @ 1..) = write(&piece.bytes()[self.taken..]) else {
+                self.let_go(pool);
+                return has_moved;
+            };
+            has_moved = true;
+            written.bytes += count;
+            written.frames += self.advance(count, pool);
+        }
+        if self.pieces.capacity() > IDLE_PIECES_MAX {
+            self.pieces = VecDeque::new();
+        }
+        has_moved
     }
 
     fn write_once(&self, write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>) -> io::Result<usize> {

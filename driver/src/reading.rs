@@ -16,13 +16,13 @@ const READ_BYTES_MIN: usize = 16 << 10;
 /// A connection's own buffer is at most so much larger than twice what is in it.
 const SPARE_BYTES: usize = 64 << 10;
 /// What is left of a frame and longer than this is read on in the connection's own buffer.
-const OWN_BYTES: usize = 8 << 10;
+pub(crate) const OWN_BYTES: usize = 8 << 10;
 /// The most that a connection's own buffer grows by at one time.
 const GROW_BYTES_MAX: usize = 1 << 20;
 /// Bytes that one connection may bring in a turn before the others have theirs.
 const TURN_BYTES: usize = 256 << 10;
 /// Frames that one connection may bring in a turn.
-const TURN_FRAMES: u32 = 1024;
+pub(crate) const TURN_FRAMES: u32 = 1024;
 
 /// How a turn of reading ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl<P: Protocol> Host<P> {
     }
 
     // The buffer that all share, with what this connection has of an unfinished frame and nothing else in it.
-    fn shared_buffer(&mut self, id: ConnectionId) -> ReadBuffer {
+    pub(crate) fn shared_buffer(&mut self, id: ConnectionId) -> ReadBuffer {
         let mut scratch = std::mem::take(&mut self.scratch);
         if let Some(lodger) = self.lodger.take()
             && let Some(connection) = self.connections.get_mut(&lodger)
@@ -119,7 +119,7 @@ impl<P: Protocol> Host<P> {
                     Poll::Ready(Err(_)) => return self.broken(id),
                 }
             }
-            if let Some(turn) = self.cut_all(id, &mut buffer.bytes, frames_left) {
+            if let Some(turn) = self.cut_all(id, ChannelId::ONLY, &mut buffer.bytes, frames_left) {
                 return turn;
             }
         }
@@ -129,35 +129,42 @@ impl<P: Protocol> Host<P> {
     fn broken(&mut self, id: ConnectionId) -> Turn {
         if self.connections.get(&id).is_some_and(|connection| connection.stream.is_at_fault()) {
             // The engine says what the peer gets for it, and closes.
-            self.refused(id, BadFrame::of_host(BadFrame::OF_TRANSPORT));
+            self.refused(id, ChannelId::ONLY, BadFrame::of_host(BadFrame::OF_TRANSPORT));
         } else {
             self.end(id, DisconnectCause::Broken);
         }
         Turn::Rests
     }
 
-    // Hands all whole frames in the buffer to the engine. How the turn ends, if that ends it.
-    fn cut_all(&mut self, id: ConnectionId, buffer: &mut BytesMut, frames_left: &mut u32) -> Option<Turn> {
+    /// Hands all whole frames of a channel that are in the buffer to the engine. How the turn ends, if that ends it.
+    pub(crate) fn cut_all(
+        &mut self,
+        id: ConnectionId,
+        channel: ChannelId,
+        buffer: &mut BytesMut,
+        frames_left: &mut u32,
+    ) -> Option<Turn> {
         let last_phase = self.rules().last_phase;
         loop {
             let Some(connection) = self.connections.get_mut(&id) else { return Some(Turn::Rests) };
-            if !connection.is_heard() {
+            if !connection.hears(channel) {
                 // What came behind the last frame that counted.
                 connection.discarded(buffer.len());
                 buffer.clear();
                 return Some(Turn::GoesOn);
             }
             if *frames_left == 0 {
-                connection.has_uncut = true;
+                connection.leave_uncut(channel);
                 return Some(Turn::GoesOn);
             }
-            let is_settled = connection.phase >= last_phase && self.recorder.is_none();
-            if is_settled && connection.framer.whole(connection.phase, buffer).is_some() {
-                self.cut_run(id, buffer, frames_left);
+            let Some((framer, phase)) = connection.cutter(channel) else { return Some(Turn::Rests) };
+            let is_settled = phase >= last_phase && self.recorder.is_none();
+            if is_settled && framer.whole(phase, buffer).is_some() {
+                self.cut_run(id, channel, buffer, frames_left);
                 continue;
             }
             let before = buffer.len();
-            let framed = connection.framer.next(connection.phase, buffer);
+            let framed = framer.next(phase, buffer);
             let taken = before - buffer.len();
             match framed {
                 Framed::More => {
@@ -167,13 +174,13 @@ impl<P: Protocol> Host<P> {
                 Framed::Bad(bad) => {
                     *frames_left -= 1;
                     connection.refused(taken);
-                    self.refused(id, bad);
+                    self.refused(id, channel, bad);
                 }
                 Framed::Frame(frame) => {
                     *frames_left -= 1;
                     connection.refused(taken.saturating_sub(frame.len()));
                     connection.received_frames(1, frame.len());
-                    self.step(P2pAction::MessageReceived { connection: id, channel: ChannelId::ONLY, frame });
+                    self.step(P2pAction::MessageReceived { connection: id, channel, frame });
                     self.apply();
                 }
             }
@@ -181,18 +188,21 @@ impl<P: Protocol> Host<P> {
     }
 
     // Hands over frames one after another: the innermost loop of the whole program.
-    fn cut_run(&mut self, id: ConnectionId, buffer: &mut BytesMut, frames_left: &mut u32) {
+    fn cut_run(&mut self, id: ConnectionId, channel: ChannelId, buffer: &mut BytesMut, frames_left: &mut u32) {
         let run = std::mem::take(buffer).freeze();
         let (mut at, mut is_over) = (0, false);
         while !is_over {
             let Self { connections, engine, effects, now, .. } = self;
-            let Some(connection) = connections.get_mut(&id).filter(|connection| connection.is_heard()) else { break };
+            let Some(connection) = connections.get_mut(&id).filter(|connection| connection.hears(channel)) else {
+                break;
+            };
+            let Some((framer, phase)) = connection.cutter(channel) else { break };
             let (before, start) = (*frames_left, at);
-            engine.receive(*now, id, ChannelId::ONLY, effects, |effects| {
+            engine.receive(*now, id, channel, effects, |effects| {
                 if effects >= EFFECTS_MAX {
                     return None;
                 }
-                let length = connection.framer.whole(connection.phase, &run[at..]).filter(|_| *frames_left > 0);
+                let length = framer.whole(phase, &run[at..]).filter(|_| *frames_left > 0);
                 is_over = length.is_none();
                 *frames_left -= u32::from(!is_over);
                 let frame = Frame::at(&run, at, length?);
@@ -212,25 +222,38 @@ impl<P: Protocol> Host<P> {
         *buffer = rest.try_into_mut().unwrap_or_else(|rest| BytesMut::from(&rest[..]));
     }
 
-    /// Tells the engine of bytes that are no frame. After fatal ones nobody listens to the connection any more.
-    pub(crate) fn refused(&mut self, id: ConnectionId, bad: BadFrame) {
+    /// Tells the engine of bytes that are no frame. After fatal ones nobody listens to the channel any more, which may be
+    /// the whole connection.
+    pub(crate) fn refused(&mut self, id: ConnectionId, channel: ChannelId, bad: BadFrame) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        let was_heard = connection.is_heard();
+        let was_heard = connection.hears(channel);
         if was_heard {
             connection.received_bad_frame();
         }
-        if bad.fatal {
+        if bad.fatal && channel == ChannelId::ONLY {
             connection.is_deaf = true;
             connection.discard_partial();
             self.partials.forget(id, connection);
+        } else if bad.fatal {
+            connection.deafen(channel);
+            self.partials.note_channels(id, connection);
+        }
+        if bad.fatal {
             // The task goes on to discard.
             connection.wake();
         }
         if !was_heard {
             return;
         }
-        self.step(P2pAction::BadFrame { connection: id, channel: ChannelId::ONLY, bad });
+        self.step(P2pAction::BadFrame { connection: id, channel, bad });
         self.apply();
+    }
+
+    /// Takes the shared buffer back.
+    pub(crate) fn give_back(&mut self, buffer: ReadBuffer) {
+        if !buffer.is_own && buffer.is_kept() {
+            self.scratch = buffer;
+        }
     }
 
     // Leaves this connection with no more than it needs, and the shared buffer to the next one.
@@ -307,13 +330,18 @@ impl<P: Protocol> Host<P> {
 /// Bytes that came, and how large the memory behind them is: frames cut off the front still belong to it.
 #[derive(Debug, Default)]
 pub(crate) struct ReadBuffer {
-    bytes: BytesMut,
+    pub(crate) bytes: BytesMut,
     allocated: usize,
-    // A connection's own, not the shared one.
-    is_own: bool,
+    /// A connection's or a channel's own, not the shared one.
+    pub(crate) is_own: bool,
 }
 
 impl ReadBuffer {
+    /// A channel's own.
+    pub(crate) fn own(bytes: BytesMut) -> Self {
+        Self { allocated: bytes.capacity(), bytes, is_own: true }
+    }
+
     // Whether it is no larger than one that all share should be.
     fn is_kept(&self) -> bool {
         self.allocated <= 2 * READ_BYTES

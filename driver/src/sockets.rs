@@ -94,8 +94,7 @@ async fn connect(address: Address, opening: Option<Opening>) -> Result<(Stream, 
         return Err(DialFailure::Refused);
     }
     let Some(opening) = opening else { return Ok((Stream::Tcp(stream), ends)) };
-    let (stream, takes_compressed) = opening.dial(stream, address).await.ok_or(DialFailure::Transport)?;
-    Ok((stream, Ends { takes_compressed, ..ends }))
+    opening.dial(stream, address, ends).await.ok_or(DialFailure::Transport)
 }
 
 // Both ends, and the socket as every connection has it: small frames do not wait for one another.
@@ -200,6 +199,10 @@ impl<P: Protocol> Host<P> {
     fn turn(&mut self, id: ConnectionId, cx: &mut Context<'_>) -> Serve {
         // HTTP/2 has work of its own, also when nothing is written or read.
         let has_opened = self.opening.is_some();
+        if has_opened && self.connections.get(&id).is_some_and(|connection| connection.stream.is_muxed()) {
+            self.muxed_turn(id, cx);
+            return self.until(id);
+        }
         if has_opened {
             self.begin_turn(id, cx);
         }
@@ -211,9 +214,15 @@ impl<P: Protocol> Host<P> {
         if has_opened {
             self.end_turn(id, cx);
         }
+        self.until(id)
+    }
+
+    // When a connection's next turn is at the latest.
+    fn until(&self, id: ConnectionId) -> Serve {
         let Some(connection) = self.connections.get(&id) else { return Serve::Gone };
-        let until = connection.ending.map(|ending| self.instant(ending.until));
-        Serve::Stays { until }
+        let end = connection.ending.map(|ending| ending.until);
+        let until = end.into_iter().chain(connection.stream.next_deadline()).min();
+        Serve::Stays { until: until.map(|until| self.instant(until)) }
     }
 
     fn begin_turn(&mut self, id: ConnectionId, cx: &mut Context<'_>) {
@@ -222,7 +231,7 @@ impl<P: Protocol> Host<P> {
         connection.stream.begin_turn(cx, self.now.monotonic, is_paused);
     }
 
-    fn end_turn(&mut self, id: ConnectionId, cx: &Context<'_>) {
+    fn end_turn(&mut self, id: ConnectionId, cx: &mut Context<'_>) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         if !connection.stream.end_turn(cx) {
             let cause = connection.ending.map_or(DisconnectCause::Broken, |ending| ending.cause);

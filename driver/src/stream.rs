@@ -1,8 +1,10 @@
-//! Says what a connection reads from and writes to: a socket, or a call of gRPC or a WebSocket over one.
+//! Says what a connection reads from and writes to: a socket, or a call of gRPC, a WebSocket or the streams of libp2p over
+//! one.
 //!
 //! An enum, not a trait: TCP pays one branch for it.
 
 use crate::grpc::Grpc;
+use crate::libp2p::Muxer;
 use crate::websocket::WebSocket;
 use bytes::BytesMut;
 use polypeer_engine::Time;
@@ -22,24 +24,41 @@ pub(crate) enum Stream {
     Grpc(Box<Grpc>),
     /// The messages of a WebSocket.
     WebSocket(Box<WebSocket>),
+    /// Many streams, each a channel. They are read and written one by one: see [`crate::libp2p`].
+    Libp2p(Box<Muxer>),
 }
 
 impl Stream {
+    /// The streams of one that has many.
+    pub(crate) fn muxer(&mut self) -> Option<&mut Muxer> {
+        match self {
+            Self::Libp2p(muxer) => Some(muxer),
+            _ => None,
+        }
+    }
+
+    /// Whether it has many streams.
+    pub(crate) fn is_muxed(&self) -> bool {
+        matches!(self, Self::Libp2p(_))
+    }
+
     /// Begins a turn of the connection's task. `is_paused` when nothing is received in this turn.
     pub(crate) fn begin_turn(&mut self, cx: &mut Context<'_>, now: Time, is_paused: bool) {
         match self {
             Self::Tcp(_) => {}
             Self::Grpc(call) => call.begin_turn(cx, now, is_paused),
             Self::WebSocket(socket) => socket.begin_turn(now),
+            Self::Libp2p(muxer) => muxer.begin_turn(cx, now, is_paused),
         }
     }
 
     /// Ends a turn. False when the connection cannot go on: the peer sends too much that is no message.
-    pub(crate) fn end_turn(&self, cx: &Context<'_>) -> bool {
+    pub(crate) fn end_turn(&mut self, cx: &mut Context<'_>) -> bool {
         match self {
             Self::Tcp(_) => true,
             Self::Grpc(call) => call.end_turn(cx),
             Self::WebSocket(socket) => !socket.is_noisy(),
+            Self::Libp2p(muxer) => muxer.end_turn(cx),
         }
     }
 
@@ -56,6 +75,8 @@ impl Stream {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
             Self::Grpc(call) => call.poll_readable(cx),
             Self::WebSocket(socket) => socket.poll_readable(cx),
+            // Only what comes behind our goodbye is read here.
+            Self::Libp2p(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -66,6 +87,7 @@ impl Stream {
             Self::Tcp(stream) => pin!(stream.read_buf(buffer)).poll(cx),
             Self::Grpc(call) => call.poll_receive(buffer, cx),
             Self::WebSocket(socket) => socket.poll_receive(buffer, cx),
+            Self::Libp2p(muxer) => muxer.poll_discard(buffer, cx),
         }
     }
 
@@ -87,6 +109,7 @@ impl Stream {
             Self::Tcp(stream) => stream.poll_write_ready(cx).map(|_| ()),
             Self::Grpc(call) => call.poll_writable(),
             Self::WebSocket(socket) => socket.poll_writable(cx),
+            Self::Libp2p(muxer) => muxer.poll_writable(cx),
         }
     }
 
@@ -96,6 +119,7 @@ impl Stream {
             Self::Tcp(_) => false,
             Self::Grpc(call) => call.takes_nothing(),
             Self::WebSocket(socket) => socket.takes_nothing(),
+            Self::Libp2p(muxer) => muxer.is_over(),
         }
     }
 
@@ -107,6 +131,7 @@ impl Stream {
             }
             Self::Grpc(call) => call.shut_down(),
             Self::WebSocket(socket) => socket.shut_down(),
+            Self::Libp2p(muxer) => muxer.shut_down(),
         }
     }
 
@@ -116,7 +141,13 @@ impl Stream {
             Self::Tcp(_) => false,
             Self::Grpc(call) => call.has_unsent(),
             Self::WebSocket(socket) => socket.has_unsent(),
+            Self::Libp2p(muxer) => muxer.has_unsent(),
         }
+    }
+
+    /// Whether something that it has taken must be with the socket before we say that we write no more.
+    pub(crate) fn must_send_first(&self) -> bool {
+        matches!(self, Self::Libp2p(muxer) if muxer.has_unsent())
     }
 
     /// Whether it writes those, and what it has to say itself, when its queue is flushed, even an empty one.
@@ -128,7 +159,7 @@ impl Stream {
     pub(crate) fn unfinished_bytes(&self) -> usize {
         match self {
             Self::WebSocket(socket) => socket.unfinished_bytes(),
-            Self::Tcp(_) | Self::Grpc(_) => 0,
+            Self::Tcp(_) | Self::Grpc(_) | Self::Libp2p(_) => 0,
         }
     }
 
@@ -138,6 +169,15 @@ impl Stream {
             Self::Tcp(_) => 0,
             Self::Grpc(call) => call.held_bytes(),
             Self::WebSocket(socket) => socket.held_bytes(),
+            Self::Libp2p(muxer) => muxer.held_bytes(),
+        }
+    }
+
+    /// When it wants its turn at the latest, where it waits for something.
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        match self {
+            Self::Libp2p(muxer) => muxer.next_deadline(),
+            Self::Tcp(_) | Self::Grpc(_) | Self::WebSocket(_) => None,
         }
     }
 
@@ -147,6 +187,7 @@ impl Stream {
             Self::Tcp(_) => {}
             Self::Grpc(call) => call.hang_up(),
             Self::WebSocket(socket) => socket.hang_up(is_begun),
+            Self::Libp2p(muxer) => muxer.hang_up(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Describes a network and a node to the shell, as data.
 
-use crate::{Address, AsMap, ChannelId, Phase};
+use crate::{Address, AsMap, Phase};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -86,7 +86,7 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Whether a connection is many channels, opened and closed while it stands. Else it is one, [`ChannelId::ONLY`],
+    /// Whether a connection is many channels, opened and closed while it stands. Else it is one, [`crate::ChannelId::ONLY`],
     /// open from the start; where there are many that one is not among them, and what is sent on it goes nowhere.
     pub fn has_channels(&self) -> bool {
         matches!(self, Self::Libp2p(_))
@@ -103,7 +103,7 @@ impl Transport {
 /// 20` and an ed25519 key). Our own key is the host's, and no engine sees it. Whoever dials an address of which the id is
 /// known compares it itself.
 ///
-/// What breaks yamux's rules becomes a [`crate::BadFrame::OF_TRANSPORT`] on [`ChannelId::ONLY`].
+/// What breaks yamux's rules becomes a [`crate::BadFrame::OF_TRANSPORT`] on [`crate::ChannelId::ONLY`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Libp2p {
     /// The private network's key. Whoever has another one is not understood, and does not understand.

@@ -81,7 +81,8 @@ impl<P: Carrier> Peer<P> {
         let p2p = P2pConfig { add_peers, private_addresses: true, ..P2pConfig::default() };
         let name = P::NAME.to_owned();
         let queue_budget = Budget::default();
-        let network = Network { name, p2p, protocol, listen, seed: None, record: None, queue_budget, tls: None };
+        let (seed, record, tls, identity) = Default::default();
+        let network = Network { name, p2p, protocol, listen, seed, record, queue_budget, tls, identity };
         Self::start(network, ledger)
     }
 

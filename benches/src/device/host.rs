@@ -33,6 +33,7 @@ where
         record: None,
         queue_budget: Budget::default(),
         tls: None,
+        identity: None,
     };
     let handle = start(network, ledger, None)?;
     let (watched, runtime) = (handle.clone(), Builder::new_current_thread().enable_all().build()?);

@@ -321,6 +321,7 @@ pub fn network(config: Config) -> Network<Echo> {
         record: None,
         queue_budget: Budget::default(),
         tls: None,
+        identity: None,
     }
 }
 

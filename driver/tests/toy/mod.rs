@@ -350,6 +350,7 @@ pub(crate) fn network<W: Wire>(config: Config) -> Network<Toy<W>> {
         record: None,
         queue_budget: Budget::default(),
         tls: None,
+        identity: None,
     }
 }
 

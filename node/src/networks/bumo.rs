@@ -179,6 +179,7 @@ fn start(launch: &Launch<'_>) -> anyhow::Result<Arc<dyn RunningNetwork>> {
         record: section.text("record").map(Into::into),
         queue_budget: launch.budget.clone(),
         tls: tls(section)?,
+        identity: None,
     };
     let handle = hosted::start(network, ledger, launch.folder.as_deref(), "peers.redb")?;
     let holdings = Chain { handle: handle.clone(), reader, watch, chain_id, till: Till::new() };

@@ -100,6 +100,7 @@ where
         record: section.text("record").map(Into::into),
         queue_budget: launch.budget.clone(),
         tls: None,
+        identity: None,
     };
     let handle = hosted::start(network, ledger, launch.folder.as_deref(), "peers.redb")?;
     let holdings = Chain { handle: handle.clone(), reader, watch, network_id, till: Till::new() };

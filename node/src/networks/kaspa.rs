@@ -139,6 +139,7 @@ fn start(launch: &Launch<'_>) -> anyhow::Result<Arc<dyn RunningNetwork>> {
         record: section.text("record").map(Into::into),
         queue_budget: launch.budget.clone(),
         tls: None,
+        identity: None,
     };
     let handle = hosted::start(network, ledger, launch.folder.as_deref(), "peers.redb")?;
     let holdings = Held { handle: handle.clone(), reader, watch, till: Till::new() };

@@ -39,6 +39,7 @@ pub(super) fn start(launch: &Launch<'_>) -> anyhow::Result<Arc<dyn RunningNetwor
         record: section.text("record").map(Into::into),
         queue_budget: launch.budget.clone(),
         tls: None,
+        identity: None,
     };
     let handle = hosted::start(network, NoLedger, launch.folder.as_deref(), "tracker.redb")?;
     let members = |tracker: &Tracker| Some(tracker.members().len() as u64);
