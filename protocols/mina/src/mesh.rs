@@ -301,7 +301,7 @@ impl Mesh {
             is_sorted(&topic.mesh)
                 && is_sorted(&topic.fanout)
                 && topic.mesh.iter().all(|peer| is_member(id, peer))
-                && topic.fanout.iter().all(|peer| is_open(peer))
+                && topic.fanout.iter().all(is_open)
                 && (topic.is_joined || topic.mesh.is_empty())
         };
         let judging: usize = self.peers.values().map(|peer| peer.judging).sum();

@@ -19,7 +19,7 @@ impl Mesh {
         self.expire(now, out);
         self.judged.drop_old(now);
         self.blame_broken(now);
-        if self.beats % BACK_OFF_BEATS == 0 {
+        if self.beats.is_multiple_of(BACK_OFF_BEATS) {
             self.topics.iter_mut().for_each(|topic| topic.back_offs.drop_ended(now));
         }
         if self.beats % self.settings.direct_beats.max(1) == 1 {
@@ -75,7 +75,7 @@ impl Mesh {
                 self.graft(now, peer, topic, out);
             }
         }
-        if self.scores.is_some() && self.beats % self.settings.opportunistic_beats.max(1) == 0 {
+        if self.scores.is_some() && self.beats.is_multiple_of(self.settings.opportunistic_beats.max(1)) {
             self.graft_better(now, topic, out);
         }
     }

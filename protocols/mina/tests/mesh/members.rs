@@ -317,7 +317,7 @@ fn direct_peers_that_are_not_here_are_dialled_at_once_and_every_five_minutes() {
         stage.outputs().into_iter().filter(is_dial).collect::<Vec<_>>()
     };
     let missing = Output::Connect { peers: [Candidate { id: name(40), record: None }].into() };
-    assert_eq!(dials(&mut stage, 2), [missing.clone()]);
+    assert_eq!(dials(&mut stage, 2), vec![missing.clone()]);
     assert_eq!(dials(&mut stage, 297), []);
     assert_eq!(dials(&mut stage, 3), [missing]);
 }

@@ -43,64 +43,57 @@ impl Parts {
     }
 }
 
+const CASES: [Case; 16] = [
+    Case { about: "as Go sends it", change: |_| {}, expected: Ok(()) },
+    Case {
+        about: "as js sends it, with its key",
+        change: |parts| parts.key = Some(name(9).to_protobuf().to_vec()),
+        expected: Ok(()),
+    },
+    Case { about: "empty data", change: |parts| parts.data = Some(Vec::new()), expected: Ok(()) },
+    Case { about: "no data", change: |parts| parts.data = None, expected: Ok(()) },
+    Case { about: "no author", change: |parts| parts.from = None, expected: Err(Fault::Unsigned) },
+    Case { about: "no number", change: |parts| parts.seqno = None, expected: Err(Fault::Unsigned) },
+    Case { about: "no signature", change: |parts| parts.signature = Some(None), expected: Err(Fault::Unsigned) },
+    Case {
+        about: "a number of seven bytes",
+        change: |parts| parts.seqno = Some(vec![1; 7]),
+        expected: Err(Fault::BadAuthor),
+    },
+    Case {
+        about: "an author of another type of key",
+        change: |parts| parts.from = Some([&[0x12, 0x20][..], &[7; 32]].concat()),
+        expected: Err(Fault::BadAuthor),
+    },
+    Case { about: "an empty author", change: |parts| parts.from = Some(Vec::new()), expected: Err(Fault::BadAuthor) },
+    Case {
+        about: "an author that is no point",
+        change: |parts| parts.from = Some(polypeer_mina::keys::PeerId::of_key([2; 32]).to_bytes().to_vec()),
+        expected: Err(Fault::BadAuthor),
+    },
+    Case {
+        about: "another's key",
+        change: |parts| parts.key = Some(name(8).to_protobuf().to_vec()),
+        expected: Err(Fault::BadAuthor),
+    },
+    Case { about: "an empty key", change: |parts| parts.key = Some(Vec::new()), expected: Err(Fault::BadAuthor) },
+    Case {
+        about: "a signature of 63 bytes",
+        change: |parts| parts.signature = Some(Some(vec![1; 63])),
+        expected: Err(Fault::BadAuthor),
+    },
+    Case {
+        about: "a signature of zeros",
+        change: |parts| parts.signature = Some(Some(vec![0; 64])),
+        expected: Err(Fault::BadSignature),
+    },
+    Case { about: "another's signature", change: |parts| parts.signer = key(8), expected: Err(Fault::BadSignature) },
+];
+
 /// Section 3.5, and row 12 of section 11.
 #[test]
 fn only_what_is_signed_strictly_is_taken() {
-    let cases = [
-        Case { about: "as Go sends it", change: |_| {}, expected: Ok(()) },
-        Case {
-            about: "as js sends it, with its key",
-            change: |parts| parts.key = Some(name(9).to_protobuf().to_vec()),
-            expected: Ok(()),
-        },
-        Case { about: "empty data", change: |parts| parts.data = Some(Vec::new()), expected: Ok(()) },
-        Case { about: "no data", change: |parts| parts.data = None, expected: Ok(()) },
-        Case { about: "no author", change: |parts| parts.from = None, expected: Err(Fault::Unsigned) },
-        Case { about: "no number", change: |parts| parts.seqno = None, expected: Err(Fault::Unsigned) },
-        Case { about: "no signature", change: |parts| parts.signature = Some(None), expected: Err(Fault::Unsigned) },
-        Case {
-            about: "a number of seven bytes",
-            change: |parts| parts.seqno = Some(vec![1; 7]),
-            expected: Err(Fault::BadAuthor),
-        },
-        Case {
-            about: "an author of another type of key",
-            change: |parts| parts.from = Some([&[0x12, 0x20][..], &[7; 32]].concat()),
-            expected: Err(Fault::BadAuthor),
-        },
-        Case {
-            about: "an empty author",
-            change: |parts| parts.from = Some(Vec::new()),
-            expected: Err(Fault::BadAuthor),
-        },
-        Case {
-            about: "an author that is no point",
-            change: |parts| parts.from = Some(polypeer_mina::keys::PeerId::of_key([2; 32]).to_bytes().to_vec()),
-            expected: Err(Fault::BadAuthor),
-        },
-        Case {
-            about: "another's key",
-            change: |parts| parts.key = Some(name(8).to_protobuf().to_vec()),
-            expected: Err(Fault::BadAuthor),
-        },
-        Case { about: "an empty key", change: |parts| parts.key = Some(Vec::new()), expected: Err(Fault::BadAuthor) },
-        Case {
-            about: "a signature of 63 bytes",
-            change: |parts| parts.signature = Some(Some(vec![1; 63])),
-            expected: Err(Fault::BadAuthor),
-        },
-        Case {
-            about: "a signature of zeros",
-            change: |parts| parts.signature = Some(Some(vec![0; 64])),
-            expected: Err(Fault::BadSignature),
-        },
-        Case {
-            about: "another's signature",
-            change: |parts| parts.signer = key(8),
-            expected: Err(Fault::BadSignature),
-        },
-    ];
-    for Case { about, change, expected } in cases {
+    for Case { about, change, expected } in CASES {
         let mut parts = Parts {
             from: Some(name(9).to_bytes().to_vec()),
             data: Some(b"payload".to_vec()),
