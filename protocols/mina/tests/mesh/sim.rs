@@ -22,7 +22,7 @@ fn check(plan: impl Fn(u64) -> Plan) {
         let plan = plan(seed).longer(number("POLYPEER_TEST_LENGTH").unwrap_or(1));
         let outcome = World::new(plan.clone()).run();
         println!("{plan:?}\n{outcome:?}");
-        assert!(outcome.due > 100, "nothing was measured: {outcome:?}");
+        assert!(outcome.due > 100 && outcome.captured * 50 < outcome.due, "little was measured: {outcome:?}");
         assert!(
             outcome.permille_in_time() >= plan.in_time_permille,
             "POLYPEER_TEST_SEED={seed}: {outcome:?} of {plan:?}"

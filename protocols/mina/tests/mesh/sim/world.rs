@@ -9,7 +9,7 @@ use polypeer_engine::{ConnectionId, Direction, Frame, Now, Random, Time, Weight}
 use polypeer_mina::mesh::frame;
 use polypeer_mina::mesh::{About, CONSENSUS, Class, MessageId, Output, Verdict, Version};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Duration;
 
 /// Slips that end a connection: the engine's.
@@ -61,6 +61,9 @@ impl Ord for Due {
 /// What a run came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
+    /// Honest nodes, one for each message, that had no connection to an honest one: which connections a node has is not
+    /// the mesh's to decide, so that nothing is due to them.
+    pub(crate) captured: usize,
     /// Deliveries that were due, and those that came in time and at all.
     pub(crate) due: usize,
     pub(crate) in_time: usize,
@@ -89,8 +92,8 @@ pub(crate) struct World {
     agenda: BinaryHeap<Reverse<Due>>,
     numbers: u64,
     nodes: Vec<Node>,
-    // When each message was published, by whom, and when it came to whom.
-    published: BTreeMap<u32, (Time, usize)>,
+    // When each message was published, by whom, and who was captured then; and when it came to whom.
+    published: BTreeMap<u32, (Time, usize, BTreeSet<usize>)>,
     came: BTreeMap<(u32, usize), Time>,
     outcome: Outcome,
     out: Vec<Output>,
@@ -432,17 +435,26 @@ impl World {
         let Some(Output::Sign { bytes, .. }) = self.out.pop() else { panic!("nothing to sign") };
         let signature = node.key.sign(&bytes).to_bytes();
         node.mesh.signed(self.now, ticket, Some(&signature), &mut self.out);
-        self.published.insert(number, (self.now, publisher));
+        let captured = honest.into_iter().filter(|node| self.is_captured(*node)).collect();
+        self.published.insert(number, (self.now, publisher, captured));
         self.carry_out(publisher);
+    }
+
+    fn is_captured(&self, node: usize) -> bool {
+        !self.nodes[node].lines.values().any(|line| self.plan.attack(line.to).is_none())
     }
 
     // Who must have had what: honest nodes that were there and settled when it was published, and are there still.
     fn count(&mut self) {
-        for (number, (at, publisher)) in &self.published {
+        for (number, (at, publisher, captured)) in &self.published {
             let deadline = *at + Duration::from_millis(self.plan.deadline_ms);
             for node in (0..self.plan.nodes).filter(|node| self.plan.attack(*node).is_none() && node != publisher) {
                 let state = &self.nodes[node];
                 if !state.is_here || *at < state.since + Duration::from_secs(self.plan.settles_s) {
+                    continue;
+                }
+                if captured.contains(&node) {
+                    self.outcome.captured += 1;
                     continue;
                 }
                 self.outcome.due += 1;
