@@ -144,6 +144,10 @@ impl Mesh {
 
     /// A connection is ready. The peer is sent to once our stream to it is [`Self::opened`].
     pub fn connected(&mut self, now: Time, peer: ConnectionId, about: About) {
+        // Connections are numbered once and for all, so this would be the same one.
+        if self.peers.contains_key(&peer) {
+            return;
+        }
         let is_direct = self.settings.direct.contains(&about.id);
         self.names.insert(about.id, peer);
         self.peers.insert(peer, Peer::new(about, is_direct));
