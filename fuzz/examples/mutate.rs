@@ -14,7 +14,7 @@
 
 use peak_alloc::PeakAlloc;
 use polypeer_fuzz::mutator::{Mutator, shrink};
-use polypeer_fuzz::{SEEDS, TARGETS, Target};
+use polypeer_fuzz::{SEEDS, TARGETS, Target, find};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -86,13 +86,6 @@ fn list() -> bool {
     targets.sort_by_key(|target| target.inputs);
     targets.iter().for_each(|target| println!("{}", target.name));
     true
-}
-
-fn find(name: &str) -> Result<&'static Target, String> {
-    TARGETS.iter().find(|target| target.name == name).ok_or_else(|| {
-        let names: Vec<_> = TARGETS.iter().map(|target| target.name).collect();
-        format!("no target `{name}`; there are {}", names.join(", "))
-    })
 }
 
 /// Runs one target. Whether nothing failed.

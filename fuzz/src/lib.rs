@@ -1,7 +1,7 @@
 //! Throws arbitrary bytes and actions at everything that reads them.
 //!
 //! Every target is a function from bytes that panics when something is wrong, listed in [`TARGETS`]. Two programs call
-//! them: cargo-fuzz, with coverage and a nightly toolchain (`targets/`), and `mutate`, on any toolchain, which changes
+//! them: cargo-fuzz, with coverage and a nightly toolchain (`targets/any.rs`), and `mutate`, on any toolchain, which changes
 //! real messages by rules of its own ([`mutator`]) and repeats itself to the byte for a seed.
 //!
 //! What several targets need is here too: a host for an engine that checks the border's rules at every step
@@ -35,4 +35,4 @@ pub mod settings;
 pub mod simulation;
 mod targets;
 
-pub use targets::{SEEDS, Seeds, TARGETS, Target, run};
+pub use targets::{SEEDS, Seeds, TARGETS, Target, find};

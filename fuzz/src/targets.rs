@@ -71,10 +71,12 @@ pub static TARGETS: &[Target] = &[
     target("tracker_session", hello::tracker_session, None, LONG, MILLION / 10),
 ];
 
-/// Runs one input of the target with this name.
-pub fn run(name: &str, input: &[u8]) {
-    let target = TARGETS.iter().find(|target| target.name == name).expect("the target is in the list");
-    (target.run)(input);
+/// The target with this name, or a text that lists them.
+pub fn find(name: &str) -> Result<&'static Target, String> {
+    TARGETS.iter().find(|target| target.name == name).ok_or_else(|| {
+        let names: Vec<_> = TARGETS.iter().map(|target| target.name).collect();
+        format!("no target `{name}`; there are {}", names.join(", "))
+    })
 }
 
 /// What targets are begun with, by name; the others begin with noise. `seeds/` holds it as files.

@@ -1,4 +1,0 @@
-//! Runs the target `config` under cargo-fuzz; `src/targets.rs` says what it does.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|input: &[u8]| polypeer_fuzz::run("config", input));

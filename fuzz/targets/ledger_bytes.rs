@@ -1,4 +1,0 @@
-//! Runs the target `ledger_bytes` under cargo-fuzz; `src/targets.rs` says what it does.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|input: &[u8]| polypeer_fuzz::run("ledger_bytes", input));
