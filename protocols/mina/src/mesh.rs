@@ -43,7 +43,7 @@
 //!
 //! * A message that is not judged within five minutes goes nowhere and costs nobody anything: it was we who were slow.
 //! * Of a message that many tell of it asks three peers at once, not all.
-//! * It asks a peer for no more than it can judge, and lets none have more than a quarter of what is judged at once.
+//! * It asks a peer for no more than it can judge, and lets none have more than half of what is judged at once.
 //! * Excess that the reference node passes over (IHAVEs, grafts, subscriptions) is a slip where it is gross.
 //!
 //! # Bounds

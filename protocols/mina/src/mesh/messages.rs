@@ -10,8 +10,9 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use polypeer_engine::{ConnectionId, Frame, Time};
 
-/// One peer may have this part of what is judged at once.
-const SHARE: usize = 4;
+/// One peer may have this part of what is judged at once: whoever is nearest to the source of a burst is not held up,
+/// and nobody fills it alone.
+const SHARE: usize = 2;
 
 impl Mesh {
     pub(super) fn on_message(

@@ -178,12 +178,12 @@ fn no_more_is_asked_for_than_can_be_judged() {
     let mut stage = Stage::new();
     stage.crowd(6);
     stage.say(connection(1), &ihave(0..4_000));
-    assert_eq!(stage.mesh.counts().asked, PENDING_MAX.div_ceil(4) as u64);
+    assert_eq!(stage.mesh.counts().asked, PENDING_MAX.div_ceil(2) as u64);
     // Nor more than ten such frames are looked at between two heartbeats.
     for frame in 1..30 {
         stage.say(connection(1), &ihave(frame * 10_000..frame * 10_000 + 100));
     }
-    assert_eq!(stage.mesh.counts().asked, u64::from(IHAVES_MAX) * PENDING_MAX.div_ceil(4) as u64);
+    assert_eq!(stage.mesh.counts().asked, u64::from(IHAVES_MAX) * PENDING_MAX.div_ceil(2) as u64);
     stage.beats(1);
     stage.out.clear();
     stage.say(connection(1), &ihave(900_000..900_001));
