@@ -41,12 +41,17 @@ impl Mesh {
             return;
         }
         if self.room_for(peer) == 0 || !self.pending.has_room(data.len()) {
+            // Whoever was asked for it did bring it. It may be asked for again.
+            self.wanted.came(&name);
             self.counts.throttled += 1;
             return;
         }
         match self.authors.verify(message) {
             // We would know what we published ourselves, unless it is old.
-            Ok(author) if author == self.own => self.counts.duplicates += 1,
+            Ok(author) if author == self.own => {
+                self.judged.insert(name, now, false);
+                self.counts.duplicates += 1;
+            }
             Ok(author) => self.deliver(now, peer, name, id, author, kept(frame, rpc, message), out),
             Err(fault) => {
                 self.counts.unsigned += 1;

@@ -158,6 +158,27 @@ fn broken_promises_and_grafts_in_back_off_are_misdeeds() {
     assert!(stage.mesh.score(connection(1)) < 0.0);
 }
 
+/// What comes when there is no room for it was brought all the same.
+#[test]
+fn a_promise_that_was_kept_at_the_wrong_time_is_no_misdeed() {
+    let mut settings = scored(|scoring| scoring.misdeeds_free = 0.0);
+    settings.pending_max = 4;
+    let mut stage = Stage::with(settings);
+    stage.crowd(6);
+    let late = signed(900, 1, CONSENSUS, b"late");
+    let mut other = Stage::new();
+    other.crowd(1);
+    other.say(connection(1), &late);
+    stage.say(connection(1), &frame::ihave(CONSENSUS, &other.delivered()));
+    for number in 0..4_u64 {
+        stage.say(connection(2 + number), &signed(900, 1, CONSENSUS, &number.to_be_bytes()));
+    }
+    stage.say(connection(1), &late);
+    assert_eq!((stage.delivered().len(), stage.mesh.counts().throttled), (4, 1));
+    stage.beats(5);
+    assert!(stage.mesh.score(connection(1)) >= 0.0);
+}
+
 #[test]
 fn whoever_is_below_zero_is_not_taken_in_and_gets_no_gossip() {
     let mut stage = Stage::with(scored(|_| {}));
