@@ -74,6 +74,34 @@ fn a_flash_of_sybils_delivers_in_time() {
     });
 }
 
+/// Ten for each honest one. Half of them do nothing that anyone could be banned for.
+#[test]
+fn a_flash_of_ten_sybils_for_each_honest_node_delivers_in_time() {
+    check(|seed| Plan {
+        hostile_percent: 91,
+        attacks: &[Attack::Silent, Attack::Withholding, Attack::Silent, Attack::Greedy],
+        hostile_join_s: 10,
+        hostile_dials: 10,
+        lasts_s: 20,
+        publish_ms: 1_000,
+        in_time_permille: 990,
+        ..Plan::new(seed, 550)
+    });
+}
+
+/// As many as can be borne: 99 of a hundred deliveries are asked for.
+#[test]
+fn nearly_half_hostile_deliver_in_time() {
+    check(|seed| Plan {
+        hostile_percent: 45,
+        attacks: &[Attack::Silent, Attack::Withholding, Attack::Greedy, Attack::Noisy],
+        lost_permille: 5,
+        churn_per_minute: 30,
+        in_time_permille: 990,
+        ..Plan::new(seed, 300)
+    });
+}
+
 /// Every slot of one node is taken by hostile ones, but for those that it dials itself.
 #[test]
 fn a_node_whose_slots_are_all_taken_by_attackers_hears_everything_in_time() {

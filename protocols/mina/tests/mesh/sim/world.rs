@@ -74,6 +74,8 @@ pub(crate) struct Outcome {
     pub(crate) hostile_banned: usize,
     /// Invalid messages that an honest node got from an honest one.
     pub(crate) invalid_taken: usize,
+    /// How long half of the deliveries took, 99 of a hundred, and all, in milliseconds.
+    pub(crate) took_ms: [u64; 3],
     pub(crate) frames: u64,
     /// Folds everything that arrived.
     pub(crate) trace: u64,
@@ -446,6 +448,7 @@ impl World {
 
     // Who must have had what: honest nodes that were there and settled when it was published, and are there still.
     fn count(&mut self) {
+        let mut took = Vec::new();
         for (number, (at, publisher, captured)) in &self.published {
             let deadline = *at + Duration::from_millis(self.plan.deadline_ms);
             for node in (0..self.plan.nodes).filter(|node| self.plan.attack(*node).is_none() && node != publisher) {
@@ -461,8 +464,12 @@ impl World {
                 if let Some(came) = self.came.get(&(*number, node)) {
                     self.outcome.came += 1;
                     self.outcome.in_time += usize::from(*came <= deadline);
+                    took.push(came.since(*at).as_millis() as u64);
                 }
             }
         }
+        took.sort_unstable();
+        let at = |percent| took.get((took.len() * percent / 100).min(took.len().saturating_sub(1))).copied();
+        self.outcome.took_ms = [50, 99, 100].map(|percent| at(percent).unwrap_or(0));
     }
 }
