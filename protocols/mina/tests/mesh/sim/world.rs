@@ -469,7 +469,7 @@ impl World {
             }
         }
         took.sort_unstable();
-        let at = |percent| took.get((took.len() * percent / 100).min(took.len().saturating_sub(1))).copied();
+        let at = |percent: usize| took.get((took.len() * percent / 100).min(took.len().saturating_sub(1))).copied();
         self.outcome.took_ms = [50, 99, 100].map(|percent| at(percent).unwrap_or(0));
     }
 }
