@@ -15,7 +15,7 @@ struct Room {
 const RUNTIMES: [&str; 4] = ["tokio", "async-std", "smol", "mio"];
 
 /// Folders ending in `/` stand for all below them. The first that fits counts.
-const ROOMS: [Room; 14] = [
+const ROOMS: [Room; 15] = [
     Room { folder: "engine", may: &[], tests_may: &[], never: &RUNTIMES },
     Room { folder: "protocols", may: &["protocols/"], tests_may: &[], never: &RUNTIMES },
     Room { folder: "protocols/", may: &["engine"], tests_may: &["ledger/", "sim"], never: &RUNTIMES },
@@ -33,6 +33,7 @@ const ROOMS: [Room; 14] = [
         tests_may: &["engine", "protocols/kaspa", "ledger/kaspa"],
         never: &RUNTIMES,
     },
+    Room { folder: "ledger/mina", may: &["engine", "store", "protocols/mina"], tests_may: &["sim"], never: &RUNTIMES },
     Room { folder: "ledger/", may: &["engine", "store"], tests_may: &["sim"], never: &RUNTIMES },
     Room { folder: "store", may: &["engine"], tests_may: &["sim"], never: &RUNTIMES },
     Room {
