@@ -41,6 +41,8 @@ pub struct Config {
     pub flood_publish: bool,
     /// Whether the gossip mesh scores its peers. The network's own nodes do not (section 3.6).
     pub is_scoring: bool,
+    /// Whether the ledger answers questions about accounts and pending work: else they are not on our menu.
+    pub serves_ledgers: bool,
     /// Whether peers that show their state are asked for it, once. It is for people.
     pub asks_status: bool,
     /// How long a peer may take from the connection to both identify messages and open streams.
@@ -116,6 +118,7 @@ impl Config {
             held_for: Duration::from_secs(30),
             flood_publish: true,
             is_scoring: false,
+            serves_ledgers: false,
             asks_status: true,
             ready_timeout: Duration::from_secs(15),
             ping_interval: Duration::from_secs(15),

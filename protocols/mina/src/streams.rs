@@ -7,14 +7,16 @@
 //! | [`PING`] | `/ipfs/ping/1.0.0` | both | 32 bytes |
 //! | [`KAD`] | `/coda/kad/1.0.0` | both, in turn | a varint length and a message |
 //! | [`MESH`], [`MESH_OLD`] | `/meshsub/1.1.0`, `/meshsub/1.0.0` | who opened it | the same |
-//! | [`RPC`] | `coda/rpcs/0.0.1` | both | eight bytes of length and a message |
+//! | [`RPC`] | `coda/rpcs/0.0.1` | both | eight bytes of length and a message, or the next piece of a long one |
 //! | [`NODE_STATUS`] | `/mina/node-status` | who did not open it, once | whatever has come |
 //! | [`PEER_EXCHANGE`] | `/mina/peer-exchange` | who opened it, once | whatever has come |
 //!
 //! Anything else that is proposed is answered `na` by the transport, and the connection stays (section 2.1).
 
+use crate::rpc;
 use bytes::{Bytes, BytesMut};
-use polypeer_engine::{BadFrame, Direction, Framed, Framer, Phase};
+use polypeer_engine::kit::protobuf::Writer;
+use polypeer_engine::{BadFrame, ChannelKind, Direction, Framed, Framer, Phase};
 
 /// `/ipfs/id/1.0.0`: whoever opened it learns who the other is.
 pub const IDENTIFY: u16 = 1;
@@ -42,6 +44,9 @@ pub struct Stream {
     pub kind: u16,
     /// Its name on the wire.
     pub protocol: &'static str,
+    /// How many of them a peer may have open to us. Honest ones need one, or one for each question under way; more are
+    /// reset.
+    pub open_max: usize,
     /// Whether identify announces it. What is not in the closed list of section 2.2 would end connections with peers
     /// that hold others to that list, so it is answered without being announced.
     pub is_announced: bool,
@@ -49,16 +54,32 @@ pub struct Stream {
 
 /// Every stream that is opened or answered, in the order in which identify announces them.
 pub const STREAMS: [Stream; 9] = [
-    Stream { kind: IDENTIFY, protocol: "/ipfs/id/1.0.0", is_announced: true },
-    Stream { kind: IDENTIFY_PUSH, protocol: "/ipfs/id/push/1.0.0", is_announced: true },
-    Stream { kind: PING, protocol: "/ipfs/ping/1.0.0", is_announced: true },
-    Stream { kind: KAD, protocol: "/coda/kad/1.0.0", is_announced: true },
-    Stream { kind: MESH, protocol: "/meshsub/1.1.0", is_announced: true },
-    Stream { kind: MESH_OLD, protocol: "/meshsub/1.0.0", is_announced: true },
-    Stream { kind: RPC, protocol: "coda/rpcs/0.0.1", is_announced: true },
-    Stream { kind: NODE_STATUS, protocol: "/mina/node-status", is_announced: true },
-    Stream { kind: PEER_EXCHANGE, protocol: "/mina/peer-exchange", is_announced: false },
+    Stream { kind: IDENTIFY, open_max: 2, protocol: "/ipfs/id/1.0.0", is_announced: true },
+    Stream { kind: IDENTIFY_PUSH, open_max: 2, protocol: "/ipfs/id/push/1.0.0", is_announced: true },
+    Stream { kind: PING, open_max: 2, protocol: "/ipfs/ping/1.0.0", is_announced: true },
+    Stream { kind: KAD, open_max: 8, protocol: "/coda/kad/1.0.0", is_announced: true },
+    Stream { kind: MESH, open_max: 2, protocol: "/meshsub/1.1.0", is_announced: true },
+    Stream { kind: MESH_OLD, open_max: 2, protocol: "/meshsub/1.0.0", is_announced: true },
+    Stream { kind: RPC, open_max: 16, protocol: "coda/rpcs/0.0.1", is_announced: true },
+    Stream { kind: NODE_STATUS, open_max: 1, protocol: "/mina/node-status", is_announced: true },
+    Stream { kind: PEER_EXCHANGE, open_max: 1, protocol: "/mina/peer-exchange", is_announced: false },
 ];
+
+/// The same for the transport.
+pub(crate) const CHANNELS: [ChannelKind; STREAMS.len()] = {
+    let mut channels = [ChannelKind { kind: 0, name: "", is_answered: true }; STREAMS.len()];
+    let mut at = 0;
+    while at < STREAMS.len() {
+        channels[at] = ChannelKind { kind: STREAMS[at].kind, name: STREAMS[at].protocol, is_answered: true };
+        at += 1;
+    }
+    channels
+};
+
+/// How many streams of this kind a peer may have open to us.
+pub(crate) fn open_max(kind: u16) -> usize {
+    STREAMS.iter().find(|stream| stream.kind == kind).map_or(0, |stream| stream.open_max)
+}
 
 /// The kind with this name on the wire.
 pub fn kind_of(protocol: &str) -> Option<u16> {
@@ -75,21 +96,12 @@ pub const KAD_BYTES_MAX: usize = 81_920;
 /// A gossip frame: the longest message (section 3.2), its topic, author and signature, and a round MiB for control
 /// messages in the same frame.
 pub const MESH_BYTES_MAX: usize = 33_554_432 + (1 << 20);
-/// An RPC message before the handshake: seven bytes, and nothing else is valid (section 5.2).
-pub const RPC_EARLY_BYTES_MAX: usize = 64;
-/// An RPC message from the handshake on: answers with blocks have 3.5 MB at most (section 5.2).
-pub const RPC_BYTES_MAX: usize = 4 << 20;
-/// An RPC message while a staged ledger was asked for: 59 MB were seen, 400 are borne (section 5.2).
-pub const RPC_LEDGER_BYTES_MAX: usize = 400 << 20;
 /// A piece of a document without a length, as it comes.
 const PIECE_BYTES_MAX: usize = 64 << 10;
 
-/// An RPC channel before its handshake: [`RPC_EARLY_BYTES_MAX`]. Other channels know this phase only.
-pub const EARLY: Phase = Phase(0);
-/// An RPC channel from its handshake on: [`RPC_BYTES_MAX`].
+/// A channel that is past its first word, and a connection whose peer has said who it is. Questions count further from
+/// here on ([`crate::rpc::QUESTIONS`] and what is behind it).
 pub const GREETED: Phase = Phase(1);
-/// An RPC channel on which a staged ledger was asked for: [`RPC_LEDGER_BYTES_MAX`].
-pub const LEDGER: Phase = Phase(2);
 
 /// A frame that is longer than its kind allows.
 pub const TOO_LONG: u8 = 1;
@@ -104,8 +116,8 @@ enum Cut {
         /// The longest message, without its length.
         most: usize,
     },
-    /// Eight bytes of length, little endian, and so many bytes; a frame has both.
-    Long,
+    /// Questions and answers.
+    Rpc(rpc::Cut),
     /// So many bytes.
     Exactly(usize),
     /// Whatever is there.
@@ -114,12 +126,10 @@ enum Cut {
     Nothing,
 }
 
-/// Cuts one channel. After bytes that are no frame the rest of the channel is skipped, and its room resets it: the
-/// connection and its other channels go on.
+/// Cuts one channel. Bytes that are no frame end the channel; the connection and its other channels go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frames {
     cut: Cut,
-    is_broken: bool,
 }
 
 impl Frames {
@@ -132,24 +142,21 @@ impl Frames {
             (PING, _) => Cut::Exactly(PING_BYTES),
             (KAD, _) => Cut::Varint { most: KAD_BYTES_MAX },
             (MESH | MESH_OLD, Direction::Inbound) => Cut::Varint { most: MESH_BYTES_MAX },
-            (RPC, _) => Cut::Long,
+            (RPC, _) => Cut::Rpc(rpc::Cut::default()),
             (NODE_STATUS, Direction::Outbound) | (PEER_EXCHANGE, Direction::Inbound) => Cut::Pieces,
             _ => Cut::Nothing,
         };
-        Self { cut, is_broken: false }
+        Self { cut }
     }
 
     // Where the frame at the front ends, once its length is known.
-    fn end(self, phase: Phase, bytes: &[u8]) -> Result<Option<usize>, u8> {
+    fn end(self, bytes: &[u8]) -> Result<Option<usize>, u8> {
         let (head, length, most) = match self.cut {
             Cut::Varint { most } => match varint(bytes)? {
                 Some((length, head)) => (head, length, most),
                 None => return Ok(None),
             },
-            Cut::Long => match bytes.first_chunk::<8>() {
-                Some(length) => (8, u64::from_le_bytes(*length), long_max(phase)),
-                None => return Ok(None),
-            },
+            Cut::Rpc(_) => return Ok(None),
             Cut::Exactly(length) => (0, length as u64, length),
             Cut::Pieces => (0, bytes.len().min(PIECE_BYTES_MAX) as u64, PIECE_BYTES_MAX),
             Cut::Nothing => return if bytes.is_empty() { Ok(None) } else { Err(TOO_LONG) },
@@ -161,33 +168,23 @@ impl Frames {
     }
 }
 
-fn long_max(phase: Phase) -> usize {
-    match phase {
-        EARLY => RPC_EARLY_BYTES_MAX,
-        GREETED => RPC_BYTES_MAX,
-        _ => RPC_LEDGER_BYTES_MAX,
-    }
-}
-
 impl Framer for Frames {
     fn next(&mut self, phase: Phase, buffer: &mut BytesMut) -> Framed {
-        if self.is_broken {
-            buffer.clear();
-            return Framed::More;
+        if let Cut::Rpc(cut) = &mut self.cut {
+            return cut.next(phase, buffer);
         }
-        match self.end(phase, buffer) {
+        match self.end(buffer) {
             Ok(Some(end)) if end <= buffer.len() => Framed::Frame(buffer.split_to(end).freeze()),
             Ok(_) => Framed::More,
-            Err(reason) => {
-                self.is_broken = true;
-                buffer.clear();
-                Framed::Bad(BadFrame { head: Bytes::new(), reason, fatal: false })
-            }
+            Err(reason) => Framed::Bad(BadFrame { head: Bytes::new(), reason, fatal: true }),
         }
     }
 
     fn whole(&self, phase: Phase, bytes: &[u8]) -> Option<usize> {
-        self.end(phase, bytes).ok().flatten().filter(|end| *end <= bytes.len() && !self.is_broken)
+        if let Cut::Rpc(cut) = &self.cut {
+            return cut.whole(phase, bytes);
+        }
+        self.end(bytes).ok().flatten().filter(|end| *end <= bytes.len())
     }
 }
 
@@ -204,6 +201,14 @@ pub(crate) fn varint(bytes: &[u8]) -> Result<Option<(u64, usize)>, u8> {
         }
     }
     if bytes.len() >= LENGTH_BYTES_MAX { Err(BAD_LENGTH) } else { Ok(None) }
+}
+
+/// A message behind its varint length: a frame.
+pub(crate) fn framed(message: &[u8]) -> Bytes {
+    let mut writer = Writer::with_capacity(message.len() + LENGTH_BYTES_MAX);
+    writer.varint(message.len() as u64);
+    writer.raw(message);
+    writer.finish().into()
 }
 
 /// What is behind a frame's varint length. The framer saw to it that there is one.

@@ -81,9 +81,9 @@ impl Mina {
             Output::Candidate { connection, root, tip, path, .. } => {
                 self.ask_ledger(cx, Request::Candidate { root, tip, path }, Asked::Candidate(connection));
             }
-            Output::Block { connection, hash, block, header_end } => {
+            Output::Block { hash, block, header_end, .. } => {
                 let request = Request::Block { id: hash, hash, block, header_end, origin: Origin::Sync };
-                self.ask_ledger(cx, request, Asked::Fetched(connection));
+                self.ask_ledger(cx, request, Asked::Fetched);
             }
             Output::CatchingUp(is_so) => self.tell_ledger(cx, Request::CatchingUp(is_so)),
             Output::Blame { connection, blame } => {
