@@ -113,7 +113,7 @@ fn run(
         let mut commits = lock().commits.clone();
         commits.sort_by_key(|(place, _)| *place);
         let proof = proof::build(&commits.iter().take(3).map(|(_, commit)| &commit[..]).collect::<Vec<_>>());
-        match replica.ask(Request::Close { value, proof })? {
+        match replica.ask(Request::CloseAgreed { value, proof })? {
             Answer::Closed(Ok(_)) => {}
             other => return Err(format!("{other:?}").into()),
         }

@@ -1,7 +1,7 @@
 //! Answers what needs more than the chain: the pool, the vote log, the signer.
 
 use crate::bumo::{Bumo, read_submitted};
-use crate::chain::number;
+use crate::chain::{Proof, number};
 use crate::checks::{Checked, Stop, parameters, payer};
 use crate::envelope::{Envelope, is_executed};
 use crate::execution::Accounts as _;
@@ -104,7 +104,7 @@ impl Bumo {
     }
 
     /// Closes a ledger. It becomes durable with the next vote, if this node votes, and else with the next commit.
-    pub(crate) fn close(&mut self, now: Now, pool: &mut Pool, value: &Bytes, proof: &Bytes) -> Result<Tip, CloseError> {
+    pub(crate) fn close(&mut self, now: Now, pool: &mut Pool, value: &Bytes, proof: &Proof) -> Result<Tip, CloseError> {
         let closed = match self.chain.close(value, proof, pool) {
             Ok(closed) => closed,
             Err(error) => {
@@ -117,8 +117,9 @@ impl Bumo {
         self.touch(now);
         if let Some(votes) = &mut self.votes {
             // Without it the ledger is only committed later.
-            drop(votes.close(number(self.chain.tip.number), value, proof));
+            drop(votes.close(number(self.chain.tip.number), value, &proof.bytes));
         }
+        self.shared.leaving().closed(self.chain.tip.number, &closed, pool);
         let used = closed.nonces.iter().flat_map(|(key, nonce)| pool.advance(key, *nonce));
         let mut gone: Vec<_> = used.map(|waiting| (waiting.envelope.id, waiting.origin)).collect();
         let stood = closed.transactions.iter().filter_map(|id| pool.remove(id));

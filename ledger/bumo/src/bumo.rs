@@ -1,6 +1,6 @@
 //! Runs the ledger: takes batches, wakes when something comes due, and survives a disk that does not.
 
-use crate::chain::{Chain, number};
+use crate::chain::{Chain, Proof, number};
 use crate::config::{Config, OpenError};
 use crate::envelope::Envelope;
 use crate::health::Health;
@@ -12,6 +12,7 @@ use crate::signer::Signer;
 use crate::store::Source;
 use crate::tables::{OPERATOR, Result};
 use crate::votes::Votes;
+use crate::writing::Beside;
 use bytes::Bytes;
 use polypeer_bumo::hash::Hash;
 use polypeer_bumo::ledger::{Answer, Origin, ProposeError, Request, Verdict};
@@ -22,17 +23,16 @@ use redb::{ReadableDatabase, StorageBackend};
 use std::fs::OpenOptions;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
 /// A ledger that was closed is committed at the latest after so long, which only a network without a pause between ledgers
-/// makes it wait. Until then its value and proof are in the vote log, or with those who agreed on it. A commit takes some
-/// milliseconds, in which nothing is signed.
+/// makes it wait. Until then its value and proof are in the vote log, or with those who agreed on it.
 const COMMIT_AFTER_MAX: Duration = Duration::from_secs(2);
 /// It is committed sooner if no other one is closed for so long.
 const COMMIT_AFTER_IDLE: Duration = Duration::from_millis(50);
 /// What is pending is committed at once when there is so much of it.
-const PENDING_BYTES: usize = 32 << 20;
+pub(crate) const PENDING_BYTES: usize = 32 << 20;
 
 /// A ledger of BUMO. It belongs to one thread; see [`Reader`] for the others.
 pub struct Bumo {
@@ -42,7 +42,9 @@ pub struct Bumo {
     pub(crate) votes: Option<Votes>,
     pub(crate) health: Health,
     /// When the first and the last change came that is not committed.
-    changed: Option<(Time, Time)>,
+    pub(crate) changed: Option<(Time, Time)>,
+    /// Whether the store is written on a thread of its own, and when to look at that.
+    pub(crate) beside: Option<Beside>,
     /// Whether the node is behind its peers, and proposes nothing.
     is_behind: bool,
 }
@@ -62,14 +64,17 @@ impl Bumo {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(config: Config) -> Result<(Self, Reader), OpenError> {
-        let source = config.path.clone().map_or_else(Source::memory, Source::file);
+        let source = Source::file_or_memory(config.path.clone());
         let bytes = config.limits.votes_bytes;
         let votes = match (&config.signer, &config.path) {
             (None, _) => None,
             (Some(_), None) => Some([Arc::new(InMemoryBackend::new()) as _, Arc::new(InMemoryBackend::new()) as _]),
             (Some(_), Some(path)) => Some([open_votes(path, "votes0")?, open_votes(path, "votes1")?]),
         };
-        Self::open_source(source, votes.map(|files| Segments { files, bytes }), config)
+        let is_file = config.path.is_some();
+        let (mut ledger, reader) = Self::open_source(source, votes.map(|files| Segments { files, bytes }), config)?;
+        ledger.beside = is_file.then(Beside::default);
+        Ok((ledger, reader))
     }
 
     /// Opens the ledger on storages of the caller's, such as the simulator's disks. [`Config::path`] is not used.
@@ -94,18 +99,20 @@ impl Bumo {
             rules: chain.rules.clone(),
             standing: RwLock::new(standing(&chain)),
             pool: RwLock::new(Pool::new(limits.pool_bytes)),
+            leaving: Mutex::default(),
             ails: AtomicBool::new(false),
             signer: signer.as_ref().map(|signer| signer.public_key().address()),
         });
         let reader = Reader { shared: shared.clone(), database: chain.store.shared() };
-        let mut ledger = Self { shared, chain, signer, votes, health: Health::Sound, changed: None, is_behind: false };
+        let mut ledger =
+            Self { shared, chain, signer, votes, health: Health::Sound, changed: None, beside: None, is_behind: false };
         ledger.load_operators()?;
         Ok((ledger, reader))
     }
 
     /// Whether damage was found in the store when it was opened, and taken back to the commit before it.
     pub fn was_repaired(&self) -> bool {
-        self.chain.store.was_repaired
+        self.chain.store.was_repaired()
     }
 
     /// Lets the operator's stored transactions wait again, as far as they still can.
@@ -145,7 +152,7 @@ impl Bumo {
 
     /// When what is pending is to be committed.
     fn commit_due(&self) -> Option<Time> {
-        let (first, last) = self.changed.filter(|_| self.health == Health::Sound)?;
+        let (first, last) = self.changed.filter(|_| self.health == Health::Sound && self.chain.writing.is_none())?;
         Some((first + COMMIT_AFTER_MAX).min(last + COMMIT_AFTER_IDLE))
     }
 
@@ -157,6 +164,7 @@ impl Bumo {
 
     /// Makes all that is pending durable. False when it could not be.
     pub(crate) fn commit(&mut self, now: Now) -> bool {
+        self.take_written(now, true);
         if self.health != Health::Sound {
             return false;
         }
@@ -168,7 +176,7 @@ impl Bumo {
             self.chain.pending = Pending::default();
         }
         self.changed = None;
-        self.show();
+        self.show(standing(&self.chain));
         if let Some(votes) = &mut self.votes {
             // If it could not begin anew it goes on as it is, and the next commit tries again.
             drop(votes.forget(number(self.chain.tip.number)));
@@ -177,8 +185,10 @@ impl Bumo {
     }
 
     /// Shows readers what is durable now.
-    pub(crate) fn show(&self) {
-        *self.shared.standing.write().unwrap_or_else(PoisonError::into_inner) = standing(&self.chain);
+    pub(crate) fn show(&self, standing: Standing) {
+        let number = standing.header.number;
+        *self.shared.standing.write().unwrap_or_else(PoisonError::into_inner) = standing;
+        self.shared.leaving().stored(number);
     }
 
     pub(crate) fn set_health(&mut self, health: Health) {
@@ -193,8 +203,8 @@ enum Reply {
     Ready(Answer),
     Sign(Bytes),
     Kept,
-    /// An operator's transaction.
-    Operator(Hash, Bytes),
+    /// An operator's transaction, and whether it is in the vote log.
+    Operator(Hash, Bytes, bool),
 }
 
 impl Ledger for Bumo {
@@ -202,15 +212,21 @@ impl Ledger for Bumo {
     type Answer = Answer;
 
     fn answer(&mut self, now: Now, requests: Vec<(Ticket, Request)>, answers: &mut Vec<(To, Answer)>) {
+        self.take_written(now, false);
         self.mend(now);
         let shared = self.shared.clone();
         let mut pool = lock(&shared);
         let replies: Vec<_> =
             requests.into_iter().map(|(ticket, request)| (ticket, self.reply(now, &mut pool, request))).collect();
-        let needs_sync = replies.iter().any(|(_, reply)| matches!(reply, Reply::Sign(_) | Reply::Kept));
+        let needs_sync =
+            replies.iter().any(|(_, reply)| matches!(reply, Reply::Sign(_) | Reply::Kept | Reply::Operator(.., true)));
         let is_synced = !needs_sync || self.votes.as_mut().is_some_and(|votes| votes.sync().is_ok());
-        let needs_commit = replies.iter().any(|(_, reply)| matches!(reply, Reply::Operator(..)));
-        let is_committed = (needs_commit || self.must_commit()) && self.commit(now);
+        let needs_commit = |reply: &Reply| matches!(reply, Reply::Operator(.., is_logged) if !is_logged || !is_synced);
+        let needs_commit = replies.iter().any(|(_, reply)| needs_commit(reply));
+        let is_committed = needs_commit && self.commit(now);
+        if self.must_commit() {
+            self.commit_beside(now);
+        }
         let mut news = Vec::new();
         for (ticket, reply) in replies {
             let answer = match reply {
@@ -218,11 +234,11 @@ impl Ledger for Bumo {
                 Reply::Ready(answer) => answer,
                 Reply::Sign(pbft) => Answer::Signed(self.sign(&pbft, is_synced)),
                 Reply::Kept => Answer::Kept(self.kept(is_synced)),
-                Reply::Operator(hash, envelope) if is_committed => {
+                Reply::Operator(hash, envelope, is_logged) if is_committed || is_logged && is_synced => {
                     news.push((To::Engine, Answer::NewTransaction { hash, envelope }));
                     Answer::Submitted { hash, verdict: Verdict::Accepted }
                 }
-                Reply::Operator(hash, _) => {
+                Reply::Operator(hash, ..) => {
                     pool.remove(&hash);
                     self.chain.pending.put_operator(hash, None);
                     Answer::Submitted { hash, verdict: Verdict::Refused(ErrorCode::INTERNAL_ERROR) }
@@ -240,16 +256,17 @@ impl Ledger for Bumo {
             Health::Sound | Health::Broken => None,
         };
         let expires = self.shared.pool.read().unwrap_or_else(PoisonError::into_inner).expires();
-        [mends, expires, self.commit_due()].into_iter().flatten().min()
+        [mends, expires, self.commit_due(), self.written_due()].into_iter().flatten().min()
     }
 
     fn wake(&mut self, now: Now, answers: &mut Vec<(To, Answer)>) {
         let _ = answers;
+        self.take_written(now, false);
         self.mend(now);
         let expired = lock(&self.shared.clone()).expire(now.monotonic);
         self.retire(now, expired.into_iter().map(|waiting| (waiting.envelope.id, waiting.origin)));
         if self.commit_due().is_some_and(|due| due <= now.monotonic) {
-            self.commit(now);
+            self.commit_beside(now);
         }
     }
 }
@@ -264,12 +281,21 @@ impl Bumo {
                 if origin == Origin::Operator && verdict == Verdict::Accepted {
                     self.touch(now);
                     self.chain.pending.put_operator(hash, Some(envelope.clone()));
-                    return Reply::Operator(hash, envelope);
+                    let next = number(self.chain.tip.number + 1);
+                    // While the store takes nothing the log would only grow.
+                    let votes = self.votes.as_mut().filter(|_| self.health == Health::Sound);
+                    let is_logged = votes.is_some_and(|votes| votes.submit(next, &envelope).is_ok());
+                    return Reply::Operator(hash, envelope, is_logged);
                 }
                 Answer::Submitted { hash, verdict }
             }
             Request::Serve { begin, end } => Answer::Served(self.serve(begin, end)),
-            Request::Close { value, proof } => Answer::Closed(self.close(now, pool, &value, &proof)),
+            Request::Close { value, proof } => {
+                Answer::Closed(self.close(now, pool, &value, &Proof { bytes: proof, is_verified: false }))
+            }
+            Request::CloseAgreed { value, proof } => {
+                Answer::Closed(self.close(now, pool, &value, &Proof { bytes: proof, is_verified: true }))
+            }
             Request::CatchingUp(is_behind) => {
                 self.is_behind = is_behind;
                 return Reply::Nothing;
@@ -296,7 +322,7 @@ impl Bumo {
 impl Drop for Bumo {
     /// Makes durable what is pending, if the disk lets it.
     fn drop(&mut self) {
-        if self.changed.is_some() {
+        if self.changed.is_some() || self.chain.writing.is_some() {
             self.commit(Now::default());
         }
     }
@@ -306,7 +332,7 @@ pub(crate) fn lock(shared: &Shared) -> RwLockWriteGuard<'_, Pool> {
     shared.pool.write().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn standing(chain: &Chain) -> Standing {
+pub(crate) fn standing(chain: &Chain) -> Standing {
     Standing {
         header: chain.tip.clone(),
         validators: chain.set.validators.clone(),
@@ -323,17 +349,25 @@ fn open_votes(path: &Path, ending: &str) -> Result<Arc<dyn StorageBackend>, Open
     Ok(Arc::new(backend))
 }
 
-/// Opens the vote log, and closes the ledgers again that it has and the store has not.
+/// Opens the vote log, and takes up what it has and the store has not: closes ledgers again, keeps the operator's
+/// transactions.
 fn open_log(segments: Segments, chain: &mut Chain) -> Result<Votes, OpenError> {
     let opened = Votes::open(segments, number(chain.tip.number));
-    let (votes, closed) = opened.map_err(|error| match error {
+    let (votes, unstored) = opened.map_err(|error| match error {
         LogError::Damaged(place) => OpenError::Votes(place),
         LogError::Io(error) => OpenError::VotesIo(error),
     })?;
     let pool = Pool::new(0);
-    for ledger in closed {
+    for ledger in unstored.closed {
         let next = chain.tip.number + 1;
-        chain.close(&ledger.value, &ledger.proof, &pool).map_err(|_| OpenError::Replay(next))?;
+        let proof = Proof { bytes: ledger.proof, is_verified: false };
+        chain.close(&ledger.value, &proof, &pool).map_err(|_| OpenError::Replay(next))?;
+    }
+    for envelope in unstored.operator {
+        // One that stands in a ledger meanwhile is let go when it is not admitted.
+        if let Some(read) = read_submitted(&envelope, chain) {
+            chain.pending.put_operator(read.id, Some(envelope));
+        }
     }
     if !chain.pending.is_empty() {
         chain.store.commit(&chain.pending, &chain.row())?;

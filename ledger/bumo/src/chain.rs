@@ -10,10 +10,11 @@ use crate::pool::Pool;
 use crate::rules::{Law, Rules, VERSION_MAX};
 use crate::store::{Source, Store};
 use crate::tables::{AccountKey, Result, StoreError, torn};
+use crate::writing::Writing;
 use bytes::Bytes;
 use polypeer_bumo::hash::Hash;
 use polypeer_bumo::ledger::{CloseError, Tip};
-use polypeer_bumo::proof::{ProofFault, check_proof};
+use polypeer_bumo::proof::{ProofFault, check_proof, check_verified_proof};
 use polypeer_bumo::wire::{ConsensusValue, LedgerUpgrade, Message, TransactionEnv, WireError};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use std::collections::BTreeMap;
@@ -28,6 +29,8 @@ pub(crate) struct Chain {
     pub(crate) store: Store,
     /// What ledgers changed since the last commit.
     pub(crate) pending: Pending,
+    /// What is on its way into the store.
+    pub(crate) writing: Option<Writing>,
     /// The newest ledger's.
     pub(crate) tip: Header,
     /// In force after it.
@@ -45,6 +48,14 @@ pub(crate) struct Chain {
     pub(crate) trial: Option<Trial>,
     /// A ledger whose proof is by validators that nobody here knows.
     pub(crate) strangers: Option<u64>,
+}
+
+/// What shows that a value was agreed on.
+pub(crate) struct Proof {
+    /// A `PbftProof`.
+    pub(crate) bytes: Bytes,
+    /// Whether the signatures in it were verified in this process, one by one.
+    pub(crate) is_verified: bool,
 }
 
 /// A value that was executed on top of the tip.
@@ -82,9 +93,23 @@ impl Chain {
         }
         let before = set(&header(last.number.saturating_sub(1).max(1))?.validators)?;
         let set = set(&tip.validators)?;
-        let (pending, trial, strangers) = (Pending::default(), None, None);
+        let (pending, writing, trial, strangers) = (Pending::default(), None, None, None);
         let (proof, follow_only, bytes) = (last.proof, last.follow_only, last.bytes);
-        Ok(Self { rules, store, pending, tip, set, before, proof, follow_only, bytes, bytes_max, trial, strangers })
+        Ok(Self {
+            rules,
+            store,
+            pending,
+            writing,
+            tip,
+            set,
+            before,
+            proof,
+            follow_only,
+            bytes,
+            bytes_max,
+            trial,
+            strangers,
+        })
     }
 
     /// Where the chain stands.
@@ -118,7 +143,8 @@ impl Chain {
 
     /// The state after the tip; see [`Chain::ready`].
     pub(crate) fn view(&self) -> View<'_> {
-        View { pending: &self.pending, reading: self.store.ready() }
+        let writing = self.writing.as_ref().map(|writing| &*writing.pending);
+        View { pending: &self.pending, writing, reading: self.store.ready() }
     }
 
     /// By what the next ledger is made.
@@ -170,11 +196,12 @@ impl Chain {
     }
 
     /// Checks that a value was agreed on (BUMO spec, section 6.3, 5).
-    pub(crate) fn check_proof(&self, proof: &[u8], digest: &Hash) -> Result<(), CloseError> {
+    pub(crate) fn check_proof(&self, proof: &Proof, digest: &Hash) -> Result<(), CloseError> {
         if self.is_hard_fork(digest) {
             return Ok(());
         }
-        check_proof(proof, digest, &self.set.validators, self.rules.chain_id)
+        let check = if proof.is_verified { check_verified_proof } else { check_proof };
+        check(&proof.bytes, digest, &self.set.validators, self.rules.chain_id)
             .map_err(|fault| self.name(fault, CloseError::Proof(fault)))
     }
 

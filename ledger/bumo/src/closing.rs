@@ -3,7 +3,7 @@
 //! From the first ledger with an operation that is not executed here the state is not known any more. Such a ledger is
 //! closed by its proof alone, and its hash is learned from the next one, which a proof covers too.
 
-use crate::chain::{Chain, Made, Trial, number};
+use crate::chain::{Chain, Made, Proof, Trial, number};
 use crate::checks::Stop;
 use crate::envelope::Envelope;
 use crate::execution::Touched;
@@ -34,7 +34,7 @@ pub(crate) struct Closed {
 
 impl Chain {
     /// Closes the next ledger.
-    pub(crate) fn close(&mut self, value: &Bytes, proof: &Bytes, pool: &Pool) -> Result<Closed, CloseError> {
+    pub(crate) fn close(&mut self, value: &Bytes, proof: &Proof, pool: &Pool) -> Result<Closed, CloseError> {
         if value.len() >= PBFT_BYTES_MAX {
             return Err(CloseError::TooLarge);
         }
@@ -61,7 +61,7 @@ impl Chain {
             Err(Stop::Code(_)) => return Err(CloseError::Malformed),
             Err(Stop::Store) => return Err(CloseError::Store),
         };
-        let proof = canonical_proof(proof).map_err(|_| CloseError::Malformed)?;
+        let proof = canonical_proof(&proof.bytes).map_err(|_| CloseError::Malformed)?;
         let sealed = self.seal(value, &wire, digest, &envelopes, made).map_err(|_| CloseError::Store)?;
         self.proof = proof;
         (self.trial, self.strangers) = (None, None);

@@ -3,7 +3,7 @@
 use crate::rules::Rules;
 use crate::signer::Signer;
 use crate::tables::StoreError;
-use polypeer_store::disk::Refusal;
+use polypeer_store::file::FileError;
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -71,23 +71,12 @@ pub enum OpenError {
     /// A fee or reserve is negative.
     #[error("gas price and base reserve must not be negative")]
     Fees,
-    /// The file was written with a layout that this version does not read.
-    #[error("the store has another layout than version {layout}", layout = crate::store::LAYOUT)]
-    Layout,
-    /// The file holds a network with another first ledger.
-    #[error("the store holds another network, or one with other rules")]
-    OtherNetwork,
+    /// The file holds something else, is damaged, or cannot be opened.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The chain goes by rules that are newer than this program.
     #[error("the chain is at version {0}, this program knows version {max}", max = crate::rules::VERSION_MAX)]
     Version(i64),
-    /// The file is not what was written. It was left as it is.
-    #[error("the store is damaged at byte {offset} ({what}); it was left as it is: move it away to begin a new one")]
-    Damaged {
-        /// The page that is wrong, in bytes from the start.
-        offset: u64,
-        /// What is wrong with it.
-        what: String,
-    },
     /// The vote log is not what was written. Without it a validator could contradict itself.
     #[error(
         "the vote log is damaged at byte {0}; it was left as it is: only who knows that nothing was signed since may \
@@ -100,23 +89,10 @@ pub enum OpenError {
     /// A ledger that stands in the vote log cannot be closed again.
     #[error("ledger {0} stands in the vote log and does not follow the store's")]
     Replay(u64),
-    /// The file cannot be opened, or is in use.
-    #[error("the store cannot be opened: {0}")]
-    Store(Box<redb::Error>),
-}
-
-impl From<Refusal> for OpenError {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Damaged { offset, what } => Self::Damaged { offset, what },
-            Refusal::InUse => Self::Store(Box::new(StoreError::DatabaseAlreadyOpen)),
-            Refusal::Storage(error) => Self::Store(Box::new(error)),
-        }
-    }
 }
 
 impl From<StoreError> for OpenError {
     fn from(error: StoreError) -> Self {
-        Self::Store(Box::new(error))
+        Self::File(error.into())
     }
 }

@@ -8,15 +8,17 @@
 //!             Propose: pool ─► execution ─► value          │
 //!             Judge:   value ─► execution ─► valid?        └─► the next Close of the same value finds it done
 //!             Sign:    vote ─► vote log ─► one sync for all that came at once ─► signature
-//!             Submit:  transaction ─► rules of the door ─► pool
+//!             Submit:  transaction ─► rules of the door ─► pool; the operator's ─► vote log, with the same sync
 //!                  │
 //!             answers                          Reader (any thread, committed state)
 //! ```
 //!
 //! # What is durable when
 //! A vote before its signature leaves, always. A ledger that was closed stands in a validator's vote log with the next
-//! vote; the store has it within two seconds, and readers see it then. A node that only follows can lose the last two and
-//! fetches them again: a value with its proof is the network's, not this node's.
+//! vote; the store has it about two seconds later at the latest, written on a thread of its own, and readers see it then.
+//! An operator's transaction is in the vote log before it is acknowledged. A node that only follows has no such log: it
+//! commits for the operator, and can lose the last two seconds of ledgers, which it fetches again: a value with its proof
+//! is the network's, not this node's.
 //!
 //! # What is executed
 //! CREATE_ACCOUNT without code, PAY_COIN, SET_PRIVILEGE. From the first ledger with another operation on, the state is not
@@ -45,6 +47,7 @@ mod genesis;
 mod header;
 mod health;
 mod judging;
+mod leaving;
 mod log;
 mod pending;
 mod pool;
@@ -56,6 +59,7 @@ mod store;
 mod tables;
 mod trie;
 mod votes;
+mod writing;
 
 pub use bumo::Bumo;
 pub use config::{Config, Limits, OpenError};

@@ -175,6 +175,11 @@ impl Log {
         self.bytes() > self.segments.bytes / 2
     }
 
+    /// Whether nearly all of it is.
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes() > self.segments.bytes / 8 * 7
+    }
+
     fn write(&mut self) -> io::Result<()> {
         if self.buffer.is_empty() {
             return Ok(());

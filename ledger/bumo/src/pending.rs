@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 const ROW_BYTES: usize = 96;
 
 /// Rows that the next commit writes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Pending {
     accounts: BTreeMap<AccountKey, Bytes>,
     nodes: BTreeMap<Vec<u8>, Bytes>,
@@ -76,31 +76,50 @@ impl Pending {
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
+
+    /// Takes up what came later, which goes over what is here.
+    pub(crate) fn append(&mut self, mut later: Self) {
+        self.accounts.append(&mut later.accounts);
+        self.nodes.append(&mut later.nodes);
+        self.metadata.append(&mut later.metadata);
+        self.values.append(&mut later.values);
+        self.headers.append(&mut later.headers);
+        self.outcomes.append(&mut later.outcomes);
+        self.sets.append(&mut later.sets);
+        self.operator.append(&mut later.operator);
+        self.bytes += later.bytes;
+    }
 }
 
-/// The state after the last closed ledger: what is pending, over what was committed.
+/// The state after the last closed ledger: what is pending, over what is being written, over what was committed.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'v> {
     pub(crate) pending: &'v Pending,
+    pub(crate) writing: Option<&'v Pending>,
     /// Nothing while the store is shut.
     pub(crate) reading: Option<&'v Reading>,
 }
 
 impl View<'_> {
+    /// A row that is not committed.
+    fn recent<T>(&self, look: impl Fn(&Pending) -> Option<T>) -> Option<T> {
+        look(self.pending).or_else(|| look(self.writing?))
+    }
+
     fn reading(&self) -> Result<&Reading> {
         self.reading.ok_or(StoreError::PreviousIo)
     }
 
     pub(crate) fn value(&self, number: u64) -> Result<Option<Bytes>> {
-        match self.pending.values.get(&number) {
-            Some(value) => Ok(Some(value.clone())),
+        match self.recent(|rows| rows.values.get(&number).cloned()) {
+            Some(value) => Ok(Some(value)),
             None => self.reading()?.value(number),
         }
     }
 
     pub(crate) fn header(&self, number: u64) -> Result<Option<Header>> {
-        match self.pending.headers.get(&number) {
-            Some(header) => Ok(Some(header.clone())),
+        match self.recent(|rows| rows.headers.get(&number).cloned()) {
+            Some(header) => Ok(Some(header)),
             None => self.reading()?.header(number),
         }
     }
@@ -108,8 +127,8 @@ impl View<'_> {
 
 impl Accounts for View<'_> {
     fn account(&self, key: &AccountKey) -> Result<Option<Account>> {
-        let row = match self.pending.accounts.get(key) {
-            Some(row) => Some(row.clone()),
+        let row = match self.recent(|rows| rows.accounts.get(key).cloned()) {
+            Some(row) => Some(row),
             None => self.reading()?.account(key)?,
         };
         row.map(|row| Account::decode(&row).ok_or_else(|| torn("an account"))).transpose()
@@ -130,8 +149,9 @@ impl<'v> Changing<'v> {
 
 impl Nodes for Changing<'_> {
     fn node(&self, location: &[u8]) -> Result<Option<Bytes>> {
-        match self.changed.get(location).or_else(|| self.view.pending.nodes.get(location)) {
-            Some(node) => Ok(Some(node.clone())),
+        let changed = self.changed.get(location).cloned();
+        match changed.or_else(|| self.view.recent(|rows| rows.nodes.get(location).cloned())) {
+            Some(node) => Ok(Some(node)),
             None => self.view.reading()?.node(location),
         }
     }

@@ -3,6 +3,7 @@
 use crate::account::{Account, key_of};
 use crate::envelope::Envelope;
 use crate::header::Header;
+use crate::leaving::Leaving;
 use crate::pool::Pool;
 use crate::rules::Rules;
 use crate::store::SharedDatabase;
@@ -12,7 +13,7 @@ use polypeer_bumo::hash::Hash;
 use polypeer_bumo::proof::Validators;
 use polypeer_bumo::wire::{ConsensusValue, ErrorCode, KeyPair, Message, Transaction, TransactionEnv};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 /// Where the ledger stands, durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) rules: Rules,
     pub(crate) standing: RwLock<Standing>,
     pub(crate) pool: RwLock<Pool>,
+    /// What waits no longer and is not stored yet. It is locked after the pool, never before.
+    pub(crate) leaving: Mutex<Leaving>,
     /// Whether the last commit failed.
     pub(crate) ails: AtomicBool,
     /// Whether anything is signed here: an address.
@@ -104,6 +107,12 @@ pub struct PlaceView {
     pub fee: i64,
 }
 
+impl Shared {
+    pub(crate) fn leaving(&self) -> MutexGuard<'_, Leaving> {
+        self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Reader {
     /// The network's rules.
     pub fn rules(&self) -> &Rules {
@@ -161,8 +170,10 @@ impl Reader {
         Some((entry.value.to_owned(), entry.version))
     }
 
-    /// A transaction, waiting or in a ledger.
+    /// A transaction, waiting or in a ledger. One that stands in a ledger which is not durable yet waits.
     pub fn transaction(&self, id: &Hash) -> Option<TransactionView> {
+        // Looked at first: what has left it when the store is looked at is in the store.
+        let waiting = self.waiting_bytes(id).map(|bytes| TransactionView { id: *id, bytes, place: None });
         let found = self.look(|reading| {
             let Some(outcome) = reading.outcome(id)? else { return Ok(None) };
             let value = reading.value(outcome.ledger)?.ok_or_else(|| torn("a value"))?;
@@ -173,11 +184,13 @@ impl Reader {
             let place = Some(PlaceView { ledger, hash, code, fee });
             Ok(Some(TransactionView { id: *id, bytes: value.slice_ref(bytes), place }))
         });
-        found.flatten().or_else(|| {
-            let pool = self.pool();
-            let waiting = pool.get(id)?;
-            Some(TransactionView { id: *id, bytes: waiting.envelope.bytes.clone(), place: None })
-        })
+        found.flatten().or(waiting)
+    }
+
+    fn waiting_bytes(&self, id: &Hash) -> Option<Bytes> {
+        let pool = self.pool();
+        let waiting = pool.get(id).map(|waiting| waiting.envelope.bytes.clone());
+        waiting.or_else(|| self.shared.leaving().get(id).cloned())
     }
 
     /// How many transactions wait, and the hashes of at most `max` of them, the oldest first.
@@ -186,13 +199,16 @@ impl Reader {
         (pool.len(), pool.in_order().take(max).map(|waiting| waiting.envelope.id).collect())
     }
 
-    /// The first nonce of an account that neither a ledger nor a waiting transaction has.
+    /// The first nonce of an account that neither a ledger nor a waiting transaction has, whoever brought it.
     pub fn next_nonce(&self, address: &str) -> Option<i64> {
-        let nonce = self.account(address)?.nonce;
         let key = key_of(address)?;
-        let pool = self.pool();
-        let used: std::collections::BTreeSet<i64> =
-            pool.in_order().filter(|waiting| waiting.source == key).map(|waiting| waiting.nonce).collect();
+        let (closed, used) = {
+            let pool = self.pool();
+            let own = pool.in_order().filter(|waiting| waiting.source == key);
+            let used: std::collections::BTreeSet<i64> = own.map(|waiting| waiting.nonce).collect();
+            (self.shared.leaving().nonce(&key), used)
+        };
+        let nonce = self.account(address)?.nonce.max(closed.unwrap_or(0));
         (nonce.checked_add(1)?..).find(|nonce| !used.contains(nonce))
     }
 

@@ -1,109 +1,54 @@
-//! Opens the store, writes what is pending with one durable commit, and opens it again after a failure.
+//! Opens the store, and writes what is pending with one durable commit.
 
 use crate::config::OpenError;
 use crate::pending::Pending;
 use crate::tables::*;
 use polypeer_bumo::hash::Hash;
-use polypeer_store::disk::{self, Failure, KeptBack, Opened, Place, Refusal};
-use redb::backends::InMemoryBackend;
-use redb::{Database, ReadableDatabase, StorageBackend, WriteTransaction};
-use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use polypeer_store::file::{Identity, LedgerFile, META};
+pub(crate) use polypeer_store::file::{SharedDatabase, Source};
+use redb::{Database, WriteTransaction};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 
 /// The layout's version; a file of another one is refused.
 pub(crate) const LAYOUT: u64 = 1;
 
-/// Where the bytes are, and how well they are kept.
-#[derive(Clone, Debug)]
-pub(crate) struct Source {
-    place: Place,
-    outlives_a_kill: bool,
-}
-
-impl Source {
-    /// The process's memory, gone with it.
-    pub(crate) fn memory() -> Self {
-        Self { place: Place::Backend(Arc::new(InMemoryBackend::new())), outlives_a_kill: false }
-    }
-
-    /// A file, made when missing.
-    pub(crate) fn file(path: PathBuf) -> Self {
-        Self { place: Place::File(path), outlives_a_kill: true }
-    }
-
-    /// Whatever the caller brought.
-    pub(crate) fn storage(storage: Arc<dyn StorageBackend>) -> Self {
-        Self { place: Place::Backend(storage), outlives_a_kill: true }
-    }
-}
-
-/// The database that the ledger writes and its readers read; nothing while it is shut.
-pub(crate) type SharedDatabase = Arc<RwLock<Option<Database>>>;
-
 /// The store.
-///
-/// ```text
-/// open ──shut──► shut ──reopen──► readable ──settle──► open
-///                 └────────────────settle───────────────┘
-/// ```
 pub(crate) struct Store {
-    source: Source,
-    cache_bytes: usize,
-    failure: Failure,
-    database: SharedDatabase,
+    /// It goes before the file, whose pages it holds.
     reading: Option<Reading>,
-    /// What opening it to be read did not write yet.
-    kept_back: Option<KeptBack>,
+    file: LedgerFile,
     /// What the last commit that came back left.
     pub(crate) tip: Tip,
-    /// Whether damage was found in the file and taken back to the commit before it.
-    pub(crate) was_repaired: bool,
 }
 
 impl Store {
     /// Opens the store, and puts the network's first ledger into it when it is new.
     pub(crate) fn open(source: Source, cache_bytes: usize, rules: &Hash, first: &Pending) -> Result<Self, OpenError> {
-        let failure = Failure::default();
-        let Opened { database, was_repaired, .. } = disk::open(&source.place, cache_bytes, &failure)?;
-        let database = Arc::new(RwLock::new(Some(database)));
-        let (reading, kept_back, tip) = (None, None, Tip::default());
-        let mut store = Self { source, cache_bytes, failure, database, reading, kept_back, tip, was_repaired };
-        store.found(rules, first)?;
+        let file = LedgerFile::open(source, cache_bytes)?;
+        let identity = Identity { layout: LAYOUT, name: "rules", network: &rules.0 };
+        let is_new = file.is_new(&identity)?;
+        let mut store = Self { reading: None, file, tip: Tip::default() };
+        if is_new {
+            store.write(first, &Tip { number: 1, ..Tip::default() }, Some(&identity))?;
+        } else {
+            store.tip = store.look(Tip::load)?;
+        }
         Ok(store)
     }
 
-    fn found(&mut self, rules: &Hash, first: &Pending) -> Result<(), OpenError> {
-        match self.holds()? {
-            None => Ok(self.write(first, &Tip { number: 1, ..Tip::default() }, Some(rules))?),
-            Some((layout, _)) if layout != LAYOUT.to_be_bytes() => Err(OpenError::Layout),
-            Some((_, held)) if held != rules.0 => Err(OpenError::OtherNetwork),
-            Some(_) => {
-                self.tip = self.look(Tip::load)?;
-                Ok(())
-            }
-        }
-    }
-
-    /// Layout and rules of what the file holds; nothing when it is new.
-    fn holds(&self) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
-        self.look(|database| {
-            let meta = match database.begin_read()?.open_table(META) {
-                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
-                meta => meta?,
-            };
-            let value = |name| Ok::<_, StoreError>(meta.get(name)?.map(|row| row.value().to_vec()));
-            Ok(value("layout")?.zip(value("rules")?))
-        })
+    /// Whether damage was found in the file and taken back to the commit before it.
+    pub(crate) fn was_repaired(&self) -> bool {
+        self.file.was_repaired()
     }
 
     /// What readers on other threads look at.
     pub(crate) fn shared(&self) -> SharedDatabase {
-        self.database.clone()
+        self.file.shared()
     }
 
     pub(crate) fn look<T>(&self, look: impl FnOnce(&Database) -> Result<T>) -> Result<T> {
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        look(database.as_ref().ok_or(StoreError::PreviousIo)?)
+        self.file.look(look)
     }
 
     /// Makes what is pending durable, all or none.
@@ -111,29 +56,30 @@ impl Store {
         self.write(pending, tip, None)
     }
 
-    fn write(&mut self, pending: &Pending, tip: &Tip, rules: Option<&Hash>) -> Result<()> {
-        if self.kept_back.is_some() {
-            return Err(StoreError::PreviousIo);
-        }
+    fn write(&mut self, pending: &Pending, tip: &Tip, identity: Option<&Identity<'_>>) -> Result<()> {
         // A snapshot would keep a commit from using its pages again.
         self.reading = None;
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        let mut transaction = database.as_ref().ok_or(StoreError::PreviousIo)?.begin_write()?;
-        // The commit then also says which pages are in use, so that opening after a kill need not walk the file.
-        transaction.set_quick_repair(self.source.outlives_a_kill);
-        {
-            let mut meta = transaction.open_table(META)?;
-            if let Some(rules) = rules {
-                meta.insert("layout", LAYOUT.to_be_bytes().as_slice())?;
-                meta.insert("rules", rules.0.as_slice())?;
-            }
-            meta.insert(Tip::NAME, tip.encode().as_slice())?;
+        let transaction = self.file.begin()?;
+        if let Some(identity) = identity {
+            identity.write(&transaction)?;
         }
-        write_chain(&transaction, pending)?;
-        write_state(&transaction, pending)?;
-        transaction.commit()?;
+        fill(transaction, pending, tip)?;
         self.tip = tip.clone();
         Ok(())
+    }
+
+    /// Begins to make rows durable on a thread of its own, all or none. Until it has come back well, and
+    /// [`Store::written`] was told, what is read here is from before.
+    pub(crate) fn begin(&self, pending: Arc<Pending>, tip: Tip) -> Result<JoinHandle<Result<()>>> {
+        let transaction = self.file.begin()?;
+        let body = move || fill(transaction, &pending, &tip);
+        Ok(thread::Builder::new().name("bumo store".into()).spawn(body)?)
+    }
+
+    /// That thread has come back well.
+    pub(crate) fn written(&mut self, tip: Tip) {
+        self.reading = None;
+        self.tip = tip;
     }
 
     /// What was last committed.
@@ -149,58 +95,29 @@ impl Store {
         self.reading.as_ref()
     }
 
-    /// Shuts the database after a failure. Returns whether trying again later makes sense: it does when there was no
-    /// space, and does not when the disk refused what it had promised, because what the page cache then shows may
-    /// not be what the disk holds.
+    /// Shuts it after a failure. Returns whether trying again later makes sense.
     pub(crate) fn shut(&mut self) -> bool {
-        (self.reading, self.kept_back) = (None, None);
-        *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
-        self.lacked_room()
+        self.reading = None;
+        self.file.shut()
     }
 
-    /// Opens the database again to be read, without a write, since the disk is full. It stays shut when a commit that
-    /// failed at its very end shows in it: nobody must hear of what a crash can take back.
+    /// Opens it again to be read, since the disk is full. It stays shut when a commit that failed shows in it.
     pub(crate) fn reopen(&mut self) -> Result<()> {
-        let opened = self.open_by(disk::open_to_read)?;
-        if Tip::load(&opened.database)? == self.tip {
-            self.put(opened.database);
-            self.kept_back = Some(opened.changes);
-        }
-        Ok(())
+        let tip = &self.tip;
+        self.file.reopen(|database| Ok(Tip::load(database)? == *tip)).map(drop)
     }
 
     /// Makes ready for writing again. False when the disk is still full.
     pub(crate) fn settle(&mut self) -> Result<bool> {
-        let settled = match &self.kept_back {
-            Some(changes) => changes.carry_out().map_err(StoreError::from),
-            None => self.open_by(disk::open).map(|opened| self.put(opened.database)),
-        };
-        match settled {
-            Ok(()) => {
-                self.kept_back = None;
-                Ok(true)
-            }
-            Err(_) if self.lacked_room() => Ok(false),
-            Err(error) => Err(error),
-        }
+        self.file.settle()
     }
+}
 
-    fn open_by(&self, open: fn(&Place, usize, &Failure) -> Result<Opened, Refusal>) -> Result<Opened> {
-        open(&self.source.place, self.cache_bytes, &self.failure).map_err(|refusal| match refusal {
-            Refusal::Damaged { what, .. } => StoreError::Corrupted(what),
-            Refusal::InUse => StoreError::DatabaseAlreadyOpen,
-            Refusal::Storage(error) => error,
-        })
-    }
-
-    fn put(&self, database: Database) {
-        *self.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
-    }
-
-    // Whether the first failure since the last look was one of room.
-    fn lacked_room(&self) -> bool {
-        self.failure.take().is_some_and(disk::is_lack_of_room)
-    }
+fn fill(transaction: WriteTransaction, pending: &Pending, tip: &Tip) -> Result<()> {
+    transaction.open_table(META)?.insert(Tip::NAME, tip.encode().as_slice())?;
+    write_chain(&transaction, pending)?;
+    write_state(&transaction, pending)?;
+    Ok(transaction.commit()?)
 }
 
 /// Values, headers, and what became of transactions. All tables exist from the first commit on.
@@ -249,12 +166,4 @@ fn write_state(transaction: &WriteTransaction, pending: &Pending) -> Result<()> 
         sets.insert(&hash.0, &set[..])?;
     }
     Ok(())
-}
-
-impl Drop for Store {
-    /// Closes the file, which a reader that is still about would keep locked.
-    fn drop(&mut self) {
-        self.reading = None;
-        *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
-    }
 }

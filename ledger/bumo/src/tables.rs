@@ -3,6 +3,7 @@
 use crate::header::Header;
 use bytes::Bytes;
 use polypeer_bumo::hash::Hash;
+use polypeer_store::file::META;
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition};
 
 pub(crate) type StoreError = redb::Error;
@@ -11,8 +12,6 @@ pub(crate) type Result<T, E = StoreError> = std::result::Result<T, E>;
 /// The raw bytes of an address: an account's key in the tree (BUMO spec, section 9.4).
 pub(crate) type AccountKey = [u8; 27];
 
-/// Layout, network and what the last commit left, by name.
-pub(crate) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 /// A `ConsensusValue` by the ledger's number.
 pub(crate) const VALUES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("values");
 /// A `LedgerHeader` by its number.

@@ -3,9 +3,11 @@
 //! ```text
 //!   Sign ──► contradicts? ──► append ─┐
 //!   Sign ──► contradicts? ──► append ─┴─► one sync ──► signatures
+//!   Submit ─► append the operator's transaction ─► the same sync ─► acknowledged
 //!   Close ─► append the ledger, which the next sync makes durable with the next vote
 //! ```
-//! A ledger that was closed is here until the store has it, and a vote until the ledger that it was for is in the store.
+//! A ledger that was closed is here until the store has it, and a vote until the ledger that it was for is in the store. So
+//! is a transaction that the operator was told is kept: until the store has the ledger after it.
 
 use crate::log::{Entry, Log, LogError, Segments};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -18,6 +20,7 @@ use std::io;
 const VOTE: u8 = 1;
 const KEPT: u8 = 2;
 const CLOSED: u8 = 3;
+const OPERATOR: u8 = 4;
 
 /// Votes and records above the last durable ledger. A view changes at most every 30 s, or three intervals: these are the
 /// votes of some weeks without a ledger.
@@ -97,6 +100,15 @@ pub(crate) struct ClosedLedger {
     pub(crate) proof: Bytes,
 }
 
+/// What the log has and the store has not.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Unstored {
+    /// In their order.
+    pub(crate) closed: Vec<ClosedLedger>,
+    /// Envelopes of the operator's.
+    pub(crate) operator: Vec<Bytes>,
+}
+
 #[derive(Clone, Debug)]
 struct Live {
     sequence: i64,
@@ -114,8 +126,8 @@ pub(crate) struct Votes {
 }
 
 impl Votes {
-    /// Opens the log of a ledger whose store has all ledgers up to `durable`, and gives those above it that it holds.
-    pub(crate) fn open(segments: Segments, durable: i64) -> Result<(Self, Vec<ClosedLedger>), LogError> {
+    /// Opens the log of a ledger whose store has all ledgers up to `durable`, and gives what it holds beyond.
+    pub(crate) fn open(segments: Segments, durable: i64) -> Result<(Self, Unstored), LogError> {
         let mut live = Vec::new();
         let (log, _) = Log::open(segments, |entries| {
             live = entries.into_iter().filter_map(read).filter(|live| live.sequence > durable).collect();
@@ -124,7 +136,9 @@ impl Votes {
         let mut votes = Self { log, live, ballots: BTreeMap::new() };
         votes.ballots = votes.live.iter().filter_map(|live| ballot(&live.entry)).collect();
         let closed = votes.live.iter().filter_map(|live| closed(&live.entry)).collect();
-        Ok((votes, closed))
+        let operator = votes.live.iter().map(|live| &live.entry).filter(|entry| entry.kind == OPERATOR);
+        let operator = operator.map(|entry| entry.bytes.slice(8..)).collect();
+        Ok((votes, Unstored { closed, operator }))
     }
 
     /// Takes a vote; it is durable after [`Votes::sync`]. One that was taken before needs no sync.
@@ -149,6 +163,15 @@ impl Votes {
         bytes.put_i64(sequence);
         bytes.put_slice(record);
         self.append(sequence, record.clone(), Entry { kind: KEPT, bytes: bytes.freeze() })
+    }
+
+    /// Takes a transaction of the operator's, which waits for the ledger of this number or a later one. It is durable after
+    /// [`Votes::sync`].
+    pub(crate) fn submit(&mut self, sequence: i64, envelope: &Bytes) -> io::Result<()> {
+        let mut bytes = BytesMut::with_capacity(8 + envelope.len());
+        bytes.put_i64(sequence);
+        bytes.put_slice(envelope);
+        self.append(sequence, Bytes::new(), Entry { kind: OPERATOR, bytes: bytes.freeze() })
     }
 
     /// Takes a ledger that was closed.
@@ -198,6 +221,11 @@ impl Votes {
     /// Whether it is time to let go of something.
     pub(crate) fn is_half_full(&self) -> bool {
         self.log.is_half_full()
+    }
+
+    /// Whether its file would have to grow, which makes every sync dearer.
+    pub(crate) fn is_full(&self) -> bool {
+        self.log.is_full()
     }
 }
 

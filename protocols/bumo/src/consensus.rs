@@ -176,7 +176,8 @@ impl Bumo {
                     self.ask_ledger(cx, Request::Sign { pbft, keep }, Asked::Consensus(Question::Sign(ticket)));
                 }
                 Output::Close { value, proof } => {
-                    self.ask_ledger(cx, Request::Close { value, proof }, Asked::Consensus(Question::Close));
+                    let request = Request::CloseAgreed { value, proof };
+                    self.ask_ledger(cx, request, Asked::Consensus(Question::Close));
                 }
                 Output::Broadcast { envelope, is_repeat } => {
                     let digest = self.config.hash.hash(&envelope);

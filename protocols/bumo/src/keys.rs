@@ -1,7 +1,9 @@
 //! Keys, addresses and their texts; signs and verifies (BUMO spec, section 4.1).
 
+mod ready;
 mod text;
 
+pub use ready::ReadyKey;
 pub use text::ADDRESS_BYTES;
 
 use crate::hash::{Hash, sha256, sm3};
@@ -138,16 +140,24 @@ impl PublicKey {
 /// Takes exactly what the original takes, also an `s` that is not reduced: what is in a ledger must be right to all or to
 /// none. The common strict rule would refuse a few signatures that only their own makers can make.
 fn verify_ed25519(key: &[u8; 32], message: &[u8], signature: &[u8; SIGNATURE_BYTES]) -> Option<bool> {
+    verify_at(key, &minus(key)?, message, signature)
+}
+
+/// The negated point of a key; nothing for one that is not on the curve.
+fn minus(key: &[u8; 32]) -> Option<EdwardsPoint> {
+    Some(-CompressedEdwardsY(*key).decompress()?)
+}
+
+fn verify_at(key: &[u8; 32], minus: &EdwardsPoint, message: &[u8], signature: &[u8; SIGNATURE_BYTES]) -> Option<bool> {
     let (r, s) = signature.split_first_chunk::<32>()?;
     let s = <[u8; 32]>::try_from(s).ok()?;
     if s.last()? & 0xe0 != 0 {
         return None;
     }
-    let point = CompressedEdwardsY(*key).decompress()?;
     let challenge: [u8; 64] = Sha512::new().chain_update(r).chain_update(key).chain_update(message).finalize().into();
     let challenge = Scalar::from_bytes_mod_order_wide(&challenge);
     let s = Scalar::from_bytes_mod_order(s);
-    Some(EdwardsPoint::vartime_double_scalar_mul_basepoint(&challenge, &-point, &s).compress().0 == *r)
+    Some(EdwardsPoint::vartime_double_scalar_mul_basepoint(&challenge, minus, &s).compress().0 == *r)
 }
 
 fn verify_sm2(key: &[u8; 65], message: &[u8], signature: &[u8; SIGNATURE_BYTES]) -> Option<bool> {

@@ -40,6 +40,15 @@ pub enum Request {
         /// A `PbftProof`.
         proof: Bytes,
     },
+    /// The same, of a proof that the state machine made of commits whose signatures it verified itself, each when it came:
+    /// they are not verified once more. All else is checked. Whatever came in one piece is a [`Request::Close`]. Answered
+    /// with [`Answer::Closed`].
+    CloseAgreed {
+        /// A `ConsensusValue`.
+        value: Bytes,
+        /// A `PbftProof`.
+        proof: Bytes,
+    },
     /// Make a value on top of the tip (section 7.6). Answered with [`Answer::Proposed`].
     Propose {
         /// A `LedgerUpgrade` that enough validators wish for.
@@ -89,7 +98,7 @@ pub enum Answer {
     },
     /// To [`Request::Serve`]; nothing where the node is silent.
     Served(Option<Served>),
-    /// To [`Request::Close`].
+    /// To [`Request::Close`] and [`Request::CloseAgreed`].
     Closed(Result<Tip, CloseError>),
     /// To [`Request::Propose`].
     Proposed(Result<Proposal, ProposeError>),

@@ -147,16 +147,32 @@ fn check_claims<'a>(envelope: &PbftEnv<'a>, validators: &Validators, chain_id: i
 /// and round are compared with nothing. All that needs no signature is checked of all commits first. The bytes may be in
 /// any form, see [`canonical_proof`].
 pub fn check_proof(proof: &[u8], value_hash: &Hash, validators: &Validators, chain_id: i64) -> Result<(), ProofFault> {
-    match check_canonical(proof, value_hash, validators, chain_id) {
+    let verify = |claims: Vec<Claim<'_>>| claims.iter().try_for_each(Claim::verify);
+    match check_canonical(proof, value_hash, validators, chain_id).and_then(verify) {
         Err(ProofFault::Malformed) => {
             let proof = canonical_proof(&Bytes::copy_from_slice(proof))?;
-            check_canonical(&proof, value_hash, validators, chain_id)
+            check_canonical(&proof, value_hash, validators, chain_id).and_then(verify)
         }
         checked => checked,
     }
 }
 
-fn check_canonical(proof: &[u8], value_hash: &Hash, validators: &Validators, chain_id: i64) -> Result<(), ProofFault> {
+/// The same without the signatures: for a proof that was made here of commits that were verified one by one.
+pub fn check_verified_proof(
+    proof: &[u8],
+    value_hash: &Hash,
+    validators: &Validators,
+    chain_id: i64,
+) -> Result<(), ProofFault> {
+    check_canonical(proof, value_hash, validators, chain_id).map(drop)
+}
+
+fn check_canonical<'p>(
+    proof: &'p [u8],
+    value_hash: &Hash,
+    validators: &Validators,
+    chain_id: i64,
+) -> Result<Vec<Claim<'p>>, ProofFault> {
     let mut signers = BTreeSet::new();
     let mut claims = Vec::new();
     for commit in commits(proof) {
@@ -171,7 +187,7 @@ fn check_canonical(proof: &[u8], value_hash: &Hash, validators: &Validators, cha
     if claims.len() <= validators.quorum() {
         return Err(ProofFault::TooFew);
     }
-    claims.iter().try_for_each(Claim::verify)
+    Ok(claims)
 }
 
 fn check_commit(body: &Body<'_>, value_hash: &Hash) -> Result<(), ProofFault> {

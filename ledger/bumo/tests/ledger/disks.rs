@@ -169,13 +169,34 @@ fn an_operators_transaction_that_cannot_be_stored_is_refused_and_a_validator_vot
     let (genesis, a) = (person("genesis"), person("acct-a"));
     let pay = |nonce| Draft::of(&genesis, nonce).pays(&a.address, RESERVE).seal();
     disks.store.fail_after(0, ErrorKind::StorageFull);
-    assert_eq!(world.offer(&pay(1), Origin::Operator).1, Verdict::Refused(ErrorCode::INTERNAL_ERROR));
-    assert_eq!(world.reader.waiting(9).0, 0);
+    // The vote log keeps it, until it shows that the store cannot.
+    assert_eq!(world.offer(&pay(1), Origin::Operator).1, Verdict::Accepted);
+    world.pass(Duration::from_millis(50));
+    assert!(!world.reader.is_sound());
+    assert_eq!(world.offer(&pay(2), Origin::Operator).1, Verdict::Refused(ErrorCode::INTERNAL_ERROR));
+    assert_eq!(world.reader.waiting(9).0, 1);
     // Votes have a file of their own.
     assert!(world.sign(&crate::votes::prepare(2, 0, [1; 32]), b"kept").is_ok());
     disks.store.heal();
     world.pass(Duration::from_millis(500));
-    assert_eq!(world.offer(&pay(1), Origin::Operator).1, Verdict::Accepted);
+    assert_eq!(world.offer(&pay(2), Origin::Operator).1, Verdict::Accepted);
+    for disks in [disks.killed(), disks] {
+        assert_eq!(disks.killed().world().reader.waiting(9).0, 2);
+    }
+}
+
+#[test]
+fn an_operators_transaction_that_neither_log_nor_store_takes_is_refused() {
+    let disks = Disks::default();
+    let mut world = disks.world();
+    let (genesis, a) = (person("genesis"), person("acct-a"));
+    let pay = Draft::of(&genesis, 1).pays(&a.address, RESERVE).seal();
+    disks.votes.iter().for_each(|tape| tape.fail_after(0, ErrorKind::Other));
+    assert_eq!(world.offer(&pay, Origin::Operator).1, Verdict::Accepted, "the store takes it");
+    let pay = Draft::of(&genesis, 2).pays(&a.address, RESERVE).seal();
+    disks.store.fail_after(0, ErrorKind::StorageFull);
+    assert_eq!(world.offer(&pay, Origin::Operator).1, Verdict::Refused(ErrorCode::INTERNAL_ERROR));
+    assert_eq!(world.reader.waiting(9).0, 1);
 }
 
 #[test]

@@ -14,6 +14,8 @@ mod model;
 mod proposing;
 mod reading;
 #[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
+mod sharing;
+#[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 mod votes;
 #[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 mod world;

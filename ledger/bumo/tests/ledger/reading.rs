@@ -5,6 +5,7 @@ use crate::world::{Draft, RESERVE, World, id, person, validating};
 use polypeer_bumo::ledger::{Served, Verdict};
 use polypeer_bumo::wire::ErrorCode;
 use polypeer_ledger_bumo::{Config, LedgerKey, OpenError, Rules};
+use polypeer_store::file::FileError;
 
 #[test]
 fn ledgers_are_served_as_they_came_and_what_is_not_there_with_silence() {
@@ -51,6 +52,10 @@ fn readers_see_what_is_durable_and_what_waits() {
     // Closed and not yet committed.
     assert_eq!(world.reader.standing().header.number, 1);
     assert_eq!(world.reader.ledger(&LedgerKey::Number(2)), None);
+    // It waits no longer and stands nowhere that is durable, and is known all the same.
+    assert_eq!(world.reader.waiting(9).0, 0);
+    assert_eq!(world.reader.transaction(&id(&pay)), Some(waiting));
+    assert_eq!(world.reader.next_nonce(&genesis.address), Some(2));
     world.settle();
     assert_eq!(world.reader.standing().header.hash, Some(tip.hash));
     let ledger = world.reader.ledger(&LedgerKey::Hash(tip.hash)).unwrap();
@@ -98,6 +103,6 @@ fn a_file_of_another_network_is_refused() {
     assert!(in_use.is_err(), "one process has it");
     drop(world);
     let other = polypeer_ledger_bumo::Bumo::open(config(3));
-    assert!(matches!(other, Err(OpenError::OtherNetwork)));
+    assert!(matches!(other, Err(OpenError::File(FileError::OtherNetwork))));
     assert_eq!(World::open(config(2), 2).tip().seq, 2);
 }

@@ -13,7 +13,7 @@ use polypeer_bumo::wire::{
 };
 use polypeer_engine::{Ledger, Now, Ticket, Time, To};
 use polypeer_ledger_bumo::{Bumo, Config, Reader, Rules};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Some time after the newest ledger of the captures.
 pub(crate) const START_MS: u64 = 1_795_300_000_000;
@@ -272,9 +272,15 @@ impl World {
         }
     }
 
-    /// Lets what is closed become durable and visible.
+    /// Lets what is closed become durable and visible, unless the disk is in the way. A file is written beside.
     pub(crate) fn settle(&mut self) {
         self.pass(Duration::from_secs(2));
+        let (last, until) = (self.tip().seq, Instant::now() + Duration::from_secs(60));
+        while self.reader.is_sound() && (self.reader.standing().header.number as i64) < last {
+            assert!(Instant::now() < until, "ledger {last} does not become durable");
+            std::thread::sleep(Duration::from_millis(1));
+            self.pass(Duration::from_millis(5));
+        }
     }
 }
 

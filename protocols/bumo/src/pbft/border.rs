@@ -2,14 +2,14 @@
 
 use super::Timers;
 use crate::hash::{Hash, HashType};
-use crate::keys::PublicKey;
+use crate::keys::ReadyKey;
 use bytes::Bytes;
 
 /// A validator's place in the set.
 pub type Replica = usize;
 
-/// Checks a signature: key, signed bytes, signature. [`PublicKey::verify`] outside tests.
-pub type Verify = fn(&PublicKey, &[u8], &[u8]) -> bool;
+/// Checks a signature: key, signed bytes, signature. [`ReadyKey::verify`] outside tests.
+pub type Verify = fn(&ReadyKey, &[u8], &[u8]) -> bool;
 
 /// What does not change while a machine runs.
 #[derive(Clone, Debug)]
@@ -62,7 +62,7 @@ pub enum Output {
     Close {
         /// A `ConsensusValue`.
         value: Bytes,
-        /// A `PbftProof`.
+        /// A `PbftProof`, of commits that were verified when they came.
         proof: Bytes,
     },
     /// For every peer: a `PbftEnv`.

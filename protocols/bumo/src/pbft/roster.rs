@@ -1,7 +1,7 @@
 //! Knows the validators, and checks who says what (BUMO spec, section 7.3).
 
 use super::border::{Ignored, Replica, Settings};
-use crate::keys::PublicKey;
+use crate::keys::{PublicKey, ReadyKey};
 use crate::proof::Validators;
 use crate::wire::{Body, PbftEnv};
 use alloc::string::{String, ToString};
@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 pub(super) struct Roster {
     validators: Validators,
     // A key is known once a message showed it: its text, so that it is parsed and hashed to an address once.
-    keys: Vec<Option<(String, PublicKey)>>,
+    keys: Vec<Option<(String, ReadyKey)>>,
 }
 
 /// A message whose claims were checked, and its signature not yet.
@@ -21,7 +21,7 @@ pub(super) struct Claim<'a> {
     pub(super) replica: Replica,
     pub(super) round: i64,
     pub(super) body: Body<'a>,
-    key: PublicKey,
+    key: ReadyKey,
     signed: &'a [u8],
     signature: &'a [u8],
 }
@@ -82,7 +82,7 @@ impl Roster {
     }
 
     // The key of this text, if it is this replica's.
-    fn key(&mut self, replica: Replica, text: &str) -> Result<PublicKey, Ignored> {
+    fn key(&mut self, replica: Replica, text: &str) -> Result<ReadyKey, Ignored> {
         let known = self.keys.get_mut(replica).ok_or(Ignored::Stranger)?;
         if let Some((known, key)) = known
             && known == text
@@ -93,6 +93,7 @@ impl Roster {
         if self.validators.addresses().get(replica) != Some(&key.address()) {
             return Err(Ignored::Stranger);
         }
+        let key = ReadyKey::new(key);
         *known = Some((text.to_string(), key));
         Ok(key)
     }

@@ -1,7 +1,7 @@
 //! Keys of the test validators, and signatures that are made and checked once for each message.
 
 use bytes::Bytes;
-use polypeer_bumo::keys::{PrivateKey, PublicKey, Scheme};
+use polypeer_bumo::keys::{PrivateKey, ReadyKey, Scheme};
 use polypeer_bumo::ledger::Signed;
 use sha2::{Digest as _, Sha256};
 use std::cell::{Cell, RefCell};
@@ -73,7 +73,7 @@ pub(crate) fn signed(number: usize, message: &[u8]) -> Signed {
 }
 
 /// Checks for real, once for each message and signature.
-pub(crate) fn verify(key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
+pub(crate) fn verify(key: &ReadyKey, message: &[u8], signature: &[u8]) -> bool {
     let digest = fingerprint(&[key.raw(), message, signature]);
     if let Some(is_right) = VERIFIED.with_borrow(|verified| verified.get(&digest).copied()) {
         return is_right;

@@ -1,7 +1,7 @@
 //! Keys, addresses and their texts (section 4.1 of the BUMO spec).
 
 use super::fixtures::hex;
-use polypeer_bumo::keys::{KeyError, PrivateKey, PublicKey, Scheme, address_of, read_address};
+use polypeer_bumo::keys::{KeyError, PrivateKey, PublicKey, ReadyKey, Scheme, address_of, read_address};
 
 const PRIVATE: &str = "privbsGZFUoRv8aXZbSGd3bwzZWFn3L5QKq74RXAQYcmfXhhZ54CLr9z";
 const PUBLIC: &str = "b00115764cd017e0da753271fa26cd529451a21b8253d001f0d43612e19ec632570a74ab166b";
@@ -119,22 +119,30 @@ fn signatures_are_judged_as_the_original_judges_them() {
         let sum = u16::from(*byte) + u16::from(add) + carry;
         (*byte, carry) = (sum as u8, sum >> 8);
     }
-    assert!(key.public().verify(b"message", &larger));
+    let ready = ReadyKey::new(key.public());
+    assert!(key.public().verify(b"message", &larger) && ready.verify(b"message", &larger));
+    assert!(ready.verify(b"message", &signature) && !ready.verify(b"massage", &signature));
+    assert!(!ready.verify(b"message", &signature[..63]) && !ready.verify(b"message", &[7; 64]));
     let strict = ed25519_dalek::VerifyingKey::from_bytes(key.public().raw().try_into().expect("32 bytes"));
     let strict = strict.expect("a key");
     assert!(strict.verify_strict(b"message", &ed25519_dalek::Signature::from_bytes(&larger)).is_err());
     assert!(strict.verify_strict(b"message", &ed25519_dalek::Signature::from_bytes(&signature)).is_ok());
     // But not one with a bit that no reduced number comes near to.
     larger[63] |= 0x20;
-    assert!(!key.public().verify(b"message", &larger));
+    assert!(!key.public().verify(b"message", &larger) && !ready.verify(b"message", &larger));
 }
 
 #[test]
 fn a_key_that_is_on_no_curve_verifies_nothing() {
     let key = PrivateKey::parse(PRIVATE).expect("a key");
     let signature = key.sign(b"message");
-    let nowhere = (0..=255).map(|byte| PublicKey::Ed25519([byte; 32])).find(|one| one.verify(b"message", &signature));
+    let verifies =
+        |key: &PublicKey| key.verify(b"message", &signature) || ReadyKey::new(*key).verify(b"message", &signature);
+    let nowhere = (0..=255).map(|byte| PublicKey::Ed25519([byte; 32])).find(verifies);
     assert_eq!(nowhere, None);
-    assert!(!PublicKey::Sm2([4; 65]).verify(b"message", &signature));
+    assert!(!verifies(&PublicKey::Sm2([4; 65])));
+    let sm2 = PrivateKey::new(Scheme::Sm2, [7; 32]).expect("a key");
+    let (ready, signature) = (ReadyKey::new(sm2.public()), sm2.sign(b"message"));
+    assert!(ready.verify(b"message", &signature) && !ready.verify(b"massage", &signature));
     assert!(!PublicKey::Sm2([0; 65]).verify(b"message", &[0; 64]));
 }
