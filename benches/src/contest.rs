@@ -86,25 +86,34 @@ impl Session {
         }
         for placement in placements {
             let again = Side { name: "ours again", floor: None, ..ours };
-            let is_quiet = self.series(case, placement, &[ours, again], true)?;
-            self.series(case, placement, sides, is_quiet)?;
+            let mut take = |session: &mut Self, side: &Side| session.sample(case, placement, side);
+            let is_quiet = self.series(&case.name, placement, &[ours, again], true, &mut take)?;
+            self.series(&case.name, placement, sides, is_quiet, &mut take)?;
         }
         Ok(())
     }
 
-    // Whether equal sides would be told to be equal; notes the duels of all sides with the first.
-    fn series(&mut self, case: &Case, placement: Placement, sides: &[Side], is_quiet: bool) -> Result<bool> {
+    /// Takes samples of all sides in paired rounds and notes the duels of all with the first. Whether equal sides would be
+    /// told to be equal.
+    pub(crate) fn series(
+        &mut self,
+        case: &str,
+        placement: Placement,
+        sides: &[Side],
+        is_quiet: bool,
+        take: &mut dyn FnMut(&mut Self, &Side) -> Result<Sample>,
+    ) -> Result<bool> {
         let mut samples = vec![Vec::new(); sides.len()];
         for round in 0..self.options.rounds {
             let order: Vec<usize> =
                 if round % 2 == 0 { (0..sides.len()).collect() } else { (0..sides.len()).rev().collect() };
             for index in order {
                 let before = place::weather()?;
-                let sample = self.sample(case, placement, &sides[index])?;
+                let sample = take(self, &sides[index])?;
                 let after = place::weather()?;
                 eprintln!(
                     "{} {} round {round} {}: {:.0}/s, {:.0} ns CPU, lost {}",
-                    case.name,
+                    case,
                     placement.name(),
                     sides[index].name,
                     sample.rate,
@@ -112,7 +121,7 @@ impl Session {
                     sample.lost
                 );
                 self.rows.push(Row {
-                    case: case.name.clone(),
+                    case: case.to_owned(),
                     placement,
                     round,
                     side: sides[index].name.to_owned(),
@@ -129,13 +138,14 @@ impl Session {
             let cpu = score(&ratios(&samples[0], theirs, |ours, theirs| theirs.cpu_ns / ours.cpu_ns));
             all_quiet &= rate.is_quiet();
             self.duels.push(Duel {
-                case: case.name.clone(),
+                case: case.to_owned(),
                 placement,
                 ours: sides[0].name.to_owned(),
                 theirs: side.name.to_owned(),
                 rate,
                 cpu,
                 floor: side.floor,
+                is_of_rate: false,
                 is_load_bound: placement == Placement::Apart && mean_busy(&samples[0]) < BUSY_MIN,
                 is_quiet,
             });

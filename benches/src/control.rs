@@ -74,9 +74,9 @@ enum Ask {
 
 /// Says that a part is ready and answers the harness from a thread of its own. `send` is told whether to send from now
 /// on. The process ends when the harness closes its end.
-pub(crate) fn serve(
+pub(crate) fn serve<T: Serialize>(
     ready: Ready,
-    look: impl Fn() -> Look + Send + 'static,
+    look: impl Fn() -> T + Send + 'static,
     send: impl Fn(bool) + Send + 'static,
 ) -> Result<()> {
     say(&ready)?;
@@ -114,8 +114,12 @@ pub(crate) struct Part {
 impl Part {
     /// Starts this program again as one of its parts, and waits until it is ready.
     pub(crate) fn start(arguments: &[String]) -> Result<Self> {
+        Self::start_by(Command::new(std::env::current_exe()?), arguments)
+    }
+
+    /// The same below another program, which was told to start this one.
+    pub(crate) fn start_by(mut command: Command, arguments: &[String]) -> Result<Self> {
         let name = arguments.join(" ");
-        let mut command = Command::new(std::env::current_exe()?);
         command.arg("part").args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("cannot start part {name}"))?;
         let input = child.stdin.take().context("no pipe to the part")?;
@@ -145,6 +149,11 @@ impl Part {
 
     /// What it counted so far.
     pub(crate) fn look(&mut self) -> Result<Look> {
+        self.read()
+    }
+
+    /// What it counted so far, of a part that counts in its own way.
+    pub(crate) fn read<T: DeserializeOwned>(&mut self) -> Result<T> {
         self.ask(Ask::Look)
     }
 
@@ -158,7 +167,7 @@ impl Part {
         self.ask(Ask::Stop)
     }
 
-    fn ask(&mut self, ask: Ask) -> Result<Look> {
+    fn ask<T: DeserializeOwned>(&mut self, ask: Ask) -> Result<T> {
         writeln!(self.input, "{}", serde_json::to_string(&ask)?).with_context(|| format!("part {} died", self.name))?;
         self.hear()
     }

@@ -131,6 +131,7 @@ impl Drop for Daemon {
     }
 }
 
-fn free_port() -> Result<SocketAddr> {
+/// A port that nobody has at this moment.
+pub(crate) fn free_port() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }

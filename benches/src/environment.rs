@@ -45,7 +45,7 @@ fn processor() -> String {
 // Versions of what is measured beside ours, from the lock file that this was built with.
 fn peers() -> Vec<String> {
     let lock = include_str!("../../Cargo.lock");
-    ["tokio", "tokio-util", "pea2pea", "libp2p", "libp2p-gossipsub"]
+    ["tokio", "tokio-util", "pea2pea", "libp2p", "libp2p-gossipsub", "commonware-consensus", "commonware-runtime"]
         .into_iter()
         .filter_map(|name| {
             let entry = lock.split("[[package]]").find(|entry| entry.contains(&format!("name = \"{name}\"\n")))?;

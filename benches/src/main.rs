@@ -14,6 +14,7 @@ mod h2;
 mod h4;
 mod h6;
 mod h7;
+mod h8;
 mod kaspa;
 mod load;
 mod options;
@@ -21,6 +22,7 @@ mod payload;
 mod pinned;
 mod place;
 mod plot;
+mod replica;
 mod report;
 mod session;
 mod start;
@@ -51,6 +53,8 @@ enum Command {
     H6(Options),
     /// Memory: thousands of idle peers, and none.
     H7(Options),
+    /// Agreement: four durable replicas.
+    H8(Options),
     /// Kaspa: decoding beside prost, and syncs, memory and relay beside kaspad.
     Kaspa(Options),
     /// Time from a node's start to serving.
@@ -67,6 +71,7 @@ enum Part {
     Device(device::Arguments),
     Load(load::Arguments),
     Pinned(pinned::Arguments),
+    Replica(replica::Arguments),
 }
 
 type Benchmark = fn(&mut Session) -> Result<()>;
@@ -76,13 +81,27 @@ fn main() -> Result<()> {
         Command::Part(Part::Device(arguments)) => return device::run(arguments),
         Command::Part(Part::Load(arguments)) => return load::run(arguments),
         Command::Part(Part::Pinned(arguments)) => return pinned::run(arguments),
+        Command::Part(Part::Replica(arguments)) => return replica::run(arguments),
         Command::All(options) => {
-            (options, &[h2::run, h6::run, h7::run, start::run, h4::run, kaspa::run, bumo::run, websocket::run, h1::run])
+            let all: &[Benchmark] = &[
+                h2::run,
+                h6::run,
+                h7::run,
+                h8::run,
+                start::run,
+                h4::run,
+                kaspa::run,
+                bumo::run,
+                websocket::run,
+                h1::run,
+            ];
+            (options, all)
         }
         Command::Bumo(options) => (options, &[bumo::run]),
         Command::H4(options) => (options, &[h4::run]),
         Command::H6(options) => (options, &[h6::run]),
         Command::H7(options) => (options, &[h7::run]),
+        Command::H8(options) => (options, &[h8::run]),
         Command::Kaspa(options) => (options, &[kaspa::run]),
         Command::Start(options) => (options, &[start::run]),
         Command::Websocket(options) => (options, &[websocket::run]),

@@ -103,7 +103,8 @@ fn verdict(duel: &Duel) -> &'static str {
     match (duel.floor, duel.theirs == "ours again") {
         (_, true) if duel.rate.is_quiet() => "quiet",
         (_, true) => "noisy",
-        (Some(floor), _) if duel.cpu.mean < floor => "below the floor",
+        (Some(floor), _) if duel.is_of_rate && duel.rate.mean < floor => "below the floor",
+        (Some(floor), _) if duel.cpu.mean < floor && !duel.is_of_rate => "below the floor",
         (Some(floor), _) if duel.rate.mean < floor && !duel.is_load_bound => "below the floor",
         (Some(floor), _) if duel.rate.mean < floor => "CPU holds; the load is the bound",
         _ if !duel.is_quiet => "noisy",

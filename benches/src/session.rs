@@ -65,6 +65,8 @@ pub(crate) struct Duel {
     pub(crate) cpu: Score,
     /// The least that the rate's ratio must be for the claim to stand, where there is one.
     pub(crate) floor: Option<f64>,
+    /// Whether the floor is for the rate alone.
+    pub(crate) is_of_rate: bool,
     /// Whether ours had time to spare, so that the load bounds the rate.
     pub(crate) is_load_bound: bool,
     /// Whether the A/A run of this case was quiet: else the figure is marked noisy.
