@@ -112,8 +112,8 @@ fn the_zkapp_command_is_the_one_that_is_known() {
     for call in zkapp.calls {
         let update = call.update.body.get().expect("an update");
         assert_eq!(update.token_id, Fp::ONE, "the default token");
-        assert_eq!(update.authorization_kind, AuthorizationKind::None);
-        assert_eq!(update.balance_change.sign, Sign::Positive);
+        assert_eq!(update.authorization_kind, AuthorizationKind::Signature);
+        assert_eq!(update.balance_change.sign, Sign::Negative, "it pays");
     }
 }
 

@@ -18,7 +18,7 @@ fn list(count: usize, item: &[u8]) -> Vec<u8> {
 }
 
 #[track_caller]
-fn check_count<'a, T: Binable<'a>, const MAX: usize>(at: &'a [u8], above: &'a [u8]) {
+fn check_count<'a, T: Binable<'a> + 'a, const MAX: usize>(at: &'a [u8], above: &'a [u8]) {
     assert_eq!(Seq::<'a, T, MAX>::decode(at).map(|list| list.len()).ok(), Some(MAX));
     assert_eq!(Seq::<'a, T, MAX>::decode(above).map(drop), Err(BinprotError::TooMany));
 }

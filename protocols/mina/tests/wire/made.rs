@@ -1,7 +1,7 @@
 //! Blocks and commands that are made from nothing are right: what a producer without proofs does.
 
 use super::anew::anew;
-use super::fixtures::*;
+use super::fixtures::decoded;
 use polypeer_mina::binprot::{Binable as _, Fp, Fq, Seq, Whole};
 use polypeer_mina::block::*;
 use polypeer_mina::checks::Rules;

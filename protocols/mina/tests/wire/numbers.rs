@@ -42,7 +42,7 @@ fn numbers_change_their_form_where_the_stock_codec_changes_it() {
             check_nat0((1_u64 << power).wrapping_add_signed(near));
         }
     }
-    [i64::MIN, i64::MAX].map(check_int);
+    [i64::MIN, i64::MAX].into_iter().for_each(check_int);
     check_nat0(u64::MAX);
 }
 
@@ -66,8 +66,9 @@ proptest! {
                 let (value, length) = theirs.expect("they read it");
                 prop_assert!(value.encode().len() < length);
             }
-            // A negative byte that is none is refused by the reference, if not by the stock codec.
-            Err(BinprotError::Number) => prop_assert!(theirs.is_none() || bytes[0] == 0xff),
+            // The reference has no number that begins so, and none below 0 in one byte that is not; the stock codec takes
+            // both.
+            Err(BinprotError::Number) => prop_assert!(theirs.is_none() || bytes[0] >= 0x80),
             Err(_) => prop_assert!(theirs.is_none()),
         }
     }
@@ -75,11 +76,13 @@ proptest! {
     #[test]
     fn strings_and_options_are_written_as_the_stock_codec_writes_them(text in "[ -~]{0,300}", number: i64) {
         let ours = Text::<1_000>::of(text.as_bytes()).expect("short");
-        prop_assert_eq!(ours.encode(), theirs(&text));
-        prop_assert_eq!(Text::<1_000>::decode(&theirs(&text)), Ok(ours));
+        let bytes = theirs(&text);
+        prop_assert_eq!(ours.encode(), &bytes);
+        prop_assert_eq!(Text::<1_000>::decode(&bytes), Ok(ours));
         for option in [None, Some(number)] {
-            prop_assert_eq!(option.encode(), theirs(&option));
-            prop_assert_eq!(Option::<i64>::decode(&theirs(&option)), Ok(option));
+            let bytes = theirs(&option);
+            prop_assert_eq!(option.encode(), &bytes);
+            prop_assert_eq!(Option::<i64>::decode(&bytes), Ok(option));
         }
     }
 }

@@ -97,7 +97,6 @@ type Point = (Element, Element);
 type Challenge = Vector<i64, 2>;
 type Column = (Vec<Element>, Vec<Element>);
 type Key = (Element, bool);
-type Sign = bool;
 
 /// A slot: a variant of one constructor.
 #[derive(Clone, Copy, Debug, PartialEq, BinProtRead, BinProtWrite)]
