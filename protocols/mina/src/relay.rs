@@ -456,7 +456,7 @@ fn kind_of(data: &[u8]) -> Option<Kind> {
 // A block's hash costs most, whatever its length; the rest is decoding.
 fn price(kind: Kind, bytes: usize) -> Price {
     match kind {
-        Kind::Block => Class::BlockCheck.price(0).times(8),
+        Kind::Block => Class::BlockCheck.price(0).times(16),
         Kind::Transactions | Kind::SnarkWork => Class::TransactionCheck.price(0).times(1 + bytes / 4096),
     }
 }
