@@ -46,7 +46,7 @@ fn decode_block() {
     let (block, body_at) = Block::open(BLOCK).expect("a block");
     assert_eq!(body_at, 12_719);
     assert!(block.header.proof.get().is_ok());
-    assert_eq!(block.body.get().expect("a body").commands().count(), 4);
+    assert_eq!(block.body.get().expect("a body").commands().count(), 6);
 }
 
 fn open_messages() {
