@@ -24,17 +24,19 @@ static GOSSIPED_COMMANDS: &[u8] = include_bytes!("../fixtures/v2-current/derived
 fn nothing_is_allocated() {
     // Bodies of one bitswap block have no links. Blake2's first use looks for what the processor can do.
     body_reference(&[]);
-    let count = |work: fn()| {
+    // The harness's own thread allocates now and then, so the least of some counts is the work's.
+    let once = |work: fn()| {
         let region = Region::new(HEAP);
         work();
         let change = region.change();
         (change.allocations + change.reallocations, change.bytes_allocated)
     };
-    assert_eq!(count(|| drop(black_box(vec![1_u8; 100]))), (1, 100), "the counter counts");
-    assert_eq!(count(decode_header), (0, 0), "a header");
-    assert_eq!(count(decode_block), (0, 0), "a block");
-    assert_eq!(count(open_messages), (0, 0), "messages");
-    assert_eq!(count(judge), (0, 0), "a hash, an id, a judgement");
+    let count = |work: fn()| (0..10).map(|_| once(work)).min();
+    assert_eq!(count(|| drop(black_box(vec![1_u8; 100]))), Some((1, 100)), "the counter counts");
+    assert_eq!(count(decode_header), Some((0, 0)), "a header");
+    assert_eq!(count(decode_block), Some((0, 0)), "a block");
+    assert_eq!(count(open_messages), Some((0, 0)), "messages");
+    assert_eq!(count(judge), Some((0, 0)), "a hash, an id, a judgement");
 }
 
 fn decode_header() {
