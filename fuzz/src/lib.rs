@@ -23,6 +23,7 @@ pub mod journal;
 pub mod kaspa;
 pub mod ledger;
 pub mod ledger_bytes;
+pub mod mina;
 pub mod mutator;
 pub mod pieces;
 pub mod recorded;

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "node")]
 use crate::{address_book, api, as_map, recording, settings};
-use crate::{anya, bumo, files, hello, journal, kaspa, ledger_bytes, records, simulation};
+use crate::{anya, bumo, files, hello, journal, kaspa, ledger_bytes, mina, records, simulation};
 
 /// Real inputs, each with a name.
 pub type Seeds = Vec<(&'static str, Vec<u8>)>;
@@ -63,6 +63,8 @@ pub static TARGETS: &[Target] = &[
     target("kaspa_messages", kaspa::messages, Some(kaspa::decode), SHORT, MILLION),
     target("ledger_bytes", ledger_bytes::blocks, Some(ledger_bytes::decode), SHORT, MILLION),
     target("ledger_file", files::ledger_file, None, 64, MILLION / 1_000),
+    target("mina_texts", mina::texts, None, 128, MILLION / 10),
+    target("mina_wire", mina::wire, Some(mina::decode), LONG, MILLION),
     target("peer_store", files::peer_store, None, 64, MILLION / 200),
     #[cfg(feature = "node")]
     target("recording", recording::replayed, None, SHORT, MILLION / 10),
@@ -100,6 +102,8 @@ pub static SEEDS: &[(&str, fn() -> Seeds)] = &[
     ("kaspa_gzip", kaspa::members),
     ("kaspa_messages", kaspa::payloads),
     ("ledger_bytes", || vec![("block", crate::ledger::block(9).1.to_vec()), ("transaction", vec![7; 153])]),
+    ("mina_texts", mina::written),
+    ("mina_wire", mina::values),
     #[cfg(feature = "node")]
     ("recording", journal::recordings),
     ("records", records::kept),
