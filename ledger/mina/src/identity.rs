@@ -63,17 +63,26 @@ impl Identity {
         Ok(Self::of_seed(&seed))
     }
 
+    /// A new key, in a new file that only its owner may read.
+    ///
+    /// # Errors
+    /// When it cannot be made, or is there already.
+    pub fn make(path: &Path) -> Result<Self, KeyFileError> {
+        if path.try_exists()? {
+            return Err(io::Error::from(ErrorKind::AlreadyExists).into());
+        }
+        let identity = Self::random()?;
+        identity.write(path)?;
+        Ok(identity)
+    }
+
     /// The key of a file, which is made with a new key when it is missing. A damaged one is left as it is.
     ///
     /// # Errors
     /// When the file cannot be read or made, holds no key, or may be read by others.
     pub fn read_or_make(path: &Path) -> Result<Self, KeyFileError> {
         match Self::read(path) {
-            Err(KeyFileError::Io(error)) if error.kind() == ErrorKind::NotFound => {
-                let identity = Self::random()?;
-                identity.write(path)?;
-                Ok(identity)
-            }
+            Err(KeyFileError::Io(error)) if error.kind() == ErrorKind::NotFound => Self::make(path),
             read => read,
         }
     }
@@ -140,6 +149,7 @@ mod tests {
         let path = folder.path().join("node.key");
         let made = Identity::read_or_make(&path).expect("made");
         assert_eq!(Identity::read_or_make(&path).expect("read").peer_id(), made.peer_id());
+        assert!(matches!(Identity::make(&path), Err(KeyFileError::Io(_))), "a key is never written over");
         assert!(!format!("{made:?}").contains(&const_hex::encode(made.seed())), "a secret is not shown");
     }
 

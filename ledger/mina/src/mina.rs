@@ -30,6 +30,8 @@ use std::time::Duration;
 
 /// Blocks off the best chain, in multiples of `k`: whoever makes blocks without proofs can make any number of them.
 const SIDE_PER_K: usize = 2;
+/// And as many at least.
+const SIDE_MIN: usize = 32;
 /// How often the operator's commands are told again while no block has them: pools forget, and peers come and go.
 const TOLD_AGAIN: Duration = Duration::from_secs(10 * 60);
 /// Commands of the operator's that are told at once.
@@ -84,7 +86,7 @@ impl Mina {
             return Err(OpenError::Proofs);
         }
         let k = rules.constants.k as usize;
-        let shape = Shape { k, kept: k.max(limits.blocks as usize), side_max: k * SIDE_PER_K };
+        let shape = Shape { k, kept: k.max(limits.blocks as usize), side_max: (k * SIDE_PER_K).max(SIDE_MIN) };
         let (first, changes) = first(&rules)?;
         let fresh = Window::new(shape, first);
         let mut store = Store::open(source, limits.cache_bytes, &rules.name(), (&changes, fresh.mark()))?;

@@ -11,10 +11,10 @@ use std::time::Duration;
 #[test]
 fn a_full_disk_takes_nothing_and_goes_on_when_there_is_room() {
     let mut came_through = 0;
-    for left in 0..60 {
+    let line = World::new().first().line(30, 1);
+    for left in 0..40 {
         let disk = Tape::default();
         let mut world = World::over(open(&disk).unwrap());
-        let line = world.first().line(30, 1);
         world.take_all(&line[..4]);
         disk.fail_after(left, ErrorKind::StorageFull);
         let held = (4..line.len()).find(|place| world.judge(&line[*place]).0 == Verdict::Ignore).unwrap();
@@ -45,10 +45,10 @@ fn a_full_disk_takes_nothing_and_goes_on_when_there_is_room() {
 
 #[test]
 fn a_disk_that_breaks_its_word_is_written_no_more() {
+    let line = World::new().first().line(30, 1);
     for left in 0..20 {
         let disk = Tape::default();
         let mut world = World::over(open(&disk).unwrap());
-        let line = world.first().line(30, 1);
         world.take_all(&line[..4]);
         disk.fail_after(left, ErrorKind::Other);
         let held = (4..line.len()).find(|place| world.judge(&line[*place]).0 == Verdict::Ignore).unwrap();

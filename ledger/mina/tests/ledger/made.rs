@@ -1,6 +1,6 @@
 //! Makes blocks and commands, by rules that are written down here anew: nothing of the ledger's own is used.
 //!
-//! A chain is the list of its blocks' slots and draws; every number of a consensus state is counted from that list.
+//! A chain is the list of its blocks' slots; the numbers of a consensus state are counted from that list.
 
 use bytes::Bytes;
 use polypeer_ledger_mina::Rules;
@@ -11,7 +11,7 @@ use polypeer_mina::block::{
 };
 use polypeer_mina::command::{Memo, Payload, Payment, SignedCommand, UserCommand, transaction_id};
 use polypeer_mina::config::Constants;
-use polypeer_mina::hash::{body_hash, body_reference, poseidon, state_hash};
+use polypeer_mina::hash::{body_reference, poseidon, state_hash};
 use polypeer_mina::ledger::Hash;
 
 /// Small numbers, so that epochs, windows and finality come soon.
@@ -37,19 +37,10 @@ pub(crate) fn rules() -> Rules {
 pub(crate) struct Made {
     pub(crate) hash: Hash,
     pub(crate) bytes: Bytes,
-    pub(crate) body_hash: Fp,
     pub(crate) parent: Hash,
     pub(crate) consensus: ConsensusState,
-    /// From the first block on: slot, hash and draw.
-    pub(crate) chain: Vec<Link>,
-}
-
-/// A block of a chain.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Link {
-    pub(crate) slot: u32,
-    pub(crate) hash: Hash,
-    pub(crate) drawn: [u8; 32],
+    /// The slots, from the first block on.
+    pub(crate) chain: Vec<u32>,
 }
 
 /// What differs between blocks.
@@ -67,9 +58,8 @@ impl Made {
         let block = Block::decode(bytes).unwrap();
         let state = block.header.state;
         let (hash, consensus) = (state_hash(&state), state.body.consensus);
-        let link = Link { slot: consensus.slot.0, hash, drawn: consensus.last_vrf_output };
         let parent = Hash(state.previous.0);
-        Self { hash, bytes: bytes.clone(), body_hash: body_hash(&state.body), parent, consensus, chain: vec![link] }
+        Self { hash, bytes: bytes.clone(), parent, consensus, chain: vec![consensus.slot.0] }
     }
 
     pub(crate) fn length(&self) -> u32 {
@@ -112,8 +102,8 @@ impl Made {
         let bytes = Block { header, body: Whole::decode(&body).unwrap() }.encode();
         let hash = state_hash(&state);
         let mut chain = self.chain.clone();
-        chain.push(Link { slot: draft.slot, hash, drawn: consensus.last_vrf_output });
-        Self { hash, bytes, body_hash: body_hash(&state.body), parent: self.hash, consensus, chain }
+        chain.push(draft.slot);
+        Self { hash, bytes, parent: self.hash, consensus, chain }
     }
 
     /// So many blocks on this one, a slot each.
@@ -132,7 +122,7 @@ impl Made {
         let mut drawn = [draft.drawn; 32];
         drawn[31] &= 0x1f;
         let spe = CONSTANTS.slots_per_epoch;
-        let mut slots: Vec<u32> = self.chain.iter().map(|link| link.slot).collect();
+        let mut slots = self.chain.clone();
         slots.push(draft.slot);
         let mut epochs: Vec<u32> = slots.iter().map(|slot| slot / spe).collect();
         epochs.dedup();
@@ -146,7 +136,7 @@ impl Made {
             })
             .collect();
         let least = self.least_density(&slots);
-        let (staking_epoch, next_epoch) = self.epochs(&slots, drawn);
+        let (staking_epoch, next_epoch) = self.epochs(draft.slot, drawn);
         let last = self.consensus.slot.0;
         // A twelfth of a year, in slots.
         let checkpoint = |slot: u32| u64::from(slot) * CONSTANTS.slot_ms / (31_536_000_000 / 12);
@@ -194,35 +184,24 @@ impl Made {
         least
     }
 
-    /// The data of the two epochs, block by block from the first.
-    fn epochs(&self, slots: &[u32], drawn: [u8; 32]) -> (EpochData, EpochData) {
+    /// The data of the two epochs, from the block below on.
+    fn epochs(&self, slot: u32, drawn: [u8; 32]) -> (EpochData, EpochData) {
         let spe = CONSTANTS.slots_per_epoch;
-        let first = first_state();
-        let (mut staking, mut next) = (first.staking_epoch, first.next_epoch);
-        for (place, pair) in slots.windows(2).enumerate() {
-            let parent = self.chain[place].hash;
-            let draws = self.chain.get(place + 1).map_or(drawn, |link| link.drawn);
-            if pair[0] / spe != pair[1] / spe {
-                staking = next;
-                next.start_checkpoint = Fp(parent.0);
-                next.lock_checkpoint = Fp::ZERO;
-                next.epoch_length = 0;
-            }
-            next.epoch_length += 1;
-            // The seed changes in the first two thirds.
-            if pair[1] % spe < spe / 3 * 2 {
-                next.lock_checkpoint = Fp(parent.0);
-                next.seed = poseidon::hash("MinaEpochSeed", &[next.seed, Fp(draws)]);
-            }
+        let (mut staking, mut next) = (self.consensus.staking_epoch, self.consensus.next_epoch);
+        if self.slot() / spe != slot / spe {
+            staking = next;
+            next.start_checkpoint = Fp(self.hash.0);
+            next.lock_checkpoint = Fp::ZERO;
+            next.epoch_length = 0;
+        }
+        next.epoch_length += 1;
+        // The seed changes in the first two thirds.
+        if slot % spe < spe / 3 * 2 {
+            next.lock_checkpoint = Fp(self.hash.0);
+            next.seed = poseidon::hash("MinaEpochSeed", &[next.seed, Fp(drawn)]);
         }
         (staking, next)
     }
-}
-
-fn first_state() -> ConsensusState {
-    let (_, reader) = polypeer_ledger_mina::Mina::open(polypeer_ledger_mina::Config::in_memory(rules())).unwrap();
-    let first = reader.block(&polypeer_ledger_mina::BlockKey::Tip).unwrap();
-    Block::decode(&first.bytes).unwrap().header.state.body.consensus
 }
 
 /// The key of a number.

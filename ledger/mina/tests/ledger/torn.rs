@@ -11,7 +11,7 @@ use polypeer_store::file::FileError;
 /// Writes at the end of the history that are torn.
 const LAST_WRITES: usize = 24;
 /// Moments of the history at which power is lost, with what the disk had not synced there in any order.
-const CRASHES: usize = 200;
+const CRASHES: usize = 100;
 
 /// All that is promised at one moment.
 type Promised = (Tip, Vec<Hash>, Vec<Hash>);
