@@ -270,6 +270,45 @@ fn a_module_of_the_source_document_without_a_room_is_found() {
 }
 
 #[test]
+fn the_map_of_mina_s_source_document_is_whole() {
+    check(records::machines);
+}
+
+#[test]
+fn an_item_of_mina_s_source_document_without_a_row_is_found() {
+    let heading = "## Mina's source document, item by item\n| there | what | why | here |\n|---|---|---|---|\n";
+    let map = format!(
+        "{heading}| Title | heading | x | `a/b.rs` `Peer` `gone` `One` `two` |\n| `P2pState` | type | x | nowhere |\n\
+         | Extra | item | x | `a/b.rs` |\n| `peers` | field | | `a/c.rs` |\n"
+    );
+    let source = "# Title\n```rust\npub struct P2pState {\n    pub peers: u8,\n    pub lost: u8,\n}\n```\n- **Bold**: x\n\
+                  - [Link](a.md): x\n1. A step\n```mermaid\nnothing: x\n```\n";
+    let sample = [
+        ("ARCHITECTURE.md", map.as_str()),
+        ("docs/seeds/001_7c55459788bba876.txt", source),
+        ("a/b.rs", "pub struct Peer { pub a: u8 } enum Two { #[x] One { two: u8 } } // gone"),
+    ];
+    let words = [
+        "`a/b.rs` has no `gone`",
+        "no row for `lost`",
+        "no row for Bold",
+        "no row for Link",
+        "no row for A step",
+        "the document names no Extra",
+        "`P2pState`: names no kind, no reason or no file",
+        "`peers`: names no kind, no reason or no file",
+        "there is no `a/c.rs`",
+    ];
+    bites(records::machines, &sample, &words);
+    let sound = [
+        ("ARCHITECTURE.md", &*format!("{heading}| Title | heading | x | `a/b.rs` `Two` `One` `two` `a` |\n")),
+        ("docs/seeds/001_7c55459788bba876.txt", "# Title\n"),
+        ("a/b.rs", "pub struct Peer { pub a: u8 } enum Two { #[x] One { two: u8 } }"),
+    ];
+    spares(records::machines, &sound);
+}
+
+#[test]
 fn decision_records_are_numbered_and_titled() {
     check(records::decisions);
 }

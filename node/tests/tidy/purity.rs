@@ -5,7 +5,7 @@ use super::tokens::{each_run, is_mark, is_word, parse};
 use super::tree::Tree;
 
 /// Foreign crates that compute and do nothing else, all without default features.
-const ALLOWED: [&str; 15] = [
+const ALLOWED: [&str; 17] = [
     "blake2b_simd",
     "blake3",
     "bs58",
@@ -14,10 +14,12 @@ const ALLOWED: [&str; 15] = [
     "curve25519-dalek",
     "ed25519-dalek",
     "miniz_oxide",
+    "pasta_curves",
     "postcard",
     "rand_chacha",
     "rand_core",
     "serde",
+    "serde_json",
     "sha2",
     "sm2",
     "sm3",

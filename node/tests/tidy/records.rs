@@ -1,6 +1,6 @@
 //! Keeps the documents true as far as a machine can tell: what they name exists.
 
-use super::tokens::{functions, items, parse};
+use super::tokens::{functions, items, items_and_members, parse};
 use super::tree::Tree;
 use proc_macro2::TokenStream;
 
@@ -67,6 +67,77 @@ pub(crate) fn modules(tree: &Tree) -> Vec<String> {
         complaints.extend(absent(tree, rooms, items).map(|what| format!("ARCHITECTURE.md: {title}: {what}")));
     }
     complaints
+}
+
+/// Everything that Mina's source document names (headings, types, fields, actions, steps, lists) has a row in the map, and
+/// every row leads to what exists and says why it differs.
+pub(crate) fn machines(tree: &Tree) -> Vec<String> {
+    let text = |path: &str| tree.text(path).unwrap_or_default();
+    let map = section(text("ARCHITECTURE.md"), "## Mina's source document, item by item");
+    let rows: Vec<Vec<&str>> = rows(map).collect();
+    let named = named_in_document(text("docs/seeds/001_7c55459788bba876.txt"));
+    let mut complaints = Vec::new();
+    for name in named.iter().filter(|name| !rows.iter().any(|row| row.first() == Some(&name.as_str()))) {
+        complaints.push(format!("ARCHITECTURE.md has no row for {name}"));
+    }
+    for row in rows {
+        let [title, kind, why, rooms] = row[..] else {
+            complaints.push(format!("ARCHITECTURE.md: {row:?} has not four cells"));
+            continue;
+        };
+        if !named.iter().any(|name| name == title) {
+            complaints.push(format!("ARCHITECTURE.md: the document names no {title}"));
+        }
+        if kind.is_empty() || why.is_empty() || self::named(rooms).is_empty() {
+            complaints.push(format!("ARCHITECTURE.md: {title}: names no kind, no reason or no file"));
+        }
+        complaints
+            .extend(absent(tree, rooms, items_and_members).map(|what| format!("ARCHITECTURE.md: {title}: {what}")));
+    }
+    complaints
+}
+
+// Headings, steps, lists and links of a document as they stand, and in backticks what its code defines.
+fn named_in_document(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut fence: Option<&str> = None;
+    for line in text.lines() {
+        let line = line.trim();
+        if let Some(language) = line.strip_prefix("```") {
+            fence = if fence.is_some() { None } else { Some(language) };
+            continue;
+        }
+        let name = match fence {
+            None => named_in_prose(line).map(str::to_owned),
+            Some("rust") => named_in_code(line).map(|name| format!("`{name}`")),
+            Some(_) => None,
+        };
+        names.extend(name);
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn named_in_prose(line: &str) -> Option<&str> {
+    if line.starts_with('#') {
+        return Some(line.trim_start_matches('#').trim());
+    }
+    if let Some(item) = line.strip_prefix("- ") {
+        let bold = item.strip_prefix("**").and_then(|item| item.split("**").next());
+        let link = item.strip_prefix('[').and_then(|item| item.split(']').next());
+        return bold.or(link).or(Some(item));
+    }
+    let (number, step) = line.split_once(". ")?;
+    number.parse::<u32>().is_ok().then_some(step)
+}
+
+fn named_in_code(line: &str) -> Option<&str> {
+    let line = line.strip_prefix("pub ").unwrap_or(line);
+    let line = line.strip_prefix("struct ").or(line.strip_prefix("enum ")).unwrap_or(line);
+    let end = line.find(|one: char| !(one.is_alphanumeric() || one == '_'))?;
+    let (name, rest) = line.split_at(end);
+    (!name.is_empty() && (rest.starts_with(':') || rest.starts_with(" {"))).then_some(name)
 }
 
 // What is below a heading, up to the next one.

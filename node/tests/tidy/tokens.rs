@@ -80,3 +80,32 @@ pub(crate) fn items(tokens: TokenStream) -> Vec<String> {
     });
     found
 }
+
+/// The same, and the fields of structs and the variants of enums with their fields.
+pub(crate) fn items_and_members(tokens: TokenStream) -> Vec<String> {
+    let mut found = items(tokens.clone());
+    each_run(tokens, &mut |run| {
+        for (at, token) in run.iter().enumerate() {
+            if is_word(Some(token), "struct") || is_word(Some(token), "enum") {
+                body(&run[at..]).into_iter().for_each(|body| members(body, &mut found));
+            }
+        }
+    });
+    found
+}
+
+// What stands first behind the brace and behind each comma, but for attributes and visibilities.
+fn members(body: &Group, found: &mut Vec<String>) {
+    let mut is_first = true;
+    for token in body.stream() {
+        match token {
+            TokenTree::Ident(name) if is_first && name != "pub" => {
+                found.push(name.to_string());
+                is_first = false;
+            }
+            TokenTree::Punct(mark) if mark.as_char() == ',' => is_first = true,
+            TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => members(&group, found),
+            _ => {}
+        }
+    }
+}

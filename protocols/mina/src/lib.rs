@@ -19,7 +19,8 @@
 //! | room | what |
 //! |---|---|
 //! | [`streams`] | the kinds of streams, and how each is cut |
-//! | `connection`, [`Peer`] | who is behind a connection, what it speaks, when it is ready, which of two stays |
+//! | `handshake`, `connection`, [`Peer`] | who is behind a connection, what it speaks, when it is ready, which of two stays; its streams and its end |
+//! | [`wire`] | what is read and written |
 //! | `identify`, `ping`, `node_status`, `peer_exchange` | a stream each |
 //! | [`mesh`], driven by `gossip` | who is sent what |
 //! | `relay`, `publish` | what is sent on, what is our own |
@@ -49,6 +50,7 @@ pub mod consensus;
 mod discovery;
 pub mod envelope;
 mod gossip;
+mod handshake;
 pub mod hash;
 pub mod identify;
 pub mod kad;
@@ -69,6 +71,7 @@ mod serve;
 pub mod snark;
 pub mod streams;
 pub mod sync;
+pub mod wire;
 
 pub use config::Config;
 pub use misbehavior::{Misbehavior, StreamFault};

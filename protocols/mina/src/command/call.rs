@@ -1,4 +1,4 @@
-//! zkApp commands: a fee payer, and account updates that call others.
+//! Reads and writes zkApp commands: a fee payer, and account updates that call others.
 
 use super::{AccountUpdate, Memo, UPDATES_MAX};
 use crate::binprot::{Binable, BinprotError, Reader, Seq, Writer, record};
