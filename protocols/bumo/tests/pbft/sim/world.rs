@@ -224,8 +224,9 @@ impl World {
                 if self.honest().all(|node| node.last() >= wanted) {
                     break;
                 }
-                // A liar that leads can waste two views' time: it opens its view late and proposes nothing. Three
-                // of thirteen in a row were seen to take more than five.
+                // f liars can lead f views in a row, by right, and the next one is honest. Each can waste two views'
+                // time: it opens its view late and proposes nothing (docs/decisions/0033). Three of thirteen in a row
+                // were seen to take more than five.
                 let views = u64::max(5, 2 * self.plan.liars.len() as u64 + 1);
                 if self.now > self.plan.heals_at + views * VIEW {
                     self.tell();
