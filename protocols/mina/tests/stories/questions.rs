@@ -226,10 +226,12 @@ fn who_does_not_speak_it_is_asked_nothing() {
     });
 }
 
-// The fixture's block as tip and root, which proves nothing and says what the best block is.
+// The fixture's block as tip and root, with its own body listed as real nodes do: that proves nothing, and says what the
+// best block is.
 fn best_tip() -> Vec<u8> {
     let block = make::fixture("v2-current/derived/block-devnet-357934.bin");
-    [&[1][..], &block, &[0], &block].concat()
+    let body = const_hex::decode("da2618b71f468305e5e41d7e7a38f9b5ae7a9a76040c27b62e3865d9aa8c7d38").expect("hex");
+    [&[1][..], &block, &[1], &body, &block].concat()
 }
 
 #[test]
@@ -255,8 +257,24 @@ fn a_best_tip_that_does_not_follow_from_its_root_ends_the_connection() {
         let peer = stage.dial_that(HOST, 7, &[IDENTIFY, PING, MESH, RPC]);
         let (channel, id) = asked_for(stage, peer, "get_best_tip");
         let block = make::fixture("v2-current/derived/block-devnet-357934.bin");
-        let forged = [&[1][..], &block, &[1], &[9; 31], &[0], &block].concat();
+        let mut root = block.to_vec();
+        // Another draw of its producer's: another block, which keeps the cheap rules too.
+        root[1_090] ^= 1;
+        let forged = [&[1][..], &block, &[1], &[9; 31], &[0], &root].concat();
         stage.says(peer, channel, &response(id, &forged));
         assert_eq!((stage.is_open(peer), stage.faults(peer)), (false, vec!["unproven_tip".to_owned()]));
+    });
+}
+
+#[test]
+fn the_first_block_of_all_is_a_root_though_it_names_another_genesis() {
+    let mut setting = setting();
+    setting.config.genesis = Hash(make::state_hash());
+    story_of(&setting, |stage| {
+        let peer = stage.dial_that(HOST, 7, &[IDENTIFY, PING, MESH, RPC]);
+        let (channel, id) = asked_for(stage, peer, "get_best_tip");
+        stage.says(peer, channel, &response(id, &best_tip()));
+        assert!(stage.all_asked.iter().any(|request| matches!(request, Request::Candidate { .. })));
+        assert!(stage.is_open(peer) && stage.faults(peer).is_empty());
     });
 }
