@@ -37,12 +37,10 @@ pub struct Config {
     pub silence_max: Duration,
     /// How long a connection may take until HELLO came.
     pub hello_timeout: Duration,
-    /// How long a peer may take over ledgers before another is asked. Refusals are silent, so this is all that is seen of
-    /// them (BUMO spec, section 12).
-    pub answer_timeout: Duration,
-    /// How long a peer is not asked for ledgers that did not bring what it said it had.
-    pub probation: Duration,
 }
+
+/// However short the interval, a peer has so long to read ledgers from its disk and to send them: five may be 40 MB.
+const ANSWER_TIME_MIN: Duration = Duration::from_secs(1);
 
 impl Config {
     /// The defaults, for this network and this node.
@@ -60,8 +58,6 @@ impl Config {
             ping_interval: Duration::from_secs(15),
             silence_max: Duration::from_secs(60),
             hello_timeout: Duration::from_secs(10),
-            answer_timeout: Duration::from_secs(7),
-            probation: Duration::from_secs(60),
         }
     }
 
@@ -76,6 +72,17 @@ impl Config {
         self.interval.saturating_mul(3)
     }
 
+    /// How long a peer may take over ledgers before another is asked: seven tenths of an interval, 7 s. Refusals are
+    /// silent, so this is all that is seen of them (BUMO spec, section 12).
+    pub(crate) fn answer_timeout(&self) -> Duration {
+        (self.interval.saturating_mul(7) / 10).max(ANSWER_TIME_MIN)
+    }
+
+    /// How long a peer is not asked for ledgers that did not bring what it said it had: six intervals, 60 s.
+    pub(crate) fn probation(&self) -> Duration {
+        self.interval.saturating_mul(6).max(ANSWER_TIME_MIN)
+    }
+
     /// How long to wait before a peer that just became active is asked whether it is ahead: a tenth of an interval, so
     /// that what its greeting brings comes first.
     pub(crate) fn settling(&self) -> Duration {
@@ -85,5 +92,23 @@ impl Config {
     /// How often a wish to upgrade is repeated: three intervals, 30 s (BUMO spec, section 8).
     pub(crate) fn wish_interval(&self) -> Duration {
         self.interval.saturating_mul(3)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_sync_waits_for_scales_with_the_interval() {
+        let waits = |millis| {
+            let config = Config { interval: Duration::from_millis(millis), ..Config::new(1, 1, "") };
+            let waits = [config.answer_timeout(), config.probation(), config.poll(), config.settling()];
+            waits.map(|wait| wait.as_millis() as u64)
+        };
+        assert_eq!(waits(10_000), [7_000, 60_000, 30_000, 1_000], "the original's");
+        assert_eq!(waits(2_000), [1_400, 12_000, 6_000, 200]);
+        // Disks and lines get no quicker.
+        assert_eq!(waits(100), [1_000, 1_000, 300, 10]);
     }
 }

@@ -158,7 +158,7 @@ impl Bumo {
 
     fn send_question(&self, cx: &mut Cx<'_>, connection: ConnectionId, frame: Bytes) {
         cx.send(connection, frame, Overflow::Close);
-        let due = cx.time() + self.config.answer_timeout;
+        let due = cx.time() + self.config.answer_timeout();
         cx.peer_alarm(connection, Alarm::Ledgers, due);
     }
 
@@ -257,7 +257,7 @@ impl Bumo {
         active.source.late = active.source.late.saturating_add(1).min(LATE_MAX);
         self.sync.ranges.lost(asking.begin, connection, true);
         if asking.is_promised {
-            active.source.put_on_probation(cx.time() + self.config.probation);
+            active.source.put_on_probation(cx.time() + self.config.probation());
         }
         self.spread(cx);
     }
@@ -308,7 +308,7 @@ impl Bumo {
             active.source.asked = None;
             cx.cancel_peer_alarm(connection, Alarm::Ledgers);
             self.sync.ranges.lost(asking.begin, connection, false);
-            active.source.put_on_probation(cx.time() + self.config.probation);
+            active.source.put_on_probation(cx.time() + self.config.probation());
             cx.slip(connection, Misbehavior::OtherLedgers);
             self.spread(cx);
             return Ok(());
@@ -384,7 +384,7 @@ impl Bumo {
             }
             // That its proof is right is not known, nor that it is wrong: another chain, or rules newer than ours.
             CloseError::PreviousHash | CloseError::Upgrade => {
-                let until = cx.time() + self.config.probation;
+                let until = cx.time() + self.config.probation();
                 if let Some(active) = active_mut(cx, from) {
                     active.source.put_on_probation(until);
                 }
