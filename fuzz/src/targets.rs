@@ -2,7 +2,7 @@
 
 #[cfg(feature = "node")]
 use crate::{address_book, api, as_map, recording, settings};
-use crate::{anya, bumo, files, hello, journal, kaspa, ledger_bytes, mina, records, simulation};
+use crate::{anya, bumo, files, hello, journal, kaspa, ledger_bytes, mina, mina_streams, records, simulation};
 
 /// Real inputs, each with a name.
 pub type Seeds = Vec<(&'static str, Vec<u8>)>;
@@ -63,6 +63,9 @@ pub static TARGETS: &[Target] = &[
     target("kaspa_messages", kaspa::messages, Some(kaspa::decode), SHORT, MILLION),
     target("ledger_bytes", ledger_bytes::blocks, Some(ledger_bytes::decode), SHORT, MILLION),
     target("ledger_file", files::ledger_file, None, 64, MILLION / 1_000),
+    target("mina_kad", mina_streams::kad, Some(mina_streams::decode_kad), SHORT, MILLION),
+    target("mina_rpc", mina_streams::rpc, Some(mina_streams::decode_rpc), SHORT, MILLION),
+    target("mina_rpc_framer", mina_streams::framer, Some(mina_streams::framer_once), SHORT, MILLION),
     target("mina_texts", mina::texts, None, 128, MILLION / 10),
     target("mina_wire", mina::wire, Some(mina::decode), LONG, MILLION),
     target("peer_store", files::peer_store, None, 64, MILLION / 200),
@@ -102,6 +105,9 @@ pub static SEEDS: &[(&str, fn() -> Seeds)] = &[
     ("kaspa_gzip", kaspa::members),
     ("kaspa_messages", kaspa::payloads),
     ("ledger_bytes", || vec![("block", crate::ledger::block(9).1.to_vec()), ("transaction", vec![7; 153])]),
+    ("mina_kad", mina_streams::kad_messages),
+    ("mina_rpc", mina_streams::rpc_messages),
+    ("mina_rpc_framer", || with_head(mina_streams::rpc_stream())),
     ("mina_texts", mina::written),
     ("mina_wire", mina::values),
     #[cfg(feature = "node")]
