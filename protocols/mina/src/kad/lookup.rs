@@ -82,6 +82,8 @@ pub(super) struct Lookup {
     own: PeerId,
     place: Key,
     candidates: BTreeMap<Distance, Candidate>,
+    // How many of them each path has.
+    counts: [usize; PATHS],
     providers: BTreeMap<PeerId, Contact>,
     asked: usize,
     answers: usize,
@@ -107,6 +109,7 @@ impl Lookup {
             deadline,
             own,
             candidates: BTreeMap::new(),
+            counts: [0; PATHS],
             providers: BTreeMap::new(),
             asked: 0,
             answers: 0,
@@ -208,15 +211,21 @@ impl Lookup {
         if contact.peer == self.own || self.candidates.contains_key(&distance) {
             return false;
         }
-        let of_path = self.candidates.iter().filter(|(_, candidate)| candidate.path == path);
-        if of_path.clone().count() >= PATH_PEERS_MAX {
-            let farthest = of_path.clone().rfind(|(_, candidate)| candidate.state != State::Asked);
-            match farthest.map(|(farthest, _)| *farthest) {
-                Some(farthest) if farthest > distance => self.candidates.remove(&farthest),
-                _ => return false,
-            };
+        if self.counts[path] >= PATH_PEERS_MAX && !self.drops_farthest(path, &distance) {
+            return false;
         }
+        self.counts[path] += 1;
         self.candidates.insert(distance, Candidate { contact, path, state: State::Named });
+        true
+    }
+
+    // Makes room on a path for somebody at this distance. Whether there was anyone farther.
+    fn drops_farthest(&mut self, path: usize, distance: &Distance) -> bool {
+        let may_go = |candidate: &Candidate| candidate.path == path && candidate.state != State::Asked;
+        let farthest = self.candidates.iter().rfind(|(_, candidate)| may_go(candidate)).map(|(farthest, _)| *farthest);
+        let Some(farthest) = farthest.filter(|farthest| farthest > distance) else { return false };
+        self.candidates.remove(&farthest);
+        self.counts[path] -= 1;
         true
     }
 
