@@ -9,6 +9,7 @@ use polypeer_mina::config::{Config, Constants};
 use polypeer_mina::hash::{Hash, body_hash, state_hash};
 use polypeer_mina::keys::PeerId;
 use polypeer_mina::rpc::ProvenBlock;
+use std::sync::OnceLock;
 
 /// Where the real block has what is changed (Mina spec, section 6.2, and what follows the proof).
 const LENGTH_AT: usize = 1067;
@@ -39,8 +40,16 @@ pub(crate) fn made(previous: &Hash, length: u32) -> Made {
     Made { hash: state_hash(state), body_hash: body_hash(&state.body).into(), bytes: bytes.clone().into() }
 }
 
-/// A root and so many blocks above it. `branch` makes chains that share nothing.
+/// A root and so many blocks above it. `branch` makes chains that share nothing; the first, which is long, is hashed once.
 pub(crate) fn chain(branch: u8, count: u32) -> Vec<Made> {
+    static FIRST: OnceLock<Vec<Made>> = OnceLock::new();
+    if branch == 1 {
+        return FIRST.get_or_init(|| hashed(1, 40))[..=count as usize].to_vec();
+    }
+    hashed(branch, count)
+}
+
+fn hashed(branch: u8, count: u32) -> Vec<Made> {
     let mut previous = Hash([0; 32]);
     previous.0[0] = branch;
     let mut chain = Vec::new();
