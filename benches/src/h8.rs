@@ -26,6 +26,8 @@ const MEMORY: &str = "/dev/shm";
 const SETTLE: Duration = Duration::from_secs(60);
 /// Bytes of a transaction.
 const TRANSACTION_BYTES: usize = 512;
+/// Payments flow when so many stand in ledgers.
+const FLOWING: u64 = 1_000;
 /// What makes a file durable, as strace names it. A write can ask for it too.
 const SYNCS: &str = "fsync,fdatasync,msync,sync_file_range,pwritev2";
 
@@ -209,11 +211,9 @@ impl Replicas {
         }
         let mut replicas = Self { parts, traces, _folder: folder };
         let until = Instant::now() + SETTLE;
-        let is_begun = |all: &[Standing]| {
-            all.iter().all(|one| {
-                one.commits > 0 && (work == Work::Serial || side.device != OURS.device || one.transactions > 0)
-            })
-        };
+        // Accounts are made first, and payments come when they are there.
+        let flowing = if work == Work::Many && side.device == OURS.device { FLOWING } else { 0 };
+        let is_begun = |all: &[Standing]| all.iter().all(|one| one.commits > 0 && one.transactions >= flowing);
         while !is_begun(&replicas.look()?) {
             ensure!(Instant::now() < until, "{} does not agree on anything", side.name);
             thread::sleep(Duration::from_millis(20));
