@@ -56,6 +56,8 @@ pub struct Entry {
     pub(crate) devnet_values: fn(&Founding<'_>) -> Vec<(&'static str, String)>,
     /// Who pays in a private network of so many nodes: one for each, or fewer.
     pub(crate) payers: Payers,
+    /// The files with the private keys of its nodes, where it has such.
+    pub(crate) key_files: Option<KeyFiles>,
     /// Run a recording through a new engine: one for each protocol that it has, the tracker's is another.
     pub replay: &'static [Replay],
     /// Simulates it, where the simulator has its ledger. Scenarios and checks are the simulator's own, the same for every
@@ -76,6 +78,26 @@ pub(crate) struct Founding<'a> {
 
 /// Makes those who pay, each at a node of its own.
 pub(crate) type Payers = fn(usize) -> anyhow::Result<Vec<Box<dyn Payer>>>;
+
+/// Makes and reads a protocol's key files, which only their owners may read.
+#[derive(Debug)]
+pub(crate) struct KeyFiles {
+    /// The kinds of keys, the usual one first.
+    pub(crate) schemes: &'static [&'static str],
+    /// Makes a new file with a key of this kind that nobody has.
+    pub(crate) generate: fn(&Path, &str) -> anyhow::Result<ShownKey>,
+    /// Looks at a file.
+    pub(crate) show: fn(&Path) -> anyhow::Result<ShownKey>,
+}
+
+/// What others may know of a key.
+#[derive(Debug)]
+pub(crate) struct ShownKey {
+    /// What its owner is known by.
+    pub(crate) address: String,
+    /// What signatures are checked with.
+    pub(crate) public_key: String,
+}
 
 /// Runs a recording through a new engine.
 pub type Replay = fn(&Path) -> Result<polypeer_driver::Replayed, polypeer_driver::ReplayError>;

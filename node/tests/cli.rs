@@ -132,6 +132,70 @@ fn help_manual_completions_and_schema_are_on_stdout() {
 }
 
 #[test]
+fn keys_are_made_for_their_owner_alone_and_shown() {
+    let folder = folder();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    for (scheme, name) in [("ed25519", "validation.key"), ("sm2", "sm2.key")] {
+        let path = file(name);
+        let made = output_of(&["keys", "generate", &path, "--network", "bumo-devnet", "--scheme", scheme]);
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let secret = std::fs::read_to_string(&path).unwrap();
+        assert!(secret.starts_with("priv") && !made.contains(secret.trim()), "{made}");
+        assert!(made.starts_with("address     bu") && made.contains("public key  b"), "{made}");
+        assert_eq!(output_of(&["keys", "show", &path]), made);
+        let shown: Json = serde_json::from_str(&output_of(&["--json", "keys", "show", &path])).unwrap();
+        assert!(made.contains(shown["address"].as_str().unwrap()), "{shown}");
+        assert!(made.contains(shown["public_key"].as_str().unwrap()), "{shown}");
+        // Nothing is written over.
+        refused(&["keys", "generate", &path], 1, &[&path, "there already"]);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), secret);
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
+        refused(&["keys", "show", &path], 1, &[&path, "0600"]);
+    }
+    assert_ne!(output_of(&["keys", "generate", &file("a")]), output_of(&["keys", "generate", &file("b")]));
+    refused(&["keys", "generate", &file("none/there")], 1, &["none/there", "No such file"]);
+    refused(&["keys", "show", &file("none")], 1, &["none", "No such file"]);
+    refused(&["keys", "generate", &file("c"), "--scheme", "rsa"], 2, &["rsa", "ed25519, sm2"]);
+    refused(&["keys", "generate", &file("c"), "--network", "bum"], 2, &["did you mean `bumo`?"]);
+    refused(
+        &["keys", "generate", &file("c"), "--network", "anya-devnet"],
+        2,
+        &["no network `anya-devnet` has key files"],
+    );
+    assert!(!folder.path().join("c").exists());
+}
+
+/// What the README says of a network of one's own works as it stands there, but for the ports.
+#[test]
+fn the_readmes_own_network_runs_as_written() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+    let told = &readme[readme.find("A BUMO network is made by its validators.").unwrap()..];
+    let fenced = |kind: &str| {
+        let opens = format!("```{kind}\n");
+        told.split(&*opens).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let folder = folder();
+    let here = folder.path();
+    std::fs::write(here.join("mine.toml"), &fenced("toml")[0]).unwrap();
+    let commands = fenced("sh");
+    let words = |line: &str| {
+        let line = line.split('#').next().unwrap();
+        line.split_whitespace().skip_while(|word| *word != "polypeer").skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let keys = words(&commands[0]);
+    let made = polypeer(&keys.iter().map(String::as_str).collect::<Vec<_>>()).current_dir(here).output().unwrap();
+    assert!(made.status.success() && text(&made.stdout).contains("buQ"), "{}", text(&made.stderr));
+    let run: Vec<String> =
+        words(&commands[1]).iter().map(|word| word.replace("0.0.0.0:36001", "127.0.0.1:0")).collect();
+    assert_eq!(run[..3], ["run", "--network", "mine"]);
+    let run: Vec<&str> = run.iter().map(String::as_str).collect();
+    let daemon = Daemon::start_through(&format!("cd {}", here.display()), &run, &here.join("data"));
+    let network = &daemon.status();
+    assert_eq!((network["name"].as_str(), network["protocol"].as_str()), (Some("mine"), Some("bumo")));
+    assert_eq!(network["height"], 1, "its first ledger is made from the file");
+}
+
+#[test]
 fn secrets_are_private_and_survive() {
     let folder = folder();
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();

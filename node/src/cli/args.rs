@@ -41,6 +41,9 @@ pub(crate) enum Command {
     /// Send transactions of the reference ledger, on private networks.
     #[command(subcommand)]
     Tx(Tx),
+    /// Make and show the key files that nodes sign with and are known by.
+    #[command(subcommand)]
+    Keys(Keys),
     /// Simulate networks in virtual time, with faults and attackers, and check what must hold.
     Sim(Sim),
     /// Run a recording, a simulation or what a fuzz input did again, and say whether the same comes of it.
@@ -311,6 +314,29 @@ pub(crate) struct TxGenerate {
     pub(crate) accounts: u8,
     #[command(flatten)]
     pub(crate) reach: Reach,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Make a key file that only its owner may read, and print its address. Nothing is written over.
+    Generate {
+        /// The new file.
+        file: PathBuf,
+        /// The network, or its protocol.
+        #[arg(long, value_name = "NAME", default_value = "bumo")]
+        network: String,
+        /// What kind of key: ed25519 or sm2, the first when left out.
+        #[arg(long, value_name = "NAME")]
+        scheme: Option<String>,
+    },
+    /// Print the address and the public key of a key file.
+    Show {
+        /// The file.
+        file: PathBuf,
+        /// The network, or its protocol.
+        #[arg(long, value_name = "NAME", default_value = "bumo")]
+        network: String,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@ mod devnet;
 mod exit;
 mod follow;
 mod generate;
+mod keys;
 mod replay;
 mod run;
 mod signals;
@@ -62,6 +63,7 @@ fn carry_out(cli: Cli) -> Result<(), Failure> {
         Command::Events(args) => follow::events(&args, json),
         Command::Tx(args::Tx::Send(args)) => tx::send(&args, json),
         Command::Tx(args::Tx::Generate(args)) => generate::generate(&args, json),
+        Command::Keys(act) => keys::keys(&act, json),
         Command::Sim(args) => sim::sim(&args, json),
         Command::Replay(args) => replay::replay(&args.file, json),
         Command::Config(act) => config::config(&act, json),

@@ -20,6 +20,7 @@ pub(super) const ENTRY: Entry = Entry {
     devnet_followers: 0,
     devnet_values: chain::devnet_values,
     payers: |nodes| chain::payers("anya-devnet", nodes),
+    key_files: None,
     replay: &[polypeer_driver::replay::<Protocol>],
     simulate: Some(|plan, look| chain::simulate::<Protocol>(plan, look, simulated)),
 };

@@ -2,6 +2,7 @@
 
 mod chain;
 mod payer;
+mod key_files;
 mod presets;
 
 use super::hosted::{self, Hosted};
@@ -48,6 +49,7 @@ pub(super) const ENTRY: Entry = Entry {
     devnet_values,
     payers: payer::payers,
     replay: &[polypeer_driver::replay::<Bumo>],
+    key_files: Some(key_files::KEY_FILES),
     simulate: None,
 };
 

@@ -41,6 +41,7 @@ pub(super) const ENTRY: Entry = Entry {
     devnet_followers: 0,
     devnet_values,
     payers: payer::payers,
+    key_files: None,
     replay: &[polypeer_driver::replay::<Kaspa>],
     simulate: None,
 };
