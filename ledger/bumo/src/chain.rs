@@ -14,7 +14,7 @@ use crate::writing::Writing;
 use bytes::Bytes;
 use polypeer_bumo::hash::Hash;
 use polypeer_bumo::ledger::{CloseError, Tip};
-use polypeer_bumo::proof::{ProofFault, check_proof, check_verified_proof};
+use polypeer_bumo::proof::{ProofFault, check_proof, check_proof_beside, check_verified_proof};
 use polypeer_bumo::wire::{ConsensusValue, LedgerUpgrade, Message, TransactionEnv, WireError};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use std::collections::BTreeMap;
@@ -190,7 +190,8 @@ impl Chain {
             _ if self.is_hard_fork(&self.tip.value) => Ok(()),
             // It was checked when the tip was closed.
             _ if proof == self.proof => Ok(()),
-            _ => check_proof(proof, &self.tip.value, &self.before.validators, self.rules.chain_id)
+            // Its primary counted other commits perhaps, of which most were verified here too.
+            _ => check_proof_beside(&self.proof, proof, &self.tip.value, &self.before.validators, self.rules.chain_id)
                 .map_err(|fault| self.name(fault, CloseError::PreviousProof(fault))),
         }
     }

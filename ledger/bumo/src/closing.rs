@@ -40,7 +40,10 @@ impl Chain {
         }
         let wire = ConsensusValue::decode(value).map_err(|_| CloseError::Malformed)?;
         let digest = self.rules.hash.hash(value);
-        let checked = self.check_base(&wire, &digest).and_then(|()| self.check_proof(proof, &digest));
+        // What was executed on top of this tip was checked against it.
+        let is_tried = self.trial.as_ref().is_some_and(|trial| trial.digest == digest);
+        let base = if is_tried { Ok(()) } else { self.check_base(&wire, &digest) };
+        let checked = base.and_then(|()| self.check_proof(proof, &digest));
         if checked == Err(CloseError::Validators) {
             self.strangers = Some(self.tip.number + 1);
         }

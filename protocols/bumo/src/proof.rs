@@ -147,14 +147,7 @@ fn check_claims<'a>(envelope: &PbftEnv<'a>, validators: &Validators, chain_id: i
 /// and round are compared with nothing. All that needs no signature is checked of all commits first. The bytes may be in
 /// any form, see [`canonical_proof`].
 pub fn check_proof(proof: &[u8], value_hash: &Hash, validators: &Validators, chain_id: i64) -> Result<(), ProofFault> {
-    let verify = |claims: Vec<Claim<'_>>| claims.iter().try_for_each(Claim::verify);
-    match check_canonical(proof, value_hash, validators, chain_id).and_then(verify) {
-        Err(ProofFault::Malformed) => {
-            let proof = canonical_proof(&Bytes::copy_from_slice(proof))?;
-            check_canonical(&proof, value_hash, validators, chain_id).and_then(verify)
-        }
-        checked => checked,
-    }
+    check(proof, value_hash, validators, chain_id, &|_| false)
 }
 
 /// The same without the signatures: for a proof that was made here of commits that were verified one by one.
@@ -164,7 +157,39 @@ pub fn check_verified_proof(
     validators: &Validators,
     chain_id: i64,
 ) -> Result<(), ProofFault> {
-    check_canonical(proof, value_hash, validators, chain_id).map(drop)
+    check(proof, value_hash, validators, chain_id, &|_| true)
+}
+
+/// The same where another proof of this value by these validators is known to be right: a commit that stands in both, bit
+/// for bit, is not verified again. Two majorities have most of their commits in common.
+pub fn check_proof_beside(
+    known: &[u8],
+    proof: &[u8],
+    value_hash: &Hash,
+    validators: &Validators,
+    chain_id: i64,
+) -> Result<(), ProofFault> {
+    let known = commits(known).map_while(Result::ok);
+    let known: Vec<_> = known.filter_map(|commit| Some((commit.pbft?.bytes, commit.signature?.sign_data))).collect();
+    // Who signed stands in what is signed, and has one key.
+    check(proof, value_hash, validators, chain_id, &|claim| known.contains(&(claim.signed, claim.signature)))
+}
+
+fn check(
+    proof: &[u8],
+    value_hash: &Hash,
+    validators: &Validators,
+    chain_id: i64,
+    is_verified: &dyn Fn(&Claim<'_>) -> bool,
+) -> Result<(), ProofFault> {
+    let verify = |claims: Vec<Claim<'_>>| claims.iter().filter(|claim| !is_verified(claim)).try_for_each(Claim::verify);
+    match check_canonical(proof, value_hash, validators, chain_id).and_then(verify) {
+        Err(ProofFault::Malformed) => {
+            let proof = canonical_proof(&Bytes::copy_from_slice(proof))?;
+            check_canonical(&proof, value_hash, validators, chain_id).and_then(verify)
+        }
+        checked => checked,
+    }
 }
 
 fn check_canonical<'p>(

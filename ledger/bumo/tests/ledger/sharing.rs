@@ -1,10 +1,12 @@
 //! What is done once and not again: signatures that consensus verified, one sync for all, a store that is written beside.
 
 use crate::votes::{Disks, prepare};
-use crate::world::{Draft, RESERVE, World, id, person, prove, validating};
+use crate::world::{Draft, RESERVE, World, commit, id, person, prove, validating};
 use bytes::Bytes;
-use polypeer_bumo::ledger::{Answer, CloseError, Origin, Proposal, Request, SignError, Verdict};
-use polypeer_bumo::proof::ProofFault;
+use polypeer_bumo::hash::sha256;
+use polypeer_bumo::ledger::{Answer, CloseError, Judgement, Origin, Proposal, Request, SignError, Verdict};
+use polypeer_bumo::proof::{self, ProofFault};
+use polypeer_bumo::wire::{ConsensusValue, Message};
 use polypeer_ledger_bumo::{Config, LedgerKey};
 use polypeer_sim::Tape;
 use std::time::Duration;
@@ -28,6 +30,29 @@ fn what_consensus_verified_is_not_verified_again_and_all_else_is() {
     assert_eq!(agreed(prove(&value, seq, 7)), Err(CloseError::Proof(ProofFault::Stranger)));
     assert_eq!(agreed(Bytes::from_static(&[0x0a])), Err(CloseError::Proof(ProofFault::Malformed)));
     assert_eq!(agreed(forged), Ok(2), "this one the state machine has looked at");
+}
+
+#[test]
+fn a_previous_proof_of_other_commits_is_verified_as_far_as_they_are_others() {
+    let mut world = World::new(4);
+    let (first, _, tip) = world.advance();
+    let Proposal { value, seq, .. } = world.propose();
+    let commit =
+        |place: usize| commit(&format!("validator-{place}"), place as i64, tip.seq, tip.seq, &sha256(&first)).to_vec();
+    let with = |commits: [Vec<u8>; 3]| {
+        let proof = proof::build(&commits.each_ref().map(|commit| &commit[..]));
+        ConsensusValue { previous_proof: &proof, ..ConsensusValue::decode(&value).unwrap() }.encode()
+    };
+    let mut forged = commit(3);
+    *forged.last_mut().unwrap() ^= 1;
+    let wrong = with([commit(1), commit(0), forged]);
+    assert_eq!(world.judge(&wrong), Judgement::Doubtful);
+    let refused = world.close(&wrong, &prove(&wrong, seq, 4));
+    assert_eq!(refused, Err(CloseError::PreviousProof(ProofFault::Signature)));
+    let right = with([commit(3), commit(1), commit(0)]);
+    assert_ne!(right, value);
+    assert_eq!(world.judge(&right), Judgement::Valid);
+    assert_eq!(world.close(&right, &prove(&right, seq, 4)).unwrap().seq, seq);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use polypeer_bumo::hash::{Hash, sha256};
 use polypeer_bumo::keys::{PrivateKey, Scheme};
-use polypeer_bumo::proof::{ProofFault, Validators, build, check_envelope, check_proof, quorum};
+use polypeer_bumo::proof::{ProofFault, Validators, build, check_envelope, check_proof, check_proof_beside, quorum};
 use polypeer_bumo::wire::{Body, Message as _, Pbft, PbftEnv, Signature, Vote, canonical_proof};
 
 const DIGEST: Hash = Hash([7; 32]);
@@ -53,6 +53,32 @@ fn the_primary_changes_with_the_view() {
 fn enough_different_commits_are_a_proof_whatever_their_views_and_rounds() {
     assert_eq!(check(&[commit(0), commit(1), commit(2)]), Ok(()));
     assert_eq!(check(&[commit(3), commit(1), commit(0), commit(2)]), Ok(()));
+}
+
+#[test]
+fn a_commit_that_is_known_is_not_verified_again_and_every_other_is() {
+    let proof = |commits: &[Vec<u8>]| build(&commits.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    let beside = |known: &[Vec<u8>], commits: &[Vec<u8>]| {
+        check_proof_beside(&proof(known), &proof(commits), &DIGEST, &set(4), 0)
+    };
+    // It ends with its signature.
+    let forged = |replica| {
+        let mut commit = commit(replica);
+        *commit.last_mut().expect("bytes") ^= 1;
+        commit
+    };
+    // One that is wrong shows what is looked at.
+    let known = [commit(0), commit(1), forged(2)];
+    assert_eq!(check(&known), Err(ProofFault::Signature));
+    assert_eq!(beside(&known, &known), Ok(()));
+    assert_eq!(beside(&known, &[forged(2), commit(3), commit(0)]), Ok(()));
+    assert_eq!(beside(&[], &known), Err(ProofFault::Signature));
+    assert_eq!(beside(&known, &[commit(0), commit(3), forged(1)]), Err(ProofFault::Signature), "another signature");
+    assert_eq!(beside(&known, &[commit(0), commit(1), forged(3)]), Err(ProofFault::Signature));
+    assert_eq!(beside(&known, &[commit(0), commit(1)]), Err(ProofFault::TooFew));
+    assert_eq!(beside(&known, &[commit(0), commit(1), commit(1)]), Err(ProofFault::Twice));
+    let of_another = check_proof_beside(&proof(&known), &proof(&known), &Hash([8; 32]), &set(4), 0);
+    assert_eq!(of_another, Err(ProofFault::Digest));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::chance::Chance;
 use crate::{keys, message};
 use bytes::Bytes;
 use polypeer_bumo::hash::{Hash, sha256};
+use polypeer_bumo::keys::ReadyKey;
 use polypeer_bumo::ledger::{Judgement, Proposal, Tip};
 use polypeer_bumo::pbft::{Pbft, Settings, Timers};
 use polypeer_bumo::proof::Validators;
@@ -218,7 +219,7 @@ fn is_proven(proof: &[u8], digest: &Hash, validators: &Validators) -> bool {
             && read.digest == digest.0
             && read.replica == signer
             && signers.insert(signer)
-            && keys::verify(&key, &read.signed, &read.signature)
+            && keys::verify(&ReadyKey::new(key), &read.signed, &read.signature)
     });
     is_right && signers.len() > validators.quorum()
 }
