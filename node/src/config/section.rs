@@ -111,6 +111,12 @@ impl Section {
         self.settings.get(key)
     }
 
+    /// Says that a key's value cannot be used, and where it stands.
+    pub fn wrong(&self, key: &str, what: impl fmt::Display) -> ConfigError {
+        let origin = self.get(key).map_or(Origin::Default, |setting| setting.origin.clone());
+        ConfigError::Wrong { origin, section: self.name.clone(), key: key.to_owned(), what: what.to_string() }
+    }
+
     /// Whether a flag is set.
     pub fn flag(&self, key: &str) -> bool {
         matches!(self.get(key), Some(Setting { value: Value::Flag(true), .. }))

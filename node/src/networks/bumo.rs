@@ -10,7 +10,7 @@ use super::running::RunningNetwork;
 use super::till::Till;
 use super::watched::{Watch, Watched};
 use super::{Entry, Founding, Launch, Preset, settings};
-use crate::config::{Key, Kind, NetworkSection, Section};
+use crate::config::{ConfigError, Key, Kind, NetworkSection, Section};
 use anyhow::{Context as _, bail};
 use chain::Chain;
 pub(super) use payer::Account;
@@ -233,12 +233,8 @@ fn config(launch: &Launch<'_>, public: Option<&Public>, rules: &Rules) -> anyhow
     let has_seeds = !section.flag("no_dns_seed") && section.list("connect").is_empty();
     let seeds = public.filter(|_| has_seeds).map(Public::seeds).unwrap_or_default();
     let node = match section.text("node_key_file") {
-        Some(path) => read_key(path.as_ref()).with_context(|| format!("cannot use {path}"))?,
-        None => {
-            let mut secret = [0; 32];
-            getrandom::fill(&mut secret).context("no random bytes from the system")?;
-            PrivateKey::new(Scheme::Ed25519, secret)?
-        }
+        Some(_) => own_key(section, "node_key_file")?,
+        None => key_files::draw(Scheme::Ed25519)?,
     };
     let port = public.map_or(PRIVATE_PORT, |public| public.port);
     Ok(Config {
@@ -260,24 +256,31 @@ fn validation_key(seed: [u8; 32]) -> anyhow::Result<PrivateKey> {
     Ok(PrivateKey::new(Scheme::Ed25519, seed)?)
 }
 
-fn tls(section: &Section) -> anyhow::Result<Option<Tls>> {
+// The key of a file that a key of the section names.
+fn own_key(section: &Section, key: &str) -> Result<PrivateKey, ConfigError> {
+    let path = section.text(key).unwrap_or_default();
+    read_key(path.as_ref()).map_err(|error| section.wrong(key, format_args!("cannot use {path}: {error}")))
+}
+
+/// The files of TLS: all three or none.
+const TLS_FILES: [&str; 3] = ["tls_certificate_file", "tls_key_file", "tls_authorities_file"];
+
+fn tls(section: &Section) -> Result<Option<Tls>, ConfigError> {
+    let Some(given) = TLS_FILES.into_iter().find(|key| section.get(key).is_some()) else { return Ok(None) };
     let read = |key: &str| {
-        let path = section.text(key).with_context(|| format!("TLS needs {key} too"))?;
-        std::fs::read(path).with_context(|| format!("cannot read {path}"))
+        let path = section.text(key).ok_or_else(|| section.wrong(given, format_args!("it needs `{key}` too")))?;
+        std::fs::read(path).map_err(|error| section.wrong(key, format_args!("cannot read {path}: {error}")))
     };
-    if ["tls_certificate_file", "tls_key_file", "tls_authorities_file"].iter().all(|key| section.get(key).is_none()) {
-        return Ok(None);
-    }
+    let [certificate, key, authorities] = TLS_FILES.map(read);
     let name = section.text("tls_name").unwrap_or_default();
-    let tls =
-        Tls::from_pem(&read("tls_certificate_file")?, &read("tls_key_file")?, &read("tls_authorities_file")?, name);
-    Ok(Some(tls.context("the files of TLS cannot be used")?))
+    let made = Tls::from_pem(&certificate?, &key?, &authorities?, name);
+    made.map(Some).map_err(|error| section.wrong(given, format_args!("the files of TLS cannot be used: {error:#}")))
 }
 
 fn open_ledger(launch: &Launch<'_>, rules: Rules) -> anyhow::Result<(Ledger, Reader)> {
     let section = &launch.network.section;
     let key = match (section.text("validation_key_file"), launch.producer) {
-        (Some(path), _) => Some(read_key(path.as_ref()).with_context(|| format!("cannot use {path}"))?),
+        (Some(_), _) => Some(own_key(section, "validation_key_file")?),
         (None, Some(seed)) => Some(validation_key(seed)?),
         (None, None) => None,
     };
