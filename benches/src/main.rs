@@ -17,6 +17,7 @@ mod h7;
 mod h8;
 mod kaspa;
 mod load;
+mod mina;
 mod options;
 mod payload;
 mod pinned;
@@ -57,6 +58,8 @@ enum Command {
     H8(Options),
     /// Kaspa: decoding beside prost, and syncs, memory and relay beside kaspad.
     Kaspa(Options),
+    /// Mina: decoding beside binprot.
+    Mina(Options),
     /// Time from a node's start to serving.
     Start(Options),
     /// WebSockets: echoes beside tokio-tungstenite.
@@ -92,6 +95,7 @@ fn main() -> Result<()> {
                 h4::run,
                 kaspa::run,
                 bumo::run,
+                mina::run,
                 websocket::run,
                 h1::run,
             ];
@@ -103,6 +107,7 @@ fn main() -> Result<()> {
         Command::H7(options) => (options, &[h7::run]),
         Command::H8(options) => (options, &[h8::run]),
         Command::Kaspa(options) => (options, &[kaspa::run]),
+        Command::Mina(options) => (options, &[mina::run]),
         Command::Start(options) => (options, &[start::run]),
         Command::Websocket(options) => (options, &[websocket::run]),
         Command::H1(options) => (options, &[h1::run]),

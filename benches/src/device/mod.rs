@@ -13,6 +13,7 @@ mod framer;
 pub(crate) mod gossip;
 mod grpc;
 mod host;
+mod mina;
 mod pea;
 mod raw;
 mod sim;
@@ -72,6 +73,14 @@ pub(crate) enum Kind {
     BumoTransaction,
     /// prost: the same.
     ProstBumoTransaction,
+    /// Ours: a Mina block's header, read over and over.
+    MinaHeader,
+    /// binprot: the same.
+    BinprotHeader,
+    /// Ours: a Mina block, read over and over.
+    MinaBlock,
+    /// binprot: the same.
+    BinprotBlock,
     /// Ours: a simulated world.
     Sim,
     /// commonware's simulated world.
@@ -132,6 +141,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         Kind::ProstLedgers => bumo::ledgers_prost(),
         Kind::BumoTransaction => bumo::transaction_ours(),
         Kind::ProstBumoTransaction => bumo::transaction_prost(),
+        Kind::MinaHeader => mina::header_ours(),
+        Kind::BinprotHeader => mina::header_binprot(),
+        Kind::MinaBlock => mina::block_ours(),
+        Kind::BinprotBlock => mina::block_binprot(),
         Kind::Sim => sim::run(),
         #[cfg(feature = "commonware")]
         Kind::Commonware => commonware::run(),
