@@ -13,7 +13,7 @@ use core::time::Duration;
 use polypeer_engine::{ConnectionId, Now, Time};
 
 /// Blocks of one question: as many as may come in one answer when each is as large as may be (section 4.4).
-pub const BATCH_BLOCKS: usize = 8;
+const BATCH_BLOCKS: usize = 8;
 /// Questions for blocks at a time.
 const BATCHES_MAX: usize = 3;
 /// Blocks that are asked for or here and not handed over: what is far ahead waits until what is before it has come.
