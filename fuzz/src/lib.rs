@@ -24,6 +24,7 @@ pub mod kaspa;
 pub mod ledger;
 pub mod ledger_bytes;
 pub mod mina;
+pub mod mina_mesh;
 pub mod mina_streams;
 pub mod mutator;
 pub mod pieces;

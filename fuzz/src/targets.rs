@@ -2,7 +2,9 @@
 
 #[cfg(feature = "node")]
 use crate::{address_book, api, as_map, recording, settings};
-use crate::{anya, bumo, files, hello, journal, kaspa, ledger_bytes, mina, mina_streams, records, simulation};
+use crate::{
+    anya, bumo, files, hello, journal, kaspa, ledger_bytes, mina, mina_mesh, mina_streams, records, simulation,
+};
 
 /// Real inputs, each with a name.
 pub type Seeds = Vec<(&'static str, Vec<u8>)>;
@@ -64,6 +66,8 @@ pub static TARGETS: &[Target] = &[
     target("ledger_bytes", ledger_bytes::blocks, Some(ledger_bytes::decode), SHORT, MILLION),
     target("ledger_file", files::ledger_file, None, 64, MILLION / 1_000),
     target("mina_kad", mina_streams::kad, Some(mina_streams::decode_kad), SHORT, MILLION),
+    target("mina_mesh", mina_mesh::frames, Some(mina_mesh::decode), SHORT, MILLION),
+    target("mina_mesh_session", mina_mesh::session, None, LONG, MILLION),
     target("mina_rpc", mina_streams::rpc, Some(mina_streams::decode_rpc), SHORT, MILLION),
     target("mina_rpc_framer", mina_streams::framer, Some(mina_streams::framer_once), SHORT, MILLION),
     target("mina_texts", mina::texts, None, 128, MILLION / 10),
@@ -106,6 +110,8 @@ pub static SEEDS: &[(&str, fn() -> Seeds)] = &[
     ("kaspa_messages", kaspa::payloads),
     ("ledger_bytes", || vec![("block", crate::ledger::block(9).1.to_vec()), ("transaction", vec![7; 153])]),
     ("mina_kad", mina_streams::kad_messages),
+    ("mina_mesh", mina_mesh::spoken),
+    ("mina_mesh_session", mina_mesh::told),
     ("mina_rpc", mina_streams::rpc_messages),
     ("mina_rpc_framer", || with_head(mina_streams::rpc_stream())),
     ("mina_texts", mina::written),
