@@ -126,7 +126,7 @@ fn a_body_that_is_made_has_the_reference_that_is_known() {
 fn large_bodies_are_found_from_their_references() {
     let full = BITSWAP_BLOCK_BYTES_MAX - 2;
     for length in [0, 1, full - 6, full - 5, full - 4, full, 2 * full, 3 * full - 70, 3 * full + 1, 4 << 20] {
-        let body: Vec<u8> = (0..length).map(|index| (index * index >> 7) as u8).collect();
+        let body: Vec<u8> = (0..length).map(|index| ((index * index) >> 7) as u8).collect();
         let mut content = u32::try_from(length + 1).expect("short").to_le_bytes().to_vec();
         content.push(0);
         content.extend_from_slice(&body);

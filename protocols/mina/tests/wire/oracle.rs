@@ -207,7 +207,8 @@ pub(crate) enum Set<T> {
 
 macro_rules! variants {
     ($($name:ident { $($arm:ident $(($($kind:ty),*))?),* $(,)? })*) => {
-        $(#[derive(Clone, Debug, PartialEq, BinProtRead, BinProtWrite)]
+        $(#[allow(clippy::large_enum_variant, reason = "a box would be one more thing that the codec makes")]
+        #[derive(Clone, Debug, PartialEq, BinProtRead, BinProtWrite)]
         pub(crate) enum $name { $($arm $(($($kind),*))?),* })*
     };
 }
