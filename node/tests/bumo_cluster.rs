@@ -22,8 +22,7 @@ use support::{Daemon, folder};
 const ORIGINAL: Duration = Duration::from_secs(10);
 
 /// All pay, all have it, then these validators are gone, and it goes on.
-fn goes_on_without(validators: usize, gone: &[usize]) {
-    let mut cluster = Cluster::start(validators, INTERVAL);
+fn goes_on_without(mut cluster: Cluster, validators: usize, gone: &[usize]) {
     cluster.goes_on(2);
     let mut payments: Vec<_> = (0..3).map(|place| cluster.pay(place)).collect();
     // Through the follower.
@@ -42,17 +41,51 @@ fn goes_on_without(validators: usize, gone: &[usize]) {
 
 #[test]
 fn four_validators_agree_and_one_may_crash() {
-    goes_on_without(4, &[2]);
+    goes_on_without(Cluster::start(4, INTERVAL), 4, &[2]);
 }
 
 #[test]
 fn seven_validators_agree_and_two_may_crash() {
-    goes_on_without(7, &[0, 3]);
+    goes_on_without(Cluster::start(7, INTERVAL), 7, &[0, 3]);
 }
 
 #[test]
 fn thirteen_validators_agree_and_four_may_crash() {
-    goes_on_without(13, &[0, 3, 6, 9]);
+    goes_on_without(Cluster::start(13, INTERVAL), 13, &[0, 3, 6, 9]);
+}
+
+/// Validators that sign with SM2, on ledgers that are hashed with SM3: the keys and the hash of the original's national
+/// variant.
+#[test]
+fn four_validators_with_sm2_keys_agree_and_one_may_crash() {
+    goes_on_without(Cluster::start_sm2(4, INTERVAL), 4, &[1]);
+}
+
+/// As soon as a node has a payment it counts it, whoever it was sent through, and never again loses sight of it: not
+/// between the pool and the store either.
+#[test]
+fn a_payment_counts_at_every_node_that_has_it_from_then_on() {
+    let cluster = Cluster::start(4, INTERVAL);
+    cluster.goes_on(1);
+    let key = const_hex::encode(ed25519_dalek::SigningKey::from_bytes(&[1; 32]).verifying_key().to_bytes());
+    for round in 0..6_u64 {
+        let through = cluster.node(round as usize % 5);
+        let send = ["tx", "send", "--from", "1", "--to", "2", "--amount", "10000000"];
+        let sent = through.json(&send);
+        assert_eq!(sent["sequence"], round, "nobody says which: {sent}");
+        let path = format!("/api/v1/networks/{NETWORK}/transactions/{}", sent["id"].as_str().unwrap());
+        let is_known = |daemon: &Daemon| daemon.ask("GET", &path, None).0 == 200;
+        let next = |daemon: &Daemon| daemon.look(&format!("accounts/{key}"))["next"].as_u64().unwrap();
+        within(support::PATIENCE, "all have it", || cluster.running().all(is_known).then_some(()));
+        // It is taken into a ledger meanwhile, which is stored later.
+        let until = Instant::now() + 2 * INTERVAL;
+        while Instant::now() < until {
+            for daemon in cluster.running() {
+                assert!(is_known(daemon), "it was here before");
+                assert!(next(daemon) > round, "its nonce is taken");
+            }
+        }
+    }
 }
 
 #[test]

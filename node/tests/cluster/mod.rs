@@ -29,25 +29,43 @@ pub(crate) fn view_timeout(interval: Duration) -> Duration {
 
 /// The key of a validator. Accounts that pay have small numbers.
 pub(crate) fn validator(place: usize) -> PrivateKey {
-    PrivateKey::new(Scheme::Ed25519, [100 + place as u8; 32]).unwrap()
+    key(Scheme::Ed25519, place)
+}
+
+fn key(scheme: Scheme, place: usize) -> PrivateKey {
+    PrivateKey::new(scheme, [100 + place as u8; 32]).unwrap()
 }
 
 /// The addresses of so many validators.
 pub(crate) fn validators(count: usize) -> Vec<String> {
-    (0..count).map(|place| validator(place).public().address()).collect()
+    addresses(Scheme::Ed25519, count)
+}
+
+fn addresses(scheme: Scheme, count: usize) -> Vec<String> {
+    (0..count).map(|place| key(scheme, place).public().address()).collect()
 }
 
 /// Writes the configuration of a node, and the key of one that validates. Both are written over at a restart.
 pub(crate) fn configure(folder: &Path, count: usize, interval: Duration, place: Option<usize>) -> PathBuf {
+    configure_with(Scheme::Ed25519, folder, count, interval, place)
+}
+
+// The hash is the one that goes with the scheme.
+fn configure_with(scheme: Scheme, folder: &Path, count: usize, interval: Duration, place: Option<usize>) -> PathBuf {
+    let hash = match scheme {
+        Scheme::Ed25519 => "sha256",
+        Scheme::Sm2 => "sm3",
+    };
     let mut text = format!(
-        "[networks.{NETWORK}]\nprotocol = \"bumo\"\ninterval = \"{}ms\"\nvalidators = {:?}\nno_discovery = true\n",
+        "[networks.{NETWORK}]\nprotocol = \"bumo\"\ninterval = \"{}ms\"\nvalidators = {:?}\nno_discovery = true\n\
+         hash_type = \"{hash}\"\n",
         interval.as_millis(),
-        validators(count),
+        addresses(scheme, count),
     );
     if let Some(place) = place {
         let path = folder.join("validation.key");
         if !path.exists() {
-            write_key(&path, &validator(place)).unwrap();
+            write_key(&path, &key(scheme, place)).unwrap();
         }
         text.push_str(&format!("validation_key_file = {path:?}\n"));
     }
@@ -86,6 +104,7 @@ pub(crate) fn within<T>(patience: Duration, what: &str, mut look: impl FnMut() -
 
 /// A network of validators; the node behind them only follows.
 pub(crate) struct Cluster {
+    scheme: Scheme,
     validators: usize,
     interval: Duration,
     folders: Vec<TempDir>,
@@ -108,10 +127,18 @@ impl Cluster {
         cluster
     }
 
+    /// Starts all of them, with SM2 keys and SM3 for a hash.
+    pub(crate) fn start_sm2(validators: usize, interval: Duration) -> Self {
+        let mut cluster = Self { scheme: Scheme::Sm2, ..Self::found(validators, interval) };
+        (0..=validators).for_each(|place| cluster.run(place));
+        cluster
+    }
+
     /// Starts none of them.
     pub(crate) fn found(validators: usize, interval: Duration) -> Self {
         let count = validators + 1;
         Self {
+            scheme: Scheme::Ed25519,
             validators,
             interval,
             folders: (0..count).map(|_| folder()).collect(),
@@ -131,7 +158,8 @@ impl Cluster {
     /// Starts a node, for the first time or again.
     pub(crate) fn run(&mut self, place: usize) {
         let folder = self.folders[place].path();
-        let config = configure(folder, self.validators, self.interval, (place < self.validators).then_some(place));
+        let own = (place < self.validators).then_some(place);
+        let config = configure_with(self.scheme, folder, self.validators, self.interval, own);
         let more = match &self.dials[place] {
             Some(addresses) => addresses.iter().flat_map(|address| ["--connect".to_owned(), address.clone()]).collect(),
             None => self.neighbours(place),
