@@ -13,7 +13,6 @@ mod model;
 #[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 mod proposing;
 mod reading;
-#[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 mod sharing;
 #[expect(clippy::unwrap_used, reason = "helpers of tests fail where they stand")]
 mod votes;
