@@ -1,8 +1,9 @@
 //! Holds every link between honest nodes to its order: what arrives is what was sent, in that order, with gaps only
-//! where a queue had no room, and the receiver's framer takes all of it.
+//! where a queue had no room, and the receiver's framer takes all of it. On the channels of a connection several frames
+//! may be sent as one, and each end has its own names for them, so that only the receiver's framer is held to anything.
 
 use crate::world::{NodeId, World};
-use polypeer_engine::{BadFrame, ConnectionId, Effect, Ledger, P2pAction, Protocol};
+use polypeer_engine::{BadFrame, ChannelId, ConnectionId, Effect, Ledger, P2pAction, Protocol};
 use rapidhash::v3::rapidhash_v3;
 use std::collections::{HashMap, VecDeque};
 
@@ -32,7 +33,9 @@ impl Links {
         L: Ledger<Request = P::Request, Answer = P::Answer>,
     {
         match action {
-            P2pAction::MessageReceived { connection, frame, .. } => self.arrived((node.0, *connection), frame)?,
+            P2pAction::MessageReceived { connection, channel: ChannelId::ONLY, frame } => {
+                self.arrived((node.0, *connection), frame)?;
+            }
             // The host's own reasons are not about what is in the frame.
             P2pAction::BadFrame { connection, bad, .. }
                 if bad.reason < BadFrame::OVER_BUDGET && self.coming.contains_key(&(node.0, *connection)) =>
@@ -43,7 +46,7 @@ impl Links {
             _ => {}
         }
         for effect in effects {
-            let Effect::Send { connection, frame, .. } = effect else { continue };
+            let Effect::Send { connection, channel, frame, .. } = effect else { continue };
             let end = (node.0, *connection);
             let find = || {
                 let line = world.connections(node).find(|line| line.connection == *connection)?;
@@ -52,7 +55,10 @@ impl Links {
             let Some(other) = self.across.get(&end).copied().or_else(find) else { continue };
             self.across.insert(end, other);
             if is_honest(other.0) {
-                self.coming.entry(other).or_default().push_back(rapidhash_v3(frame));
+                let coming = self.coming.entry(other).or_default();
+                if *channel == ChannelId::ONLY {
+                    coming.push_back(rapidhash_v3(frame));
+                }
             }
         }
         Ok(())
