@@ -37,7 +37,11 @@ fn kad_session(input: &[u8]) {
         let channel = ChannelId(number as u32 / 2);
         let address = Address::new([11, what, 1, 1].into(), 1);
         match what >> 5 {
-            0 => kad.on_connected(now, connection, PeerId::of_key([what; 32]), Some(address), None, &mut out),
+            0 => {
+                // A connection's id is never used again.
+                kad.on_disconnected(now, connection, &mut out);
+                kad.on_connected(now, connection, PeerId::of_key([what; 32]), Some(address), None, &mut out);
+            }
             1 => kad.on_identified(now, connection, what & 4 == 0, &[address], &mut out),
             2 => kad.on_disconnected(now, connection, &mut out),
             3 => kad.on_opened(now, connection, channel, Direction::Outbound, &mut out),
