@@ -7,6 +7,7 @@ mod judge {
     pub(crate) mod bumo;
     mod bumo_carrier;
     pub(crate) mod bumo_court;
+    mod bumo_limits;
     pub(crate) mod bumo_pbft;
     mod bumo_replay;
     pub(crate) mod bumo_rows;

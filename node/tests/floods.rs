@@ -8,14 +8,19 @@
 #[allow(dead_code, reason = "the wire's judges use the rest")]
 mod judge {
     pub(crate) mod anya;
+    pub(crate) mod bumo;
+    pub(crate) mod bumo_court;
+    pub(crate) mod bumo_pbft;
     pub(crate) mod hello;
     pub(crate) mod ledger;
     pub(crate) mod node;
+    pub(crate) mod websocket;
 }
 
 mod flood {
     mod anya;
     mod bounds;
+    mod bumo;
     mod hello;
     mod party;
     pub(crate) mod trial;

@@ -165,7 +165,16 @@ pub(crate) struct Key {
 impl Key {
     /// The key of the fixtures whose seed is the hash of this text.
     pub(crate) fn named(text: &str) -> Self {
-        let secret = SigningKey::from_bytes(&sha256(text.as_bytes()));
+        Self::of(SigningKey::from_bytes(&sha256(text.as_bytes())))
+    }
+
+    /// One of the private networks' accounts; behind the sixteenth those of the devnet's validators.
+    #[allow(dead_code, reason = "only some judges need it")]
+    pub(crate) fn public_account(number: u8) -> Self {
+        Self::of(SigningKey::from_bytes(&[number; 32]))
+    }
+
+    fn of(secret: SigningKey) -> Self {
         let raw = secret.verifying_key().to_bytes();
         let public = hex(&checked([&[0xb0, 1], &raw[..]].concat()));
         let address = base58(&checked([&[0x01, 0x56, 1], &sha256(&raw)[12..]].concat()));

@@ -6,6 +6,10 @@ use std::time::{Duration, Instant};
 
 /// The key that a real node was recorded with, and the answer to it.
 const KEY: (&str, &str) = ("72cvI2/FOlRL8jydxmVHww==", "c+UsBICPxYXLAVxibT9YCKr0YuQ=");
+/// The same for whoever does not look at the answer.
+#[allow(dead_code, reason = "only the floods need it")]
+pub(crate) const UPGRADE_REQUEST: &str = "GET / HTTP/1.1\r\nConnection: Upgrade\r\nHost: localhost\r\n\
+     Sec-WebSocket-Key: 72cvI2/FOlRL8jydxmVHww==\r\nSec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n\r\n";
 /// What masks our frames: any will do.
 const MASK: [u8; 4] = [0x12, 0x34, 0x56, 0x78];
 /// How long an upgrade may take.
