@@ -283,3 +283,71 @@ impl Writer {
         self.varint(u64::from(number) << 3 | u64::from(form));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn walk(message: &[u8]) -> Result<Vec<(u32, u64)>, ProtobufError> {
+        let (mut fields, mut read) = (Fields::of(message), Vec::new());
+        while let Some((number, value)) = fields.next()? {
+            read.push((number, value.u64().unwrap_or(u64::MAX)));
+        }
+        Ok(read)
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_defaults_are_left_out() {
+        let mut writer = Writer::default();
+        writer.number(1, 0_u32);
+        writer.present(2, 0_u32);
+        writer.number(16, u64::MAX);
+        writer.bytes(3, b"");
+        writer.message(4, b"");
+        writer.nested(5, |inner| inner.bytes(1, b"text"));
+        let message = writer.finish();
+        let mut fields = Fields::of(&message);
+        let mut next = || fields.next().expect("a field");
+        assert!(matches!(next(), Some((2, Value::Varint(0)))));
+        assert!(matches!(next(), Some((16, Value::Varint(u64::MAX)))));
+        assert!(matches!(next(), Some((4, Value::Bytes(b"")))));
+        let Some((5, inner)) = next() else { panic!("a message") };
+        let Ok(Some((1, text))) = Fields::of(inner.bytes().expect("bytes")).next() else { panic!("a string") };
+        assert_eq!(text.text(), Ok("text"));
+        assert!(next().is_none());
+    }
+
+    #[test]
+    fn other_forms_are_passed_over() {
+        let fixed = [[0x09].as_slice(), &[7; 8], &[0x15], &[7; 4], &[0x18, 5]].concat();
+        assert_eq!(walk(&fixed), Ok(alloc::vec![(1, u64::MAX), (2, u64::MAX), (3, 5)]));
+        // A group in a group, with fields in both.
+        assert_eq!(
+            walk(&[0x0b, 0x08, 1, 0x13, 0x12, 1, 9, 0x14, 0x0c, 0x18, 5]),
+            Ok(alloc::vec![(1, u64::MAX), (3, 5)])
+        );
+        let deep = |depth: usize| [[0x0b].repeat(depth), [0x0c].repeat(depth)].concat();
+        assert!(walk(&deep(GROUP_DEPTH_MAX)).is_ok());
+        assert_eq!(walk(&deep(GROUP_DEPTH_MAX + 1)), Err(ProtobufError::TooDeep));
+    }
+
+    #[test]
+    fn bad_bytes_are_refused_with_their_reason() {
+        let cases: [(&[u8], ProtobufError); 8] = [
+            (&[0x00, 1], ProtobufError::Key),
+            (&[0x0e, 1], ProtobufError::Key),
+            (&[0x0c], ProtobufError::Group),
+            (&[0x0b, 0x14], ProtobufError::Group),
+            (&[0x0b], ProtobufError::Truncated),
+            (&[0x0a, 2, 1], ProtobufError::Truncated),
+            (&[0x08, 0xff], ProtobufError::Truncated),
+            (&[0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02], ProtobufError::Varint),
+        ];
+        for (message, error) in cases {
+            assert_eq!(walk(message), Err(error), "{message:?}");
+        }
+        assert_eq!(Value::Bytes(b"\xff").text(), Err(ProtobufError::Utf8));
+        assert_eq!(Value::Bytes(b"").u64(), Err(ProtobufError::Form));
+        assert_eq!([0, 127, 128, u64::MAX].map(varint_length), [1, 1, 2, 10]);
+    }
+}
