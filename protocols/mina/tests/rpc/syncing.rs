@@ -257,7 +257,7 @@ fn what_one_peer_does_not_bring_another_does() {
         stage.meet("reference", &chain, Habit::Honest);
         stage.run(Duration::from_secs(300));
         assert_eq!(stage.held, hashes(&chain));
-        let blamed = stage.blamed.iter().any(|blamed| *blamed == (bad, Blame::OtherBlocks));
+        let blamed = stage.blamed.contains(&(bad, Blame::OtherBlocks));
         assert_eq!(blamed, habit == Habit::Lying);
     }
 }
