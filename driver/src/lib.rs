@@ -64,3 +64,5 @@ pub use meter::{Imbalance, Meter, Meters, Totals};
 pub use network::{Network, StartError, start};
 pub use replay::{ReplayError, Replayed, head, replay, replay_from};
 pub use tls::{Tls, TlsError};
+#[doc(hidden)]
+pub use websocket::trial as websocket_trial;

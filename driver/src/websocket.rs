@@ -15,6 +15,7 @@ mod incoming;
 mod mask;
 mod outgoing;
 mod socket;
+pub mod trial;
 mod upgrade;
 
 use crate::tls::Tls;

@@ -37,5 +37,7 @@ pub mod session;
 pub mod settings;
 pub mod simulation;
 mod targets;
+#[cfg(feature = "node")]
+pub mod websocket;
 
 pub use targets::{SEEDS, Seeds, TARGETS, Target, find};

@@ -1,7 +1,7 @@
 //! Lists the targets: what each runs, what it is begun with, and how much of it a short run does.
 
 #[cfg(feature = "node")]
-use crate::{address_book, api, as_map, recording, settings};
+use crate::{address_book, api, as_map, recording, settings, websocket};
 use crate::{
     anya, bumo, files, hello, journal, kaspa, ledger_bytes, mina, mina_mesh, mina_streams, records, simulation,
 };
@@ -78,6 +78,8 @@ pub static TARGETS: &[Target] = &[
     target("records", records::records, None, SHORT, MILLION),
     target("simulation", simulation::simulation, None, LONG, MILLION),
     target("tracker_session", hello::tracker_session, None, LONG, MILLION / 10),
+    #[cfg(feature = "node")]
+    target("websocket_reader", websocket::reader, Some(websocket::reader_once), SHORT, MILLION),
 ];
 
 /// The target with this name, or a text that lists them.
@@ -120,6 +122,8 @@ pub static SEEDS: &[(&str, fn() -> Seeds)] = &[
     ("recording", journal::recordings),
     ("records", records::kept),
     ("simulation", simulation::written),
+    #[cfg(feature = "node")]
+    ("websocket_reader", websocket::streams),
 ];
 
 // A framer's input says first how the stream is cut.

@@ -337,7 +337,7 @@ fn plain() -> FrameHeader {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Rules;
+    use super::super::trial::{Manner, Taken, take};
     use super::*;
 
     /// Chance that comes again.
@@ -376,31 +376,10 @@ mod tests {
         stream
     }
 
-    type Outcome = (Vec<u8>, Option<Fault>, Option<Vec<u8>>);
-
     // Takes the stream in pieces, into a buffer that has a little room at a time.
-    fn taken(stream: &[u8], is_masked: bool, is_early: bool, mut piece: impl FnMut() -> usize) -> Outcome {
-        let mut incoming = Incoming::new(is_masked);
-        incoming.limit(100_000, is_early);
-        let mut outgoing = Outgoing::new(Rules::new(100_000, 100_000, None), !is_masked);
-        let (mut raw, mut passed_on, mut rest) = (BytesMut::new(), Vec::new(), stream);
-        loop {
-            let mut out = BytesMut::with_capacity(HEADER_BYTES_MAX + piece());
-            let fault = incoming.take(&mut raw, &mut out, &mut outgoing).err();
-            passed_on.extend_from_slice(&out);
-            if fault.is_some() || incoming.closed().is_some() {
-                return (passed_on, fault, incoming.closed().map(<[u8]>::to_vec));
-            }
-            assert!(outgoing.held_bytes() < 1200, "{} bytes of pongs", outgoing.held_bytes());
-            if out.is_empty() {
-                if rest.is_empty() {
-                    return (passed_on, None, None);
-                }
-                let (front, back) = rest.split_at(piece().min(rest.len()));
-                raw.extend_from_slice(front);
-                rest = back;
-            }
-        }
+    fn taken(stream: &[u8], is_masked: bool, is_early: bool, piece: impl FnMut() -> usize) -> Taken {
+        let manner = Manner { is_masked, is_early, message_bytes_max: 100_000 };
+        take(stream, manner, piece, |held| assert!(held < 200_000, "{held} bytes are held"))
     }
 
     #[test]
@@ -414,17 +393,17 @@ mod tests {
             let mut cut = Chance(round);
             let most = [2, 20, 5000][cut.below(3)];
             let cut = taken(&stream, is_masked, is_early, || 1 + cut.below(most));
-            assert_eq!(cut.1, whole.1, "round {round}: another fault");
-            assert!(cut.0 == whole.0 && cut.2 == whole.2, "round {round}");
+            assert_eq!(cut.fault, whole.fault, "round {round}: another fault");
+            assert!(cut == whole, "round {round}");
             // What was passed on is frames as a server sends them, the last one perhaps in part.
-            let mut cursor = Cursor::new(&whole.0[..]);
+            let mut cursor = Cursor::new(&whole.passed_on[..]);
             while let Ok(Some((header, length))) = FrameHeader::parse(&mut cursor) {
                 assert_eq!(header, plain(), "round {round}");
                 cursor.set_position(cursor.position() + length);
                 messages += 1;
             }
-            faults += usize::from(whole.1.is_some());
-            closes += usize::from(whole.2.is_some());
+            faults += usize::from(whole.fault.is_some());
+            closes += usize::from(whole.close.is_some());
         }
         assert!(messages > 1000 && faults > 300 && closes > 10, "{messages} {faults} {closes}");
     }
