@@ -9,6 +9,7 @@ mod hello;
 mod holdings;
 mod hosted;
 mod kaspa;
+mod mina;
 mod running;
 mod settings;
 mod shown;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Every network that this program speaks.
-pub static ENTRIES: &[Entry] = &[anya::ENTRY, hello::ENTRY, kaspa::ENTRY, bumo::ENTRY];
+pub static ENTRIES: &[Entry] = &[anya::ENTRY, hello::ENTRY, kaspa::ENTRY, bumo::ENTRY, mina::ENTRY];
 
 /// One protocol and its preset networks.
 #[derive(Debug)]
@@ -142,6 +143,11 @@ pub struct Launch<'a> {
 /// A BUMO account that pays; nothing when the seed makes no key.
 pub(crate) fn bumo_account(chain_id: i64, seed: &[u8; 32]) -> Option<impl Purse + use<>> {
     bumo::Account::new(chain_id, seed)
+}
+
+/// A Mina account that pays on private networks.
+pub(crate) fn mina_account(seed: &[u8; 32]) -> impl Purse + use<> {
+    mina::Account::new(seed)
 }
 
 /// All networks that are built in.

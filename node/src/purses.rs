@@ -1,6 +1,6 @@
 //! Keeps the accounts of a small wallet in step: whose turn it is, and with which sequence.
 
-use crate::networks::bumo_account;
+use crate::networks::{bumo_account, mina_account};
 pub(crate) use polypeer_ledger_reference::PUBLIC_ACCOUNTS;
 use polypeer_ledger_reference::{self as reference, Wallet};
 
@@ -40,6 +40,8 @@ pub(crate) enum Ledgers {
         /// 0 is the main chain.
         chain_id: i64,
     },
+    /// Mina's, on a private network.
+    Mina,
 }
 
 /// An account that pays.
@@ -79,6 +81,7 @@ impl Ledgers {
         match self {
             Self::Reference { id } => Some(Box::new(ReferenceAccount { id, wallet: Wallet::new(seed) })),
             Self::Bumo { chain_id } => Some(Box::new(bumo_account(chain_id, seed)?)),
+            Self::Mina => Some(Box::new(mina_account(seed))),
         }
     }
 
@@ -90,7 +93,8 @@ impl Ledgers {
     /// Of the public accounts, how many own something from the start.
     pub(crate) fn payers_max(self) -> u8 {
         match self {
-            Self::Reference { .. } => PUBLIC_ACCOUNTS,
+            // What Mina's own nobody here knows.
+            Self::Reference { .. } | Self::Mina => PUBLIC_ACCOUNTS,
             Self::Bumo { .. } => 1,
         }
     }
@@ -102,13 +106,15 @@ impl Ledgers {
             Self::Reference { .. } => 1,
             // A limit, about four times of what a payment costs. Of what is left the sender keeps the most.
             Self::Bumo { .. } => 1_000_000,
+            // A thousandth of a Mina: the least that the network's own nodes take.
+            Self::Mina => 1_000_000,
         }
     }
 
     // What a generator pays: enough to make an account of whoever has none.
     fn amount(self) -> u64 {
         match self {
-            Self::Reference { .. } => 1,
+            Self::Reference { .. } | Self::Mina => 1,
             Self::Bumo { .. } => 10_000_000,
         }
     }

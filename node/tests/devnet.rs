@@ -33,6 +33,21 @@ fn both_networks_end_on_one_chain_with_every_transaction() {
 }
 
 #[test]
+fn mina_nodes_follow_one_chain_of_slots_and_every_transaction_is_everywhere() {
+    // Slots are three seconds long at least, as a block that comes when its slot is over is not relayed.
+    let args = ["devnet", "--networks", "mina", "--nodes", "3", "--for", "24s", "--tx-rate", "5", "--json"];
+    let output = output(&args);
+    let lines: Vec<Json> = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(output.status.success(), "{}\n{:?}", text(&output.stderr), lines.last());
+    let network = &lines.last().unwrap()["networks"][0];
+    let number = |key: &str| network[key].as_u64().unwrap();
+    assert!(network["tips_equal"] == true && network["nodes"] == 3, "{network}");
+    assert!(number("height") >= 3 && number("messages") > 100, "{network}");
+    assert!(number("sent") >= 20 && number("confirmed") > 0, "{network}");
+    assert_eq!(number("everywhere"), number("sent"), "{network}");
+}
+
+#[test]
 fn an_interrupt_ends_it_with_a_summary() {
     let mut command =
         polypeer(&["devnet", "--networks", "hello", "--nodes", "2", "--produce-interval", "200ms", "--json"]);

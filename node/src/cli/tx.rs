@@ -94,6 +94,7 @@ impl<'a> Ledger<'a> {
 fn kind(network: &view::Network) -> Option<Ledgers> {
     let id = network.network_id.as_deref()?;
     match &*network.protocol {
+        "mina" => Some(Ledgers::Mina),
         "bumo" => Some(Ledgers::Bumo { chain_id: id.parse().ok()? }),
         _ => Some(Ledgers::Reference { id: network_id(id)? }),
     }
