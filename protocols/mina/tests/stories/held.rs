@@ -51,7 +51,7 @@ fn a_second_peer_of_another_network_group_sets_it_free() {
             stage.says(neighbour, d, &gossip(21, 1, &data));
             assert!(stage.is_told(three).is_empty(), "nor is its neighbour");
             stage.says(two, b, &gossip(20, 1, &data));
-            assert_eq!(stage.is_told(three), [data.clone()]);
+            assert_eq!(stage.is_told(three), std::slice::from_ref(&data));
             for sender in [one, two, neighbour] {
                 assert!(stage.is_told(sender).is_empty() && stage.faults(sender).is_empty());
             }
