@@ -21,8 +21,8 @@ fn with(parent: &Made, commands: &[Bytes]) -> Made {
 fn new_commands_wait_and_others_are_of_no_use() {
     let mut world = World::new();
     let (one, other) = (payment(1, 0, 10), payment(2, 5, 10));
-    assert_eq!(world.gossip(&[one.clone()]), Verdict::Unverified);
-    assert_eq!(world.gossip(&[one.clone()]), Verdict::Ignore);
+    assert_eq!(world.gossip(std::slice::from_ref(&one)), Verdict::Unverified);
+    assert_eq!(world.gossip(std::slice::from_ref(&one)), Verdict::Ignore);
     assert_eq!(world.gossip(&[one.clone(), other.clone()]), Verdict::Unverified, "one of them is new");
     assert_eq!(world.gossip(&[]), Verdict::Ignore);
     let mut expected = vec![id(&one), id(&other)];
@@ -60,7 +60,7 @@ fn a_block_takes_its_commands_out_and_uses_their_nonces() {
     let commands = [payment(1, 3, 10), payment(1, 4, 10), payment(2, 0, 10)];
     assert_eq!(world.gossip(&commands), Verdict::Unverified);
     let block = with(&world.first(), &commands[1..2]);
-    world.take_all(&[block.clone()]);
+    world.take_all(std::slice::from_ref(&block));
     assert_eq!(waiting(&world), [id(&commands[2])], "the nonce before it can never be used");
     let found = world.reader.command(&id(&commands[1])).unwrap();
     assert_eq!((found.bytes, found.block), (commands[1].clone(), Some((block.hash, 2))));
@@ -79,9 +79,9 @@ fn what_a_lost_branch_had_waits_again() {
     let first = world.first();
     let (mine, both) = (payment(1, 0, 10), payment(2, 0, 10));
     world.submit(&mine).unwrap();
-    world.gossip(&[both.clone()]);
+    world.gossip(std::slice::from_ref(&both));
     let lost = with(&first, &[mine.clone(), both.clone()]);
-    world.take_all(&[lost.clone()]);
+    world.take_all(std::slice::from_ref(&lost));
     assert_eq!(waiting(&world), []);
     let won = first.next(&Draft { slot: 2, drawn: 1, commands: vec![both.clone()] });
     let longer = with(&won, &[]);
@@ -154,10 +154,10 @@ fn the_operators_commands_are_told_when_they_come_and_again_later() {
     let mut world = World::new();
     let command = payment(1, 0, 10);
     let (answers, news) = world.batch(vec![Request::Submit { command: command.clone() }]);
-    let payload = crate::made::list(&[command.clone()]);
+    let payload = crate::made::list(std::slice::from_ref(&command));
     let told = Answer::Publish { kind: Kind::Transactions, payload };
     assert_eq!(answers, [Answer::Submitted { id: id(&command), refused: None }]);
-    assert_eq!(news, [told.clone()]);
+    assert_eq!(news, std::slice::from_ref(&told));
     assert_eq!(world.submit(&command), Err(Refusal::Known));
     assert_eq!(world.run(std::time::Duration::from_secs(25 * 60)), [told.clone(), told]);
     let block = with(&world.first(), &[command]);
