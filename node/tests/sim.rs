@@ -4,9 +4,11 @@
 
 mod support;
 
-use polypeer_sim::Simulation;
+use polypeer::networks::ENTRIES;
+use polypeer_sim::{Fault, Outcome, Request, Scenario, Simulation};
 use serde_json::Value as Json;
 use std::path::Path;
+use std::time::Duration;
 use support::{folder, output, text};
 
 fn sim(args: &[&str]) -> (i32, String, String) {
@@ -57,7 +59,7 @@ fn a_run_is_summarised_written_and_replayed() {
     let folder = folder();
     let file = folder.path().join("calm.sim");
     let path = file.to_str().unwrap();
-    for network in ["anya", "hello-devnet"] {
+    for network in ["anya", "hello-devnet", "bumo"] {
         let (code, out, err) =
             sim(&[&["--network", network, "--scenario", "calm", "--out", path], &SHORT[..]].concat());
         assert_eq!(code, 0, "{out}{err}");
@@ -68,6 +70,29 @@ fn a_run_is_summarised_written_and_replayed() {
         assert_eq!(code, 0, "{out}{err}");
         assert!(out.contains("the same trace"), "{out}");
     }
+}
+
+/// Scenarios hold over BUMO too: its ledgers are final, and come again soon after all is mended. CI runs all of them.
+#[test]
+fn scenarios_hold_over_bumo() {
+    const NAMES: [&str; 8] = ["calm", "crash-storm", "partition", "disk", "churn", "hostile", "sync-liars", "mixed"];
+    let entry = ENTRIES.iter().find(|entry| entry.protocol == "bumo").unwrap();
+    let simulate = entry.simulate.unwrap();
+    let play = |scenario: &Scenario| {
+        let request = Request { protocol: "bumo", seed: 1, nodes: 8, lasts: Duration::from_secs(40) };
+        let plan = scenario.plan(&request);
+        let Outcome { violation, figures, .. } = simulate(&plan, &mut |_| true).unwrap();
+        assert_eq!(violation, None, "{}", scenario.name);
+        assert!(figures.height > 10 && figures.at_the_end > 50, "{}: {figures:?}", scenario.name);
+        assert!(plan.faults.iter().all(|it| !matches!(it.fault, Fault::Crash { .. })) || figures.crashes > 0);
+    };
+    // On two processors, side by side.
+    let (even, odd): (Vec<_>, Vec<_>) = NAMES.iter().enumerate().partition(|(nth, _)| nth % 2 == 0);
+    std::thread::scope(|scope| {
+        for half in [even, odd] {
+            scope.spawn(move || half.into_iter().for_each(|(_, name)| play(Scenario::named(name).unwrap())));
+        }
+    });
 }
 
 #[test]

@@ -16,8 +16,8 @@ pub trait Cast {
     /// What they hold.
     type Ledger: Held<Request = <Self::Protocol as Protocol>::Request, Answer = <Self::Protocol as Protocol>::Answer>;
 
-    /// The network's own section.
-    fn config(&self) -> <Self::Protocol as Protocol>::Config;
+    /// The network's own section, for this node.
+    fn config(&self, node: usize) -> <Self::Protocol as Protocol>::Config;
 
     /// When a world of it begins, in milliseconds since 1970.
     fn epoch_ms(&self) -> u64;
@@ -31,6 +31,18 @@ pub trait Cast {
     /// The `nth` thing that the operator of node `author` publishes, counted from 0, as the node's API would ask for
     /// it; and its identifier. Nothing when this author has nothing to publish.
     fn publish(&self, author: usize, nth: u64) -> Option<(<Self::Protocol as Protocol>::Request, Id)>;
+
+    /// How long the next block may take to come to every honest node, once all is mended and they are connected; nothing
+    /// where chance decides when a block comes.
+    fn patience(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Faults, by name, for which honest nodes let go of each other in calm weather too: of two connections that cross
+    /// one is refused.
+    fn no_blame(&self) -> &'static [&'static str] {
+        &[]
+    }
 }
 
 /// How a node's ledger is opened.
@@ -76,12 +88,21 @@ pub struct End {
 /// What has come to a ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News {
-    /// It took a block, durably. `is_own` when it made it.
+    /// It took a block.
     Block {
         /// Which.
         id: Id,
-        /// Whether it made it itself.
+        /// Whether nobody had it before: it made it itself, or agreed on it with others.
         is_own: bool,
+        /// Whether it must survive a crash from now on.
+        is_durable: bool,
+    },
+    /// It took a block in whose place no other can ever be.
+    Final {
+        /// How many blocks are below it.
+        height: u64,
+        /// Which.
+        id: Id,
     },
     /// It took a transaction.
     Transaction {

@@ -51,7 +51,7 @@ impl<P: Protocol<Request = Request, Answer = Answer>> Cast for Chain<P> {
     type Protocol = P;
     type Ledger = Witness;
 
-    fn config(&self) -> P::Config {
+    fn config(&self, _: usize) -> P::Config {
         self.config.clone()
     }
 

@@ -12,7 +12,8 @@
 //! | `conservation` | every frame and byte that was sent arrived, was dropped for a reason, or is under way | every second |
 //! | `bounds` | no map, queue or list is beyond its limit | every second |
 //! | `delivery` | what an honest node published came to every honest node, in time where nothing kept it | the end |
-//! | `agreement` | all honest nodes are on one chain when all is mended | the end |
+//! | `agreement` | no two honest nodes have different final blocks in one place; all are on one chain when all is mended | every answer; the end |
+//! | `liveness` | where blocks are final, one comes to everyone in the time that the network promises, once all is mended | when all is mended |
 //! | `resources` | nothing is left of a peer when all are gone | the end |
 //! | `panic` | nothing panics | every step |
 
@@ -37,7 +38,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 /// The names of all checks.
-pub const CHECKS: [&str; 13] = [
+pub const CHECKS: [&str; 14] = [
     "border",
     "recount",
     "blame",
@@ -49,6 +50,7 @@ pub const CHECKS: [&str; 13] = [
     "bounds",
     "delivery",
     "agreement",
+    "liveness",
     "resources",
     "panic",
 ];
@@ -63,11 +65,15 @@ pub(crate) struct Checks<A> {
     attacks: Vec<Option<Attack>>,
     names: BTreeMap<IpAddr, usize>,
     sheets: Vec<Sheet>,
+    // By height: the final block, and who had it first.
+    finals: BTreeMap<u64, (Id, usize)>,
     pub(crate) deliveries: Deliveries,
     pub(crate) troubles: Troubles,
     links: Links,
     pub(crate) blamed: BTreeSet<usize>,
     pub(crate) blamed_falsely: u64,
+    // Faults that honest nodes have too.
+    no_blame: &'static [&'static str],
     recount_every: u64,
     steps: u64,
     /// The last step, for a panic's report.
@@ -91,16 +97,18 @@ pub(crate) fn violated(check: &str, what: impl std::fmt::Display) -> Result<(), 
 }
 
 impl<A> Checks<A> {
-    pub(crate) fn new(plan: &Plan, names: BTreeMap<IpAddr, usize>) -> Self {
+    pub(crate) fn new(plan: &Plan, names: BTreeMap<IpAddr, usize>, no_blame: &'static [&'static str]) -> Self {
         let attacks: Vec<_> = (0..plan.nodes).map(|node| plan.attack(node)).collect();
         Self {
             names,
             sheets: attacks.iter().map(|_| Sheet::default()).collect(),
+            finals: BTreeMap::new(),
             deliveries: Deliveries::new(plan.nodes),
             troubles: Troubles::new(plan.nodes),
             links: Links::default(),
             blamed: BTreeSet::new(),
             blamed_falsely: 0,
+            no_blame,
             recount_every: if plan.nodes > OFTEN_NODES_MAX { SELDOM } else { 1 },
             steps: 0,
             last: None,
@@ -127,7 +135,8 @@ impl<A> Checks<A> {
         }
         // Whoever is not heard of for a while is let go of, without a sentence; that is no blame while lines and
         // hosts are in trouble.
-        if !is_sentence && self.troubles.has_been(world_ms) {
+        let is_no_blame = || self.no_blame.contains(&&**fault);
+        if !is_sentence && (self.troubles.has_been(world_ms) || is_no_blame()) {
             return Ok(());
         }
         self.blamed_falsely += 1;
@@ -138,12 +147,22 @@ impl<A> Checks<A> {
     fn news(&mut self, at_ms: u64, node: usize, news: Vec<News>) -> Result<(), String> {
         for item in news {
             match item {
-                News::Block { id, is_own } => {
+                News::Block { id, is_own, is_durable } => {
                     if is_own {
                         self.deliveries.publish(id, node, at_ms, true);
                     }
                     self.deliveries.came(id, node, at_ms);
-                    self.sheets[node].durable.insert(id);
+                    if is_durable {
+                        self.sheets[node].durable.insert(id);
+                    }
+                }
+                News::Final { height, id } => {
+                    let (first, other) = *self.finals.entry(height).or_insert((id, node));
+                    if first != id {
+                        let (here, there) = (short(&id), short(&first));
+                        let what = format_args!("{here} is final at height {height}, and {there} at node {other}");
+                        return violated("agreement", what);
+                    }
                 }
                 News::Transaction { id, is_durable } => {
                     self.deliveries.came(id, node, at_ms);
@@ -253,3 +272,26 @@ where
 
 /// What a cast's checks are about.
 pub(crate) type ChecksOf<C> = Checks<<<C as Cast>::Protocol as Protocol>::Answer>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenarios::{Request, Scenario};
+    use std::time::Duration;
+
+    #[test]
+    fn two_final_blocks_in_one_place_are_found() {
+        let request = Request { protocol: "any", seed: 1, nodes: 4, lasts: Duration::from_secs(20) };
+        let plan = Scenario::named("calm").expect("it is in the list").plan(&request);
+        let mut checks = Checks::<()>::new(&plan, BTreeMap::new(), &[]);
+        let is_final = |height, id| vec![News::Final { height, id: [id; 32] }];
+        for (node, height, id) in [(0, 2, 7), (1, 2, 7), (1, 3, 8), (2, 2, 7)] {
+            assert_eq!(checks.news(5, node, is_final(height, id)), Ok(()));
+        }
+        let found = checks.news(6, 2, is_final(3, 9)).expect_err("it is another one");
+        assert!(
+            found.starts_with("agreement: ") && found.contains("at height 3") && found.contains("node 1"),
+            "{found}"
+        );
+    }
+}

@@ -1,7 +1,9 @@
 //! Keeps a simulated disk: what was synced is safe, of the rest a crash leaves what chance decides.
 //!
 //! Pages that were never written take no memory, so that a thousand small files cost what is in them. A disk outlives
-//! the process that writes it: [`Disk::crash`] cuts off all handles that are about, and new ones see what is left.
+//! the process that writes it: [`Disk::crash`] cuts off all handles that are about, and new ones see what is left. It has
+//! as many files as are asked for ([`Disk::file`]): each is synced by itself, while room, faults and crashes are the
+//! disk's.
 
 use polypeer_engine::Random;
 use redb::StorageBackend;
@@ -14,28 +16,35 @@ const PAGE_BYTES: usize = 4096;
 /// What a disk writes whole or not at all.
 const SECTOR_BYTES: usize = 512;
 
-/// A disk, or one process's handle to it. Clones are the same handle.
+/// A file of a disk, or one process's handle to it. Clones are the same handle.
 #[derive(Clone, Debug)]
 pub struct Disk {
-    state: Arc<Mutex<State>>,
+    drive: Arc<Mutex<Drive>>,
+    file: u8,
     life: u64,
 }
 
 type Page = Box<[u8; PAGE_BYTES]>;
 
-#[derive(Default)]
-struct State {
-    pages: BTreeMap<u64, Page>,
-    length: u64,
-    /// What pages were when the disk was last synced, of those that were changed since.
-    synced: BTreeMap<u64, Option<Page>>,
-    synced_length: u64,
-    /// What was changed since, in order.
-    changes: Vec<Change>,
+/// What all files of a disk share.
+#[derive(Debug, Default)]
+struct Drive {
+    files: BTreeMap<u8, File>,
     life: u64,
     room: Option<u64>,
     operations_left: Option<u64>,
     counts: DiskCounts,
+}
+
+#[derive(Default)]
+struct File {
+    pages: BTreeMap<u64, Page>,
+    length: u64,
+    /// What pages were when the file was last synced, of those that were changed since.
+    synced: BTreeMap<u64, Option<Page>>,
+    synced_length: u64,
+    /// What was changed since, in order.
+    changes: Vec<Change>,
 }
 
 #[derive(Clone, Debug)]
@@ -75,128 +84,151 @@ impl Default for Disk {
 }
 
 impl Disk {
-    /// An empty disk.
+    /// An empty disk, and the first of its files.
     pub fn new() -> Self {
-        Self { state: Arc::default(), life: 0 }
+        Self { drive: Arc::default(), file: 0, life: 0 }
     }
 
-    /// The machine or the process that writes to it dies: every handle so far fails from now on. Returns a new one.
+    /// Another file of the same disk, empty until it is written. The first has the number 0.
+    pub fn file(&self, number: u8) -> Self {
+        Self { file: number, ..self.clone() }
+    }
+
+    /// The machine or the process that writes to it dies: every handle so far fails from now on, to whichever file.
+    /// Returns a new one.
     pub fn crash(&self, unsynced: Unsynced, random: &mut Random) -> Self {
-        let mut state = self.state();
-        state.life += 1;
-        match unsynced {
-            Unsynced::Kept => {}
-            Unsynced::Some => state.lose(SECTOR_BYTES * (1 << 20), random),
-            Unsynced::Torn => state.lose(SECTOR_BYTES, random),
+        let mut drive = self.drive();
+        drive.life += 1;
+        let piece = match unsynced {
+            Unsynced::Kept => None,
+            Unsynced::Some => Some(SECTOR_BYTES * (1 << 20)),
+            Unsynced::Torn => Some(SECTOR_BYTES),
+        };
+        if let Some(piece) = piece {
+            drive.files.values_mut().for_each(|file| file.lose(piece, random));
         }
-        Self { state: self.state.clone(), life: state.life }
+        Self { life: drive.life, ..self.clone() }
     }
 
     /// Takes so many bytes more, then is full.
     pub fn fill_after(&self, bytes: u64) {
-        self.state().room = Some(bytes);
+        self.drive().room = Some(bytes);
     }
 
     /// Fails every operation after so many more.
     pub fn fail_after(&self, operations: u64) {
-        self.state().operations_left = Some(operations);
+        self.drive().operations_left = Some(operations);
     }
 
     /// Has room again and fails no more.
     pub fn heal(&self) {
-        let mut state = self.state();
-        (state.room, state.operations_left) = (None, None);
+        let mut drive = self.drive();
+        (drive.room, drive.operations_left) = (None, None);
     }
 
-    /// What was done to it.
+    /// What was done to it, to all its files.
     pub fn counts(&self) -> DiskCounts {
-        self.state().counts
+        self.drive().counts
     }
 
     /// Bytes of memory that its pages and its unsynced writes take.
     pub fn held_bytes(&self) -> usize {
-        let state = self.state();
-        let unsynced: usize =
-            state.changes.iter().map(|change| if let Change::Write(_, data) = change { data.len() } else { 0 }).sum();
-        (state.pages.len() + state.synced.len()) * PAGE_BYTES + unsynced
+        self.drive().files.values().map(File::held_bytes).sum()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn drive(&self) -> MutexGuard<'_, Drive> {
         // Nothing that can panic runs under the lock.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.drive.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn operate<T>(&self, work: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
-        let mut state = self.state();
-        let done = if state.life == self.life {
-            state.tick().and_then(|()| work(&mut state))
+    fn operate<T>(&self, work: impl FnOnce(&mut File, &mut Means<'_>) -> Result<T>) -> Result<T> {
+        let mut drive = self.drive();
+        let done = if drive.life == self.life {
+            drive.tick().and_then(|()| {
+                let Drive { files, room, counts, .. } = &mut *drive;
+                work(files.entry(self.file).or_default(), &mut Means { room, counts })
+            })
         } else {
             Err(Error::other("whoever wrote to this disk is dead"))
         };
         if done.is_err() {
-            state.counts.failures += 1;
+            drive.counts.failures += 1;
         }
         done
     }
 }
 
+/// What an operation on a file draws on.
+struct Means<'d> {
+    room: &'d mut Option<u64>,
+    counts: &'d mut DiskCounts,
+}
+
 impl StorageBackend for Disk {
     fn len(&self) -> Result<u64> {
-        self.operate(|state| Ok(state.length))
+        self.operate(|file, _| Ok(file.length))
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<()> {
-        self.operate(|state| {
-            if offset.saturating_add(out.len() as u64) > state.length {
+        self.operate(|file, _| {
+            if offset.saturating_add(out.len() as u64) > file.length {
                 return Err(ErrorKind::UnexpectedEof.into());
             }
-            state.read(offset, out);
+            file.read(offset, out);
             Ok(())
         })
     }
 
     fn set_len(&self, len: u64) -> Result<()> {
-        self.operate(|state| {
-            if len > state.length && state.room == Some(0) {
+        self.operate(|file, means| {
+            if len > file.length && *means.room == Some(0) {
                 return Err(ErrorKind::StorageFull.into());
             }
-            state.apply(&Change::Length(len));
-            state.changes.push(Change::Length(len));
+            file.apply(&Change::Length(len));
+            file.changes.push(Change::Length(len));
             Ok(())
         })
     }
 
     fn sync_data(&self) -> Result<()> {
-        self.operate(|state| {
-            state.counts.syncs += 1;
-            state.synced.clear();
-            state.changes.clear();
-            state.synced_length = state.length;
+        self.operate(|file, means| {
+            means.counts.syncs += 1;
+            file.synced.clear();
+            file.changes.clear();
+            file.synced_length = file.length;
             Ok(())
         })
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
-        self.operate(|state| {
-            if let Some(room) = &mut state.room {
+        self.operate(|file, means| {
+            if let Some(room) = means.room {
                 *room = room.checked_sub(data.len() as u64).ok_or_else(|| Error::from(ErrorKind::StorageFull))?;
             }
-            state.counts.writes += 1;
-            state.counts.bytes_written += data.len() as u64;
+            means.counts.writes += 1;
+            means.counts.bytes_written += data.len() as u64;
             let change = Change::Write(offset, data.into());
-            state.apply(&change);
-            state.changes.push(change);
+            file.apply(&change);
+            file.changes.push(change);
             Ok(())
         })
     }
 }
 
-impl State {
+impl Drive {
     fn tick(&mut self) -> Result<()> {
         if let Some(left) = &mut self.operations_left {
             *left = left.checked_sub(1).ok_or_else(|| Error::other("the disk is broken"))?;
         }
         Ok(())
+    }
+}
+
+impl File {
+    fn held_bytes(&self) -> usize {
+        let unsynced: usize =
+            self.changes.iter().map(|change| if let Change::Write(_, data) = change { data.len() } else { 0 }).sum();
+        (self.pages.len() + self.synced.len()) * PAGE_BYTES + unsynced
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) {
@@ -213,7 +245,7 @@ impl State {
         }
     }
 
-    // Keeps what a page was when the disk was last synced.
+    // Keeps what a page was when the file was last synced.
     fn remember(&mut self, page: u64) {
         let pages = &self.pages;
         self.synced.entry(page).or_insert_with(|| pages.get(&page).cloned());
@@ -287,9 +319,9 @@ impl State {
     }
 }
 
-impl std::fmt::Debug for State {
+impl std::fmt::Debug for File {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("State").field("length", &self.length).field("counts", &self.counts).finish_non_exhaustive()
+        f.debug_struct("File").field("length", &self.length).finish_non_exhaustive()
     }
 }
 
@@ -362,6 +394,26 @@ mod tests {
         let (disk, mut random) = (Disk::new(), Random::new([1; 32]));
         disk.write(0, &[7; 100]).unwrap();
         assert_eq!(content(&disk.crash(Unsynced::Kept, &mut random)), [7; 100]);
+    }
+
+    #[test]
+    fn files_are_synced_one_by_one_and_die_together() {
+        let (mut random, mut lost) = (Random::new([3; 32]), 0);
+        for _ in 0..40 {
+            let disk = Disk::new();
+            let [one, other] = [1, 2].map(|number| disk.file(number));
+            one.write(0, &[1; 100]).unwrap();
+            other.write(0, &[2; 100]).unwrap();
+            assert_eq!((content(&disk), content(&one), content(&other)), (vec![], vec![1; 100], vec![2; 100]));
+            one.sync_data().unwrap();
+            let after = disk.crash(Unsynced::Some, &mut random);
+            assert!(one.write(0, &[9]).is_err() && other.sync_data().is_err(), "the dead write nothing");
+            assert_eq!(content(&after.file(1)), [1; 100]);
+            lost += usize::from(content(&after.file(2)).is_empty());
+            after.fill_after(0);
+            assert!([1, 2].iter().all(|number| after.file(*number).write(0, &[1]).is_err()), "they share the room");
+        }
+        assert!((1..40).contains(&lost), "{lost}");
     }
 
     #[test]

@@ -40,6 +40,7 @@ mod observer;
 mod outcome;
 mod places;
 mod plan;
+mod recovery;
 mod regions;
 mod run;
 mod scenarios;

@@ -7,6 +7,7 @@ use crate::node::Seat;
 use crate::outcome::{Finding, Mark, Outcome};
 use crate::places;
 use crate::plan::{Plan, Shape, Unfit};
+use crate::recovery::Recovery;
 use crate::regions::{Map, Region};
 use crate::world::{NodeId, Setting, World};
 use polypeer_engine::{Command, P2pAction, P2pConfig, Random, Target, Time};
@@ -46,7 +47,7 @@ pub struct Progress {
 /// When the plan cannot be run.
 pub fn run<C: Cast + 'static>(cast: C, plan: &Plan, look: &mut dyn FnMut(&Progress) -> bool) -> Result<Outcome, Unfit> {
     plan.check()?;
-    let checks = Rc::new(RefCell::new(Checks::new(plan, places::names(plan))));
+    let checks = Rc::new(RefCell::new(Checks::new(plan, places::names(plan), cast.no_blame())));
     let mut outcome = Outcome::default();
     let played = catch_unwind(AssertUnwindSafe(|| {
         let mut stage = Stage::new(Rc::new(cast), plan, checks.clone(), &mut outcome);
@@ -76,6 +77,7 @@ struct Stage<'a, C: Cast> {
     ends_ms: u64,
     next_look_ms: u64,
     looks: u64,
+    recovery: Recovery,
 }
 
 /// Someone whose operator publishes.
@@ -98,6 +100,7 @@ impl<'a, C: Cast + 'static> Stage<'a, C> {
             ends_ms: plan.lasts_ms + plan.settle_ms + GOODBYE.as_millis() as u64,
             next_look_ms: LOOK_MS,
             looks: 0,
+            recovery: Recovery::Unasked,
             cast,
             plan,
             world,
@@ -129,7 +132,7 @@ impl<'a, C: Cast + 'static> Stage<'a, C> {
         };
         let cast = self.cast.clone();
         let boot = move |disk: &crate::disk::Disk| cast.open(disk, &seat);
-        let mut place = Seat::new(places::address(self.plan, node), self.cast.config(), boot);
+        let mut place = Seat::new(places::address(self.plan, node), self.cast.config(node), boot);
         place.config = self.config(node, attack);
         let regions = Map::named(&self.plan.map).unwrap_or_default().regions();
         place.region = Region(self.random.below(regions) as u8);
@@ -230,11 +233,14 @@ impl<'a, C: Cast + 'static> Stage<'a, C> {
     fn settle(&mut self, look: &mut dyn FnMut(&Progress) -> bool) {
         let remedies = self.checks.borrow().troubles.remedies();
         remedies.iter().for_each(|fault| self.world.inject(fault));
+        self.recovery = Recovery::Connecting;
         let (all, one) = SETTLE_PERCENT;
         let (lasts, settle) = (self.plan.lasts_ms, self.plan.settle_ms);
         if !self.run_to(lasts + settle * all / 100, look) {
             return;
         }
+        // From now on the next block may have to wait for one node's turn.
+        self.recovery = Recovery::Unasked;
         let last = self.plan.honest().next().unwrap_or(0);
         self.halt(|node| node != last);
         if self.run_to(lasts + settle * (all + one) / 100, look) {
@@ -286,6 +292,11 @@ impl<'a, C: Cast + 'static> Stage<'a, C> {
             if let Err(what) = self.within_bounds(node) {
                 self.world.violate(Some(NodeId(node)), what);
             }
+        }
+        if let Some(patience) = self.cast.patience()
+            && let Err(what) = self.recovery.look(&self.world, self.plan, patience)
+        {
+            self.world.violate(None, what);
         }
         let goes_on = look(&Progress { at_ms: mark.at_ms, of_ms: self.ends_ms, steps: mark.steps });
         goes_on && self.world.violation().is_none()

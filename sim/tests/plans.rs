@@ -7,8 +7,8 @@ use polypeer_ledger_reference::{Format, NetworkParameters, ParametersError};
 use polypeer_protocols::anya::{self as speaks_anya, Anya};
 use polypeer_protocols::hello::{self as speaks_hello, Hello};
 use polypeer_sim::{
-    Attack, Chain, Fault, FileError, Finding, Hostile, Outcome, Plan, Planned, Request, SCENARIOS, Scenario,
-    Simulation, run, shrink,
+    Attack, Cast, Chain, Disk, Fault, FileError, Finding, Hostile, Id, LedgerSeat, Outcome, Plan, Planned, Request,
+    SCENARIOS, Scenario, Simulation, Witness, run, shrink,
 };
 use std::time::Duration;
 
@@ -124,6 +124,45 @@ fn a_file_is_whole_or_refused() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// A network of which the next block is promised at once, whatever chance says.
+struct Hasty(Chain<AnyaNode>);
+
+impl Cast for Hasty {
+    type Protocol = AnyaNode;
+    type Ledger = Witness;
+
+    fn config(&self, node: usize) -> speaks_anya::Config {
+        self.0.config(node)
+    }
+
+    fn epoch_ms(&self) -> u64 {
+        self.0.epoch_ms()
+    }
+
+    fn open(&self, disk: &Disk, seat: &LedgerSeat) -> Result<Witness, String> {
+        self.0.open(disk, seat)
+    }
+
+    fn publish(&self, author: usize, nth: u64) -> Option<(Asked, Id)> {
+        self.0.publish(author, nth)
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        Some(Duration::from_millis(1))
+    }
+}
+
+/// Where the next block is promised in some time, a network that stands still is found.
+#[test]
+fn a_block_that_is_promised_must_come() {
+    let plan = plan("anya", "calm", 1, 4, 20);
+    let cast = Hasty(Chain::new("simulated", anya).expect("the name is short"));
+    let outcome = run(cast, &plan, &mut |_| true).expect("a scenario's plan can be run");
+    let violation = outcome.violation.expect("blocks come by chance");
+    assert_eq!(violation.check, "liveness", "{violation}");
+    assert!((plan.lasts_ms..plan.lasts_ms + 10_000).contains(&violation.at_ms), "{violation}");
 }
 
 /// A plan that names what there is not is refused.

@@ -1,8 +1,9 @@
 //! Enters BUMO: its keys, its presets, how they become its settings.
 
+mod cast;
 mod chain;
-mod payer;
 mod key_files;
+mod payer;
 mod presets;
 
 use super::hosted::{self, Hosted};
@@ -48,9 +49,9 @@ pub(super) const ENTRY: Entry = Entry {
     devnet_followers: 1,
     devnet_values,
     payers: payer::payers,
-    replay: &[polypeer_driver::replay::<Bumo>],
     key_files: Some(key_files::KEY_FILES),
-    simulate: None,
+    replay: &[polypeer_driver::replay::<Bumo>],
+    simulate: Some(|plan, look| Ok(polypeer_sim::run(cast::Simulated::new(plan)?, plan, look)?)),
 };
 
 static KEYS: &[Key] = &[

@@ -131,7 +131,7 @@ impl Witness {
         if !self.seen.insert(hash) {
             return;
         }
-        self.tell(News::Block { id: hash.0, is_own });
+        self.tell(News::Block { id: hash.0, is_own, is_durable: true });
         let inside = self.reader.block(&BlockKey::Hash(hash)).map(|block| block.transactions).unwrap_or_default();
         inside.into_iter().for_each(|id| self.tell(News::Transaction { id: id.0, is_durable: false }));
     }
