@@ -14,7 +14,7 @@ use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use yamux::{Config, Connection, Mode, Packet};
+use yamux::{Config, Connection, ConnectionError, FrameDecodeError, Mode, Packet};
 
 /// Bytes that a connection may bring in a turn before the others have theirs.
 const TURN_BYTES: usize = 256 << 10;
@@ -153,6 +153,8 @@ impl Muxer {
         }
         let before = self.wire.borrow().untaken();
         self.drive(true)?;
+        let forgiven = self.wire.borrow_mut().take_forgiven();
+        self.noise.sent(forgiven);
         // It takes nothing while the socket does not take what it answers.
         let is_stuck = came == 0 && self.wire.borrow().untaken() == before && !self.is_over;
         if is_stuck { Poll::Pending } else { Poll::Ready(Ok(())) }
@@ -171,7 +173,14 @@ impl Muxer {
                 match self.yamux.poll_next_inbound(&mut nobody()) {
                     Poll::Pending => break,
                     Poll::Ready(Some(Ok(stream))) => self.came(stream),
-                    Poll::Ready(_) => self.is_over = true,
+                    Poll::Ready(end) => {
+                        self.is_over = true;
+                        if let Some(Err(ConnectionError::Decode(error))) = end
+                            && !matches!(error, FrameDecodeError::Io(_))
+                        {
+                            self.wire.borrow_mut().blame();
+                        }
+                    }
                 }
             }
             let has_said = self.agree();
@@ -346,7 +355,13 @@ impl Muxer {
     /// A channel is over. The stream is closed in order where it has said its last, else broken off.
     pub(crate) fn closed(&mut self, tube: Tube, opener: Direction) {
         self.channels.remove(&tube.number);
-        self.wire.borrow_mut().forget(tube.number);
+        let mut wire = self.wire.borrow_mut();
+        let Watched { is_finished, is_reset, .. } = wire.watched(tube.number);
+        if !is_finished && !is_reset {
+            wire.forgive();
+        }
+        wire.forget(tube.number);
+        drop(wire);
         match opener {
             Direction::Outbound => self.own_streams -= 1,
             Direction::Inbound => self.their_streams -= 1,

@@ -274,7 +274,7 @@ mod tests {
             assert_eq!(told(&bad), Err(kind), "byte {at}");
         }
         // An RSA key: refused by what it is, whatever its length.
-        let rsa = [&[0x0a, 0x84, 0x02, 0x08, 0x00, 0x12, 0x80, 0x02][..], &[7; 256], &good[38..]].concat();
+        let rsa = [&[0x0a, 0x85, 0x02, 0x08, 0x00, 0x12, 0x80, 0x02][..], &[7; 256], &good[38..]].concat();
         assert_eq!(told(&rsa), Err(NoiseError::KeyType));
         let other_key = judge(&credentials(1), &good, &public([5; 32]), MUXER);
         assert_eq!(other_key, Err(NoiseError::Signature), "the identity of someone else");

@@ -34,6 +34,8 @@ impl<P: Protocol> Host<P> {
             return;
         }
         self.take_turn(id, cx, is_paused);
+        // What was read moved windows.
+        self.flush(id);
         let Some(connection) = self.connections.get_mut(&id) else { return };
         if !connection.stream.end_turn(cx) {
             return self.over(id, true);

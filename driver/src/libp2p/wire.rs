@@ -68,6 +68,9 @@ pub(super) struct Wire {
     touched: Vec<u32>,
     current: Option<u32>,
     unread: usize,
+    // What may still come on streams that we broke off, and what of that came: the peer had not heard of it.
+    forgivable: usize,
+    forgiven: usize,
     // Payload that yamux was given and has not said.
     unsaid: usize,
     fault: Option<Fault>,
@@ -131,6 +134,8 @@ impl Wire {
             touched: Vec::new(),
             current: None,
             unread: 0,
+            forgivable: 0,
+            forgiven: 0,
             unsaid: 0,
             fault: None,
             is_gone: false,
@@ -264,6 +269,17 @@ impl Wire {
         }
     }
 
+    /// A stream was broken off here: as much as its window may be on its way.
+    pub(super) fn forgive(&mut self) {
+        let most = self.rules.net.their_streams_max * WINDOW_BYTES as usize;
+        self.forgivable = most.min(self.forgivable + WINDOW_BYTES as usize);
+    }
+
+    /// Bytes that came so and are no noise, since this was last asked.
+    pub(super) fn take_forgiven(&mut self) -> usize {
+        std::mem::take(&mut self.forgiven)
+    }
+
     /// So much of a stream was read.
     pub(super) fn was_read(&mut self, number: u32, bytes: usize) {
         if let Some(stream) = self.streams.get_mut(&number) {
@@ -297,6 +313,11 @@ impl Wire {
                 into.push(number);
             }
         }
+    }
+
+    /// What came is no frame of yamux.
+    pub(super) fn blame(&mut self) {
+        self.fault.get_or_insert(Fault::Rules);
     }
 
     /// Why nothing more can be heard, if so.
@@ -407,6 +428,14 @@ impl Wire {
         Ok(())
     }
 
+    fn touch(&mut self, number: u32) {
+        if let Some(stream) = self.streams.get_mut(&number)
+            && !std::mem::replace(&mut stream.is_touched, true)
+        {
+            self.touched.push(number);
+        }
+    }
+
     // A frame's head has come.
     fn hear_head(&mut self, head: Head) -> Result<(), Fault> {
         let is_known = self.streams.contains_key(&head.stream);
@@ -420,11 +449,9 @@ impl Wire {
                 if let Some(stream) = self.streams.get_mut(&head.stream) {
                     stream.is_finished |= head.flags & FIN != 0;
                     stream.is_reset |= head.flags & RST != 0;
-                    if !std::mem::replace(&mut stream.is_touched, true) {
-                        self.touched.push(head.stream);
-                    }
                     self.current = (kind == DATA && head.flags & RST == 0).then_some(head.stream);
                 }
+                self.touch(head.stream);
             }
             _ => {}
         }
@@ -440,15 +467,24 @@ impl Wire {
         buffer[..count].copy_from_slice(&self.raw[..count]);
         self.raw.advance(count);
         self.ready -= count;
-        if self.heard.is_in_body()
-            && let Some(stream) = self.current.and_then(|number| self.streams.get_mut(&number))
-        {
+        let was_in_body = self.heard.is_in_body();
+        if was_in_body && let Some(stream) = self.current.and_then(|number| self.streams.get_mut(&number)) {
             stream.unread += count;
             self.unread += count;
+        } else if was_in_body {
+            let forgiven = count.min(self.forgivable);
+            self.forgivable -= forgiven;
+            self.forgiven += forgiven;
         }
         if let Some(head) = self.heard.take(&buffer[..count]) {
             self.current = None;
             self.hear_head(head)?;
+        } else if was_in_body
+            && !self.heard.is_in_body()
+            && let Some(number) = self.current
+        {
+            // Only now it can be read.
+            self.touch(number);
         }
         Ok(count)
     }

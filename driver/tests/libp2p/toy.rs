@@ -362,7 +362,7 @@ impl Toy {
         let Some(wanted) = self.wanted.get_mut(&(connection, channel)) else { return };
         while *wanted > 0 && cx.is_writable_on(connection, channel) {
             *wanted -= 1;
-            let chunk = frame(b'R', &vec![*wanted as u8; CHUNK_BYTES]);
+            let chunk = frame(b'C', &vec![*wanted as u8; CHUNK_BYTES]);
             cx.send_on(connection, channel, chunk, Overflow::Close);
         }
     }
