@@ -140,7 +140,7 @@ impl Mina {
 
     // The closed list, in one message that is the same for everybody but for where we see them.
     fn identity(&self, cx: &Cx<'_>, connection: ConnectionId) -> Bytes {
-        let own = cx.config().external.or(cx.config().listen).filter(Address::is_dialable);
+        let own = cx.config().external.or_else(|| listens_at(cx, connection)).filter(Address::is_dialable);
         let own = own.filter(|own| cx.config().private_addresses || own.is_public()).map(multiaddr::of_address);
         let observed = cx.ends(connection).map(|ends| multiaddr::of_address(ends.remote));
         let announced = STREAMS.iter().filter(|stream| stream.is_announced);
@@ -188,6 +188,15 @@ impl Mina {
             cx.learn(listens.iter().copied(), source);
         }
     }
+}
+
+// Where a peer reaches us: where we listen, and if that is everywhere, where this connection has its end.
+fn listens_at(cx: &Cx<'_>, connection: ConnectionId) -> Option<Address> {
+    let listen = cx.config().listen?;
+    if !listen.ip().is_unspecified() {
+        return Some(listen);
+    }
+    cx.ends(connection).map(|ends| Address::new(ends.local.ip(), listen.port()))
 }
 
 /// The text of what was said, owned; for people.

@@ -71,6 +71,20 @@ fn row_8_identify_has_the_closed_set_and_nothing_else_in_4096_bytes() {
 }
 
 #[test]
+fn whoever_listens_everywhere_says_where_it_was_reached() {
+    for (listen, said) in [("0.0.0.0:8302", OWN), ("10.0.0.77:8302", "10.0.0.77:8302")] {
+        let mut setting = setting();
+        setting.p2p.listen = Some(address(listen));
+        story_of(&setting, |stage| {
+            let peer = stage.guest(PEER, 7);
+            let frame = stage.identity(peer);
+            let own = polypeer_mina::multiaddr::of_address(address(said));
+            assert!(frame.windows(own.len()).any(|window| window == &own[..]), "{listen}");
+        });
+    }
+}
+
+#[test]
 fn the_identify_vector_is_read_and_is_what_its_parts_make() {
     let vector = make::vector("identify_frame");
     let protocols = ["/ipfs/id/1.0.0", "/meshsub/1.1.0", "coda/rpcs/0.0.1", "/coda/kad/1.0.0"];
