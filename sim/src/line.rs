@@ -3,7 +3,8 @@
 use crate::counts::Counts;
 use crate::link::Pipe;
 use bytes::BytesMut;
-use polypeer_engine::{ConnectionId, Framer, Phase, Time};
+use polypeer_engine::{ChannelId, ConnectionId, Direction, Framer, Phase, Time};
+use std::collections::BTreeMap;
 
 /// Names a connection of the world. It is never used again, unlike its place in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +36,51 @@ pub(crate) struct Line<F> {
 #[derive(Debug)]
 pub(crate) struct End<F> {
     pub(crate) connection: ConnectionId,
+    /// The one channel of a transport that has no streams; where there are many, nothing comes on it.
+    pub(crate) only: Reader<F>,
+    /// Channels, by their names here.
+    pub(crate) channels: BTreeMap<ChannelId, Channel<F>>,
+    /// Their names here, by those that they have on the line.
+    pub(crate) names: BTreeMap<WireName, ChannelId>,
+    /// Channels that the other end opened so far.
+    pub(crate) accepted: u32,
+    /// This end has said that it closes.
+    pub(crate) is_closing: bool,
+}
+
+/// What a channel is called between two nodes: who opened it, and what it is called there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct WireName {
+    pub(crate) opener: Side,
+    pub(crate) channel: ChannelId,
+}
+
+impl WireName {
+    /// The one channel of a transport that has no streams.
+    pub(crate) const ONLY: Self = Self { opener: 0, channel: ChannelId::ONLY };
+}
+
+/// An end's part of one channel.
+#[derive(Debug)]
+pub(crate) struct Channel<F> {
+    pub(crate) name: WireName,
+    pub(crate) kind: u16,
+    pub(crate) reader: Reader<F>,
+    /// Whether both ends agree on what it is for.
+    pub(crate) is_agreed: bool,
+    /// Whether this end writes no more.
+    pub(crate) is_closed: bool,
+    /// Whether the other end writes no more.
+    pub(crate) is_finished: bool,
+    /// Bytes that this end sent and that have not arrived.
+    pub(crate) in_flight: usize,
+    /// Bytes that it sent since it was last told that it may write.
+    pub(crate) since_writable: usize,
+}
+
+/// What cuts the bytes of one channel into frames.
+#[derive(Debug)]
+pub(crate) struct Reader<F> {
     pub(crate) framer: F,
     pub(crate) phase: Phase,
     /// What has come and is no whole frame yet.
@@ -47,14 +93,87 @@ pub(crate) struct End<F> {
     pub(crate) is_timed: bool,
     /// What still comes is thrown away: this end closed, or its bytes cannot be read on.
     pub(crate) is_deaf: bool,
-    /// This end has said that it closes.
-    pub(crate) is_closing: bool,
 }
 
 impl<F: Framer> End<F> {
     pub(crate) fn new(connection: ConnectionId, framer: F) -> Self {
         Self {
             connection,
+            only: Reader::new(framer),
+            channels: BTreeMap::new(),
+            names: BTreeMap::new(),
+            accepted: 0,
+            is_closing: false,
+        }
+    }
+
+    /// Nobody listens here any more.
+    pub(crate) fn close(&mut self, counts: &mut Counts) {
+        self.is_closing = true;
+        for reader in self.readers_mut() {
+            reader.is_deaf = true;
+        }
+        self.discard(counts);
+    }
+
+    /// Throws away what has come and was not read.
+    pub(crate) fn discard(&mut self, counts: &mut Counts) {
+        for reader in self.readers_mut() {
+            reader.discard(counts);
+        }
+    }
+
+    /// What cuts the bytes of a channel.
+    pub(crate) fn reader_mut(&mut self, channel: ChannelId) -> Option<&mut Reader<F>> {
+        match channel {
+            ChannelId::ONLY => Some(&mut self.only),
+            _ => self.channels.get_mut(&channel).map(|channel| &mut channel.reader),
+        }
+    }
+
+    fn readers_mut(&mut self) -> impl Iterator<Item = &mut Reader<F>> {
+        std::iter::once(&mut self.only).chain(self.channels.values_mut().map(|channel| &mut channel.reader))
+    }
+
+    /// Adds a channel.
+    pub(crate) fn add(&mut self, id: ChannelId, name: WireName, kind: u16, framer: F, is_agreed: bool) {
+        let reader = Reader { is_deaf: self.is_closing, ..Reader::new(framer) };
+        let (is_closed, is_finished, in_flight, since_writable) = Default::default();
+        let channel = Channel { name, kind, reader, is_agreed, is_closed, is_finished, in_flight, since_writable };
+        self.names.insert(name, id);
+        self.channels.insert(id, channel);
+    }
+
+    /// Takes a channel away, with what has come on it and was not read.
+    pub(crate) fn remove(&mut self, id: ChannelId, counts: &mut Counts) -> Option<Channel<F>> {
+        let mut channel = self.channels.remove(&id)?;
+        self.names.remove(&channel.name);
+        channel.reader.discard(counts);
+        Some(channel)
+    }
+
+    /// What a channel is called on the line; nothing when there is none.
+    pub(crate) fn name(&self, id: ChannelId) -> Option<WireName> {
+        match id {
+            ChannelId::ONLY => Some(WireName::ONLY),
+            _ => self.channels.get(&id).map(|channel| channel.name),
+        }
+    }
+
+    /// What it is called here.
+    pub(crate) fn named(&self, name: WireName) -> Option<ChannelId> {
+        if name == WireName::ONLY { Some(ChannelId::ONLY) } else { self.names.get(&name).copied() }
+    }
+
+    /// Channels that stand and that this side, or the other one, opened.
+    pub(crate) fn count(&self, opener: Direction) -> usize {
+        self.channels.keys().filter(|channel| channel.opener() == opener).count()
+    }
+}
+
+impl<F: Framer> Reader<F> {
+    fn new(framer: F) -> Self {
+        Self {
             framer,
             phase: Phase(0),
             buffer: BytesMut::new(),
@@ -62,7 +181,6 @@ impl<F: Framer> End<F> {
             partial_since: None,
             is_timed: false,
             is_deaf: false,
-            is_closing: false,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Carries bytes one way between two nodes: late, at a rate, in pieces that are not the ones that were sent.
 
+use crate::line::WireName;
 use bytes::Bytes;
 use polypeer_engine::{DisconnectCause, Random, Time};
 use serde::{Deserialize, Serialize};
@@ -97,6 +98,33 @@ pub(crate) struct PipeCounts {
 struct Piece {
     at: Time,
     bytes: Bytes,
+    channel: WireName,
+    /// What is said of the channel, instead of bytes on it.
+    word: Option<Word>,
+}
+
+/// What one end tells the other of a channel. It costs nothing on the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// It is wanted, as one of this kind.
+    Open(u16),
+    /// It stands.
+    Accept,
+    /// It is none that this end speaks.
+    Refuse,
+    /// This end writes no more.
+    Finish,
+    /// It is broken off.
+    Reset,
+}
+
+/// What has come out of a pipe.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    /// Bytes, and whether the last byte of a frame was among them.
+    Bytes(Bytes, bool),
+    /// A word on a channel.
+    Word(Word),
 }
 
 impl Pipe {
@@ -111,13 +139,19 @@ impl Pipe {
     }
 
     /// Takes a frame in that will have arrived at `at`.
-    pub(crate) fn send(&mut self, at: Time, frame: Bytes) {
+    pub(crate) fn send(&mut self, at: Time, channel: WireName, frame: Bytes) {
         self.counts.frames_sent += 1;
         self.counts.bytes_sent += frame.len() as u64;
         self.in_flight += frame.len();
         self.since_writable += frame.len();
         self.last_arrival = at;
-        self.queue.push_back(Piece { at, bytes: frame });
+        self.queue.push_back(Piece { at, bytes: frame, channel, word: None });
+    }
+
+    /// Takes a word in that will have arrived at `at`, or after what was sent before.
+    pub(crate) fn say(&mut self, at: Time, channel: WireName, word: Word) {
+        self.last_arrival = self.last_arrival.max(at);
+        self.queue.push_back(Piece { at: self.last_arrival, bytes: Bytes::new(), channel, word: Some(word) });
     }
 
     /// The sender's side ends: this arrives at `at`, or after what was sent before. When it arrives.
@@ -160,9 +194,14 @@ impl Pipe {
     }
 
     /// Takes out the next piece that has arrived: a whole one, or one that was cut anywhere, whose rest comes a little
-    /// later and together with what follows. With it, whether the last byte of a frame was in it.
-    pub(crate) fn arrive(&mut self, now: Time, random: &mut Random) -> Option<(Bytes, bool)> {
+    /// later and together with what follows. With it, the channel.
+    pub(crate) fn arrive(&mut self, now: Time, random: &mut Random) -> Option<(WireName, Arrival)> {
         let first = self.queue.front_mut().filter(|piece| piece.at <= now)?;
+        let channel = first.channel;
+        if let Some(word) = first.word {
+            self.queue.pop_front();
+            return Some((channel, Arrival::Word(word)));
+        }
         let chance = random.number();
         let is_cut = first.bytes.len() > 1 && chance & 7 == 0;
         let bytes = if is_cut {
@@ -178,12 +217,12 @@ impl Pipe {
         }
         self.in_flight -= bytes.len();
         self.counts.bytes_arrived += bytes.len() as u64;
-        Some((bytes, !is_cut))
+        Some((channel, Arrival::Bytes(bytes, !is_cut)))
     }
 
     /// Loses what is under way. How many frames and bytes that was.
     pub(crate) fn lose(&mut self) -> (u64, u64) {
-        let lost = (self.queue.len() as u64, self.in_flight as u64);
+        let lost = (self.in_flight_frames(), self.in_flight as u64);
         self.counts.frames_lost += lost.0;
         self.counts.bytes_lost += lost.1;
         self.queue = VecDeque::new();
@@ -193,7 +232,7 @@ impl Pipe {
 
     /// Frames under way.
     pub(crate) fn in_flight_frames(&self) -> u64 {
-        self.queue.len() as u64
+        self.queue.iter().filter(|piece| piece.word.is_none()).count() as u64
     }
 
     /// Bytes under way, counted one by one.
@@ -219,9 +258,9 @@ mod tests {
             let frame = vec![round; 1 + usize::from(round)];
             sent.extend_from_slice(&frame);
             let at = pipe.in_order(now + Duration::from_micros(500), frame.len(), 1_000_000);
-            pipe.send(at, frame.into());
+            pipe.send(at, WireName::ONLY, frame.into());
             now = now + Duration::from_micros(400);
-            while let Some((bytes, is_whole)) = pipe.arrive(now, &mut random) {
+            while let Some((_, Arrival::Bytes(bytes, is_whole))) = pipe.arrive(now, &mut random) {
                 cuts += usize::from(!is_whole);
                 came.extend_from_slice(&bytes);
             }
@@ -230,7 +269,7 @@ mod tests {
         now = now + Duration::from_secs(1);
         loop {
             now = now + Duration::from_secs(1);
-            let Some((bytes, _)) = pipe.arrive(now, &mut random) else { break };
+            let Some((_, Arrival::Bytes(bytes, _))) = pipe.arrive(now, &mut random) else { break };
             came.extend_from_slice(&bytes);
         }
         assert_eq!(sent, came);

@@ -8,6 +8,7 @@ use crate::line::{LineId, Side};
 use crate::link::{HostQuality, Lane};
 use crate::regions::Region;
 use crate::switch::Switch;
+use bytes::Bytes;
 use polypeer_engine::{Address, ConnectionId, Engine, Event, Ledger, Now, P2pConfig, Protocol, Ticket, Time};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -35,6 +36,8 @@ pub struct Seat<P: Protocol, L> {
     pub clock_offset_ms: i64,
     /// What makes it differ from an honest node.
     pub switch: Option<Box<dyn Switch<P>>>,
+    /// What it proves to be, where the transport has it prove that; made up from its address when nothing is said.
+    pub identity: Option<Bytes>,
 }
 
 impl<P: Protocol, L> Seat<P, L> {
@@ -50,6 +53,7 @@ impl<P: Protocol, L> Seat<P, L> {
             host: HostQuality::default(),
             clock_offset_ms: 0,
             switch: None,
+            identity: None,
         }
     }
 }
@@ -72,6 +76,7 @@ pub struct Node<P: Protocol, L> {
     pub(crate) disk: Disk,
     pub(crate) keeper: Keeper,
     pub(crate) switch: Option<Box<dyn Switch<P>>>,
+    pub(crate) identity: Bytes,
     pub(crate) failure: Option<String>,
     pub(crate) connections: BTreeMap<ConnectionId, (LineId, Side)>,
     /// Dials under way.
@@ -93,7 +98,8 @@ pub struct Node<P: Protocol, L> {
 
 impl<P: Protocol, L> Node<P, L> {
     pub(crate) fn new(seat: Seat<P, L>, wall: WallClock, remembering: Remembering) -> Self {
-        let Seat { address, aliases, mut config, protocol, boot, region, host, switch, .. } = seat;
+        let Seat { address, aliases, mut config, protocol, boot, region, host, switch, identity, .. } = seat;
+        let identity = identity.unwrap_or_else(|| made_up(address));
         config.listen = Some(address);
         Self {
             address,
@@ -112,6 +118,7 @@ impl<P: Protocol, L> Node<P, L> {
             disk: Disk::new(),
             keeper: Keeper::new(remembering),
             switch,
+            identity,
             failure: None,
             connections: BTreeMap::new(),
             dials: BTreeMap::new(),
@@ -135,6 +142,11 @@ impl<P: Protocol, L> Node<P, L> {
     /// Where it is on the map.
     pub fn region(&self) -> Region {
         self.region
+    }
+
+    /// What it proves to be, where the transport has it prove that.
+    pub fn identity(&self) -> &Bytes {
+        &self.identity
     }
 
     /// Its engine, unless it is down.
@@ -236,4 +248,10 @@ impl<P: Protocol, L> Node<P, L> {
         let switch = self.switch.as_ref().and_then(|switch| switch.next_wake());
         own.into_iter().chain(switch).min().map(|at| at.max(world))
     }
+}
+
+// An id of the form that libp2p gives an ed25519 key, of a key that nobody has.
+fn made_up(address: Address) -> Bytes {
+    let key = blake3::hash(address.to_string().as_bytes());
+    Bytes::from([&[0x00, 0x24, 0x08, 0x01, 0x12, 0x20][..], key.as_bytes()].concat())
 }

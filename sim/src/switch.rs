@@ -1,7 +1,7 @@
 //! Stands between a node's engine and its network: the place where an honest engine becomes an attacker.
 
 use bytes::Bytes;
-use polypeer_engine::{ConnectionId, Effect, Engine, Now, Overflow, P2pAction, Protocol, Random, Time};
+use polypeer_engine::{ChannelId, ConnectionId, Effect, Engine, Now, Overflow, P2pAction, Protocol, Random, Time};
 use std::time::Duration;
 
 /// What makes a node differ from an honest one. Its engine stays the production one; the switch changes what reaches it
@@ -45,13 +45,16 @@ pub struct Scene<'a, P: Protocol> {
     pub engine: &'a Engine<P>,
     /// The world's chance.
     pub random: &'a mut Random,
+    /// The channel that the frame is for, in [`Switch::sends`]; else the only one of a transport without streams. What is
+    /// sent without naming a channel goes there.
+    pub channel: ChannelId,
     pub(crate) overflow: Overflow,
     pub(crate) deeds: &'a mut Vec<Deed<P>>,
 }
 
 /// What a switch wants done.
 pub(crate) enum Deed<P: Protocol> {
-    Send { connection: ConnectionId, bytes: Bytes, overflow: Overflow, wait: Duration },
+    Send { connection: ConnectionId, channel: ChannelId, bytes: Bytes, overflow: Overflow, wait: Duration },
     Act(P2pAction<P::Answer>),
     Vanish(ConnectionId),
 }
@@ -64,8 +67,18 @@ impl<P: Protocol> Scene<'_, P> {
 
     /// Sends bytes when this time has passed, if the connection still stands.
     pub fn send_after(&mut self, connection: ConnectionId, bytes: Bytes, wait: Duration) {
+        self.send_on_after(connection, self.channel, bytes, wait);
+    }
+
+    /// Sends bytes on a channel, past the engine.
+    pub fn send_on(&mut self, connection: ConnectionId, channel: ChannelId, bytes: Bytes) {
+        self.send_on_after(connection, channel, bytes, Duration::ZERO);
+    }
+
+    /// The same when this time has passed, if the channel still stands.
+    pub fn send_on_after(&mut self, connection: ConnectionId, channel: ChannelId, bytes: Bytes, wait: Duration) {
         let overflow = self.overflow;
-        self.deeds.push(Deed::Send { connection, bytes, overflow, wait });
+        self.deeds.push(Deed::Send { connection, channel, bytes, overflow, wait });
     }
 
     /// Tells the engine something afterwards: dial, ban, broadcast. It does not pass [`Switch::hears`].

@@ -1,6 +1,6 @@
 //! Hashes what happens, cheaply: enough to tell that two runs differ, not to withstand someone who wants them alike.
 
-use polypeer_engine::{Effect, P2pAction, Time};
+use polypeer_engine::{ChannelId, Effect, P2pAction, Time};
 use rapidhash::v3::rapidhash_v3;
 use serde::Serialize;
 use std::fmt;
@@ -44,9 +44,18 @@ impl Trace {
         self.number(node as u64);
         self.number(at.as_micros());
         match action {
-            P2pAction::MessageReceived { connection, frame, .. } => {
+            P2pAction::MessageReceived { connection, channel, frame } => {
                 self.number(1 | (frame.len() as u64) << 8);
                 self.number(connection.as_u64());
+                self.channel(*channel);
+            }
+            P2pAction::ChannelOpened { connection, channel, kind, .. } => {
+                self.number(10 | u64::from(*kind) << 8 | connection.as_u64() << 24);
+                self.channel(*channel);
+            }
+            P2pAction::ChannelClosed { connection, channel, end } => {
+                self.number(11 | (*end as u64) << 8 | connection.as_u64() << 16);
+                self.channel(*channel);
             }
             P2pAction::LedgerAnswered { ticket, .. } => self.number(2 | ticket.map_or(0, |ticket| ticket.0 + 1) << 8),
             P2pAction::Wake => self.number(3),
@@ -66,12 +75,20 @@ impl Trace {
         }
     }
 
+    // Which one, where there is more than one.
+    fn channel(&mut self, channel: ChannelId) {
+        if channel != ChannelId::ONLY {
+            self.number(u64::from(channel.0));
+        }
+    }
+
     /// Notes what came of a step.
     pub(crate) fn effects<R: Serialize>(&mut self, effects: &[Effect<R>]) {
         self.number(effects.len() as u64);
         for effect in effects {
-            if let Effect::Send { connection, frame, overflow, .. } = effect {
+            if let Effect::Send { connection, channel, frame, overflow } = effect {
                 self.number(connection.as_u64() << 8 | *overflow as u64);
+                self.channel(*channel);
                 self.number(rapidhash_v3(frame));
             } else {
                 let mut digest = Digest { trace: self.clone(), word: 0, filled: 0 };
@@ -137,7 +154,7 @@ impl postcard::ser_flavors::Flavor for &mut Digest {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use polypeer_engine::{ChannelId, Close, ConnectionId, Overflow, Record, Table};
+    use polypeer_engine::{Close, ConnectionId, Overflow, Record, Table};
 
     #[test]
     fn every_difference_shows() {

@@ -1,6 +1,7 @@
 //! Runs nodes in virtual time: hands engines what happens, and carries out what they want.
 
 mod acting;
+mod channels;
 mod faults;
 mod life;
 mod wire;
@@ -19,8 +20,8 @@ use crate::switch::{Deed, Switch};
 use crate::trace::{Trace, TraceHash};
 use bytes::Bytes;
 use polypeer_engine::{
-    Address, ConnectionId, DialFailure, DisconnectCause, Effect, Ledger, Overflow, P2pAction, Protocol, Random, Ticket,
-    Time, To,
+    Address, ChannelId, ConnectionId, DialFailure, DisconnectCause, Effect, Ledger, Overflow, P2pAction, Protocol,
+    Random, Ticket, Time, To,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -100,10 +101,10 @@ pub struct World<P: Protocol, L> {
 enum Happening<A> {
     Arrived { line: LineId, side: Side },
     Ended { line: LineId, side: Side, cause: DisconnectCause },
-    Writable { line: LineId, side: Side },
+    Writable { line: LineId, side: Side, channel: ChannelId },
     Broke { line: LineId },
     GaveUp { line: LineId, side: Side },
-    Overdue { line: LineId, side: Side },
+    Overdue { line: LineId, side: Side, channel: ChannelId },
     Dialled { node: u32, life: u32, connection: ConnectionId },
     DialFailed { node: u32, life: u32, connection: ConnectionId, cause: DialFailure },
     Answers { node: u32, life: u32 },
@@ -118,6 +119,7 @@ enum Happening<A> {
 #[derive(Debug)]
 struct Late {
     connection: ConnectionId,
+    channel: ChannelId,
     bytes: Bytes,
     overflow: Overflow,
 }
@@ -356,10 +358,10 @@ where
         match happening {
             Happening::Arrived { line, side } => self.arrived(line, side),
             Happening::Ended { line, side, cause } => self.end(line, side, cause),
-            Happening::Writable { line, side } => self.writable(line, side),
+            Happening::Writable { line, side, channel } => self.writable(line, side, channel),
             Happening::Broke { line } => self.break_line(line),
             Happening::GaveUp { line, side } => self.give_up(line, side),
-            Happening::Overdue { line, side } => self.overdue(line, side),
+            Happening::Overdue { line, side, channel } => self.overdue(line, side, channel),
             Happening::Fails(fault) => self.inject(&fault),
             Happening::Dialled { node, life, .. }
             | Happening::DialFailed { node, life, .. }
@@ -391,7 +393,7 @@ where
                 return;
             }
             Happening::Acts { action, .. } => self.step(id, *action),
-            Happening::Sends { late, .. } => self.send(id, late.connection, late.bytes, late.overflow),
+            Happening::Sends { late, .. } => self.send(id, late.connection, late.channel, late.bytes, late.overflow),
             _ => {}
         }
         self.follow_up(id);
@@ -402,8 +404,8 @@ where
         match happening {
             Happening::Arrived { line, side }
             | Happening::Ended { line, side, .. }
-            | Happening::Writable { line, side }
-            | Happening::Overdue { line, side } => self.lines.get(*line).map(|line| line.nodes[*side]),
+            | Happening::Writable { line, side, .. }
+            | Happening::Overdue { line, side, .. } => self.lines.get(*line).map(|line| line.nodes[*side]),
             Happening::DialFailed { node, .. }
             | Happening::Answers { node, .. }
             | Happening::Woken { node, .. }

@@ -4,13 +4,15 @@ use super::{Happening, Late, NodeId, World};
 use crate::keeper::PATIENCE;
 use crate::switch::{Deed, Scene, Switch};
 use bytes::Bytes;
-use polypeer_engine::{ConnectionId, Effect, Engine, Ledger, Overflow, P2pAction, Protocol, Time, To};
+use polypeer_engine::{ChannelId, ConnectionId, Effect, Engine, Ledger, Overflow, P2pAction, Protocol, Time, To};
 use std::time::Duration;
 
 /// How long a look-up of a name takes.
 const LOOKUP: Duration = Duration::from_millis(30);
 /// A node that wants to be woken at once is woken after this: time passes on any machine.
 const SOON: Duration = Duration::from_micros(1);
+/// What a switch sends where it is not asked about a frame.
+const ELSE: (ChannelId, Overflow) = (ChannelId::ONLY, Overflow::Drop);
 
 impl<P, L> World<P, L>
 where
@@ -43,14 +45,16 @@ where
         let is_switched = self.nodes[id].switch.is_some();
         for effect in effects.drain(..) {
             match effect {
-                Effect::Send { connection, frame, overflow, .. } if is_switched => {
-                    self.with_switch(id, overflow, |switch, scene| switch.sends(scene, connection, frame));
+                Effect::Send { connection, channel, frame, overflow } if is_switched => {
+                    let of = (channel, overflow);
+                    self.with_switch(id, of, |switch, scene| switch.sends(scene, connection, frame));
                 }
-                Effect::Send { connection, frame, overflow, .. } => self.send(id, connection, frame, overflow),
+                Effect::Send { connection, channel, frame, overflow } => {
+                    self.send(id, connection, channel, frame, overflow);
+                }
                 other => {
                     let does = !is_switched
-                        || self.with_switch(id, Overflow::Drop, |switch, scene| switch.does(scene, &other))
-                            != Some(false);
+                        || self.with_switch(id, ELSE, |switch, scene| switch.does(scene, &other)) != Some(false);
                     if does {
                         self.do_other(id, other);
                     }
@@ -63,11 +67,14 @@ where
         let (node, life) = (id as u32, self.nodes[id].life);
         match effect {
             Effect::Dial { connection, address } => self.dial(id, connection, address),
-            Effect::SetPhase { connection, phase, .. } => {
-                if let Some(end) = self.end_of(id, connection) {
-                    end.phase = phase;
+            Effect::SetPhase { connection, channel, phase } => {
+                if let Some(reader) = self.end_of(id, connection).and_then(|end| end.reader_mut(channel)) {
+                    reader.phase = phase;
                 }
             }
+            Effect::Open { connection, channel, kind } => self.open(id, connection, channel, kind),
+            Effect::Finish { connection, channel } => self.finish(id, connection, channel),
+            Effect::Reset { connection, channel } => self.reset(id, connection, channel),
             Effect::Close { connection, how } => self.close(id, connection, how),
             Effect::Ask { ticket, request } => {
                 if self.nodes[id].asked.is_empty() {
@@ -87,20 +94,20 @@ where
                 let action = Box::new(P2pAction::Resolved { name, port, addresses });
                 self.agenda.add(self.now + LOOKUP, Happening::Acts { node, life, action });
             }
-            // A world of TCP: no protocol here opens a channel. Sends are carried out before.
-            Effect::Send { .. } | Effect::Open { .. } | Effect::Finish { .. } | Effect::Reset { .. } => {}
+            // Carried out before.
+            Effect::Send { .. } => {}
         }
     }
 
     fn hears(&mut self, id: usize, action: &mut P2pAction<P::Answer>) -> bool {
-        self.with_switch(id, Overflow::Drop, |switch, scene| switch.hears(scene, action)) != Some(false)
+        self.with_switch(id, ELSE, |switch, scene| switch.hears(scene, action)) != Some(false)
     }
 
     // Lets a node's switch do something, and does what it wants done. Nothing when the node is down or has none.
     fn with_switch<T>(
         &mut self,
         id: usize,
-        overflow: Overflow,
+        (channel, overflow): (ChannelId, Overflow),
         work: impl FnOnce(&mut dyn Switch<P>, &mut Scene<'_, P>) -> T,
     ) -> Option<T> {
         let own = self.nodes[id].now(self.now);
@@ -108,7 +115,7 @@ where
         let mut deeds = std::mem::take(&mut self.deeds);
         let done = self.nodes[id].engine.as_ref().map(|engine| {
             let (now, random) = (self.now, &mut self.random);
-            let mut scene = Scene { now, own, engine, random, overflow, deeds: &mut deeds };
+            let mut scene = Scene { now, own, engine, random, channel, overflow, deeds: &mut deeds };
             work(switch.as_mut(), &mut scene)
         });
         self.nodes[id].switch = Some(switch);
@@ -122,11 +129,11 @@ where
     fn do_deed(&mut self, id: usize, deed: Deed<P>) {
         let (node, life) = (id as u32, self.nodes[id].life);
         match deed {
-            Deed::Send { connection, bytes, overflow, wait } if wait.is_zero() => {
-                self.send(id, connection, bytes, overflow);
+            Deed::Send { connection, channel, bytes, overflow, wait } if wait.is_zero() => {
+                self.send(id, connection, channel, bytes, overflow);
             }
-            Deed::Send { connection, bytes, overflow, wait } => {
-                let late = Box::new(Late { connection, bytes, overflow });
+            Deed::Send { connection, channel, bytes, overflow, wait } => {
+                let late = Box::new(Late { connection, channel, bytes, overflow });
                 self.agenda.add(self.now + wait, Happening::Sends { node, life, late });
             }
             Deed::Act(action) => {
@@ -156,7 +163,7 @@ where
         }
         let switch = self.nodes[id].switch.as_ref();
         if switch.and_then(|switch| switch.next_wake()).is_some_and(|at| at <= self.now) {
-            self.with_switch(id, Overflow::Drop, |switch, scene| switch.wakes(scene));
+            self.with_switch(id, ELSE, |switch, scene| switch.wakes(scene));
         }
         self.follow_up_from(id, self.now + SOON);
     }
@@ -184,16 +191,26 @@ where
     }
 
     /// Puts a frame on its way.
-    pub(super) fn send(&mut self, id: usize, connection: ConnectionId, frame: Bytes, overflow: Overflow) {
+    pub(super) fn send(
+        &mut self,
+        id: usize,
+        connection: ConnectionId,
+        channel: ChannelId,
+        frame: Bytes,
+        overflow: Overflow,
+    ) {
         let bytes = frame.len() as u64;
         let node = &mut self.nodes[id];
         node.counts.frames_wanted += 1;
         node.counts.bytes_wanted += bytes;
         let place = node.connections.get(&connection).copied();
         let max = node.engine.as_ref().map_or(0, |engine| engine.state().profile.queue_bytes_max);
-        let found = place.and_then(|(line, side)| Some((line, side, self.lines.get(line)?)));
-        let found = found.filter(|(_, side, line)| line.ends[*side].as_ref().is_some_and(|end| !end.is_closing));
-        let Some((id_of_line, side, line)) = found else {
+        let found = place.and_then(|(line, side)| Some((line, side, self.lines.get_mut(line)?)));
+        let found = found.and_then(|(id, side, line)| {
+            let end = line.ends[side].as_mut().filter(|end| !end.is_closing)?;
+            Some((id, side, end.name(channel)?, line))
+        });
+        let Some((id_of_line, side, name, line)) = found else {
             node.counts.frames_not_open += 1;
             node.counts.bytes_not_open += bytes;
             return;
@@ -208,6 +225,10 @@ where
         }
         node.counts.frames_sent += 1;
         node.counts.bytes_sent += bytes;
-        self.put_on_wire(id_of_line, side, frame);
+        if let Some(channel) = line.ends[side].as_mut().and_then(|end| end.channels.get_mut(&channel)) {
+            channel.in_flight += frame.len();
+            channel.since_writable += frame.len();
+        }
+        self.put_on_wire(id_of_line, side, name, frame);
     }
 }

@@ -1,8 +1,8 @@
-//! Moves bytes: dials, carries, cuts into frames, and ends connections.
+//! Moves bytes: dials, carries, cuts into frames, and ends connections. Channels open and end in `channels`.
 
 use super::{Happening, World};
-use crate::line::{End, Line, LineId, Side, across};
-use crate::link::{Blocked, Pipe};
+use crate::line::{End, Line, LineId, Side, WireName, across};
+use crate::link::{Arrival, Blocked, Pipe};
 use bytes::Bytes;
 use polypeer_engine::{
     Address, BadFrame, ChannelId, Close, ConnectionId, DialFailure, Direction, DisconnectCause, Ends, Framed, Framer,
@@ -40,6 +40,8 @@ where
             None => DialFailure::TimedOut,
             Some(other) if self.is_apart(from, other) || self.nodes[other].is_dark => DialFailure::TimedOut,
             Some(other) if !self.nodes[other].is_up() => DialFailure::Refused,
+            // Whoever has to prove who it is finds itself before the connection stands.
+            Some(other) if other == from && self.has_channels(from) => DialFailure::Transport,
             Some(other) if self.nodes[other].stalled_until > self.now + DIAL_TIMEOUT => DialFailure::TimedOut,
             Some(other) => {
                 let free = self.nodes[other].stalled_until.max(self.nodes[from].stalled_until);
@@ -78,7 +80,7 @@ where
             local: to,
             remote: here,
             dialled: None,
-            identity: None,
+            identity: self.proven(from),
             takes_compressed: false,
         };
         let outbound = Ends {
@@ -86,7 +88,7 @@ where
             local: here,
             remote: to,
             dialled: Some(to),
-            identity: None,
+            identity: self.proven(other),
             takes_compressed: false,
         };
         self.step(other, P2pAction::Connected { connection: theirs, ends: inbound });
@@ -132,7 +134,7 @@ where
     L: Ledger<Request = P::Request, Answer = P::Answer>,
 {
     /// Puts a frame into the pipe of a side; there was room.
-    pub(super) fn put_on_wire(&mut self, id: LineId, side: Side, frame: Bytes) {
+    pub(super) fn put_on_wire(&mut self, id: LineId, side: Side, channel: WireName, frame: Bytes) {
         let Some(line) = self.lines.get_mut(id) else { return };
         let [from, to] = [line.nodes[side], line.nodes[across(side)]];
         let pipe = &mut line.pipes[side];
@@ -151,7 +153,7 @@ where
         let there = pipe.in_order(late, bytes, map.quality.bandwidth);
         let down = self.nodes[to].host.down;
         let at = self.nodes[to].down.through(there, bytes, down);
-        pipe.send(at, frame);
+        pipe.send(at, channel, frame);
         self.arm(id, side);
     }
 
@@ -177,12 +179,18 @@ where
             return;
         }
         while let Some(line) = self.lines.get_mut(id)
-            && let Some((bytes, is_whole)) = line.pipes[across(side)].arrive(self.now, &mut self.random)
+            && let Some((name, arrival)) = line.pipes[across(side)].arrive(self.now, &mut self.random)
         {
-            let counts = &mut self.nodes[to].counts;
-            counts.frames_received += u64::from(is_whole);
-            counts.bytes_received += bytes.len() as u64;
-            self.take_in(id, side, bytes);
+            match arrival {
+                Arrival::Word(word) => self.heard(id, side, name, word),
+                Arrival::Bytes(bytes, is_whole) => {
+                    let counts = &mut self.nodes[to].counts;
+                    counts.frames_received += u64::from(is_whole);
+                    counts.bytes_received += bytes.len() as u64;
+                    self.arrived_on(id, side, name, bytes.len());
+                    self.take_in(id, side, name, bytes);
+                }
+            }
         }
         if let Some(cause) = self.lines.get(id).and_then(|line| line.pipes[across(side)].over(self.now)) {
             self.end(id, side, cause);
@@ -198,41 +206,49 @@ where
         let Some(engine) = self.nodes[sender].engine.as_ref() else { return };
         let low = engine.state().profile.low_water_bytes;
         let Some(line) = self.lines.get_mut(id) else { return };
+        if engine.state().profile.transport.has_channels() {
+            return;
+        }
         let pipe = &mut line.pipes[side];
         if pipe.since_writable >= low && pipe.in_flight < low {
             pipe.since_writable = 0;
-            self.agenda.add(self.now, Happening::Writable { line: id, side });
+            self.agenda.add(self.now, Happening::Writable { line: id, side, channel: ChannelId::ONLY });
         }
     }
 
-    pub(super) fn writable(&mut self, id: LineId, side: Side) {
+    pub(super) fn writable(&mut self, id: LineId, side: Side, channel: ChannelId) {
         let Some(line) = self.lines.get(id) else { return };
         let node = line.nodes[side];
         let Some(end) = line.ends[side].as_ref().filter(|end| !end.is_closing) else { return };
         let connection = end.connection;
-        self.step(node, P2pAction::Writable { connection, channel: ChannelId::ONLY });
+        self.step(node, P2pAction::Writable { connection, channel });
         self.follow_up(node);
     }
 
     // Hands on what can be cut without a copy; the rest waits in the end's buffer.
-    fn take_in(&mut self, id: LineId, side: Side, mut bytes: Bytes) {
+    fn take_in(&mut self, id: LineId, side: Side, name: WireName, mut bytes: Bytes) {
         let Some(line) = self.lines.get_mut(id) else { return };
         let node = line.nodes[side];
         loop {
-            let Some(end) = self.lines.end_mut(id, side).filter(|end| !end.is_deaf) else {
+            let end = self.lines.end_mut(id, side);
+            let found = end.and_then(|end| {
+                let (connection, channel) = (end.connection, end.named(name)?);
+                Some((connection, channel, end.reader_mut(channel)?))
+            });
+            let Some((connection, channel, reader)) = found.filter(|(.., reader)| !reader.is_deaf) else {
                 self.nodes[node].counts.bytes_discarded += bytes.len() as u64;
                 return;
             };
             if bytes.is_empty() {
                 return;
             }
-            let whole = if end.buffer.is_empty() && end.held == 0 { end.framer.whole(end.phase, &bytes) } else { None };
+            let is_fresh = reader.buffer.is_empty() && reader.held == 0;
+            let whole = if is_fresh { reader.framer.whole(reader.phase, &bytes) } else { None };
             let Some(length) = whole.filter(|length| (1..=bytes.len()).contains(length)) else {
-                end.buffer.extend_from_slice(&bytes);
+                reader.buffer.extend_from_slice(&bytes);
                 self.nodes[node].counts.bytes_waiting += bytes.len() as u64;
-                return self.read(id, side);
+                return self.read(id, side, channel);
             };
-            let (connection, channel) = (end.connection, ChannelId::ONLY);
             let frame = bytes.split_to(length);
             let counts = &mut self.nodes[node].counts;
             counts.frames_read += 1;
@@ -242,32 +258,33 @@ where
     }
 
     // Cuts what waits in an end's buffer.
-    fn read(&mut self, id: LineId, side: Side) {
+    fn read(&mut self, id: LineId, side: Side, channel: ChannelId) {
         let Some(node) = self.lines.get(id).map(|line| line.nodes[side]) else { return };
         loop {
             let Some(end) = self.lines.end_mut(id, side) else { return };
+            let connection = end.connection;
+            let Some(reader) = end.reader_mut(channel) else { return };
             let counts = &mut self.nodes[node].counts;
-            if end.is_deaf {
-                return end.discard(counts);
+            if reader.is_deaf {
+                return reader.discard(counts);
             }
-            let before = end.buffer.len();
-            let framed = end.framer.next(end.phase, &mut end.buffer);
-            end.held += before - end.buffer.len();
-            let (connection, channel) = (end.connection, ChannelId::ONLY);
+            let before = reader.buffer.len();
+            let framed = reader.framer.next(reader.phase, &mut reader.buffer);
+            reader.held += before - reader.buffer.len();
             let (action, length) = match framed {
-                Framed::More => return self.time_partial(id, side),
+                Framed::More => return self.time_partial(id, side, channel),
                 Framed::Frame(frame) => {
                     let length = frame.len();
                     counts.frames_read += 1;
                     (P2pAction::MessageReceived { connection, channel, frame }, length)
                 }
                 Framed::Bad(bad) => {
-                    end.is_deaf = bad.fatal;
+                    reader.is_deaf = bad.fatal;
                     (P2pAction::BadFrame { connection, channel, bad }, 0)
                 }
             };
-            end.partial_since = None;
-            let consumed = std::mem::take(&mut end.held);
+            reader.partial_since = None;
+            let consumed = std::mem::take(&mut reader.held);
             counts.bytes_waiting -= consumed as u64;
             counts.bytes_read += length as u64;
             counts.bytes_skipped += consumed.saturating_sub(length) as u64;
@@ -276,34 +293,36 @@ where
     }
 
     // A frame that was begun must be whole in time, where the protocol says so.
-    fn time_partial(&mut self, id: LineId, side: Side) {
+    fn time_partial(&mut self, id: LineId, side: Side, channel: ChannelId) {
         let now = self.now;
         let Some(line) = self.lines.get_mut(id) else { return };
         let node = line.nodes[side];
-        let Some(end) = line.ends[side].as_mut().filter(|end| end.held > 0 || !end.buffer.is_empty()) else { return };
-        let since = *end.partial_since.get_or_insert(now);
+        let reader = line.ends[side].as_mut().and_then(|end| end.reader_mut(channel));
+        let Some(reader) = reader.filter(|reader| reader.held > 0 || !reader.buffer.is_empty()) else { return };
+        let since = *reader.partial_since.get_or_insert(now);
         let max = self.nodes[node].engine.as_ref().and_then(|engine| engine.state().profile.frame_time_max);
         if let Some(max) = max
-            && !std::mem::replace(&mut end.is_timed, true)
+            && !std::mem::replace(&mut reader.is_timed, true)
         {
-            self.agenda.add(since + max, Happening::Overdue { line: id, side });
+            self.agenda.add(since + max, Happening::Overdue { line: id, side, channel });
         }
     }
 
-    pub(super) fn overdue(&mut self, id: LineId, side: Side) {
+    pub(super) fn overdue(&mut self, id: LineId, side: Side, channel: ChannelId) {
         let now = self.now;
         let Some(line) = self.lines.get_mut(id) else { return };
         let node = line.nodes[side];
         let Some(end) = line.ends[side].as_mut() else { return };
-        end.is_timed = false;
+        let connection = end.connection;
+        let Some(reader) = end.reader_mut(channel) else { return };
+        reader.is_timed = false;
         let max = self.nodes[node].engine.as_ref().and_then(|engine| engine.state().profile.frame_time_max);
-        let (Some(since), Some(max), false) = (end.partial_since, max, end.is_deaf) else { return };
+        let (Some(since), Some(max), false) = (reader.partial_since, max, reader.is_deaf) else { return };
         if since + max > now {
-            return self.time_partial(id, side);
+            return self.time_partial(id, side, channel);
         }
-        end.is_deaf = true;
-        end.discard(&mut self.nodes[node].counts);
-        let (connection, channel) = (end.connection, ChannelId::ONLY);
+        reader.is_deaf = true;
+        reader.discard(&mut self.nodes[node].counts);
         let bad = BadFrame::of_host(BadFrame::TOO_SLOW);
         self.step(node, P2pAction::BadFrame { connection, channel, bad });
         self.follow_up(node);
@@ -331,8 +350,7 @@ where
         let Some(line) = self.lines.get_mut(line_id) else { return };
         let latency = self.setting.map.latency(self.nodes[id].region, self.nodes[line.nodes[across(side)]].region);
         let Some(end) = line.ends[side].as_mut() else { return };
-        (end.is_closing, end.is_deaf) = (true, true);
-        end.discard(&mut self.nodes[id].counts);
+        end.close(&mut self.nodes[id].counts);
         let arrives = line.pipes[side].finish(self.now + latency, DisconnectCause::Theirs);
         self.arm(line_id, side);
         let cut = self.now + linger;
@@ -345,8 +363,7 @@ where
     pub(super) fn break_off(&mut self, id: usize, connection: ConnectionId, cause: DisconnectCause) {
         let Some((line, side)) = self.nodes[id].connections.get(&connection).copied() else { return };
         let Some(end) = self.lines.end_mut(line, side) else { return };
-        (end.is_closing, end.is_deaf) = (true, true);
-        end.discard(&mut self.nodes[id].counts);
+        end.close(&mut self.nodes[id].counts);
         self.agenda.add(self.now, Happening::Ended { line, side, cause });
     }
 
