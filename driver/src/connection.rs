@@ -331,14 +331,14 @@ impl<F: Framer> Connection<F> {
 
     /// The channel whose frame in the making was begun first.
     pub(crate) fn slowest(&self) -> ChannelId {
-        let since = |(id, channel): (&ChannelId, &Box<Channel<F>>)| Some((channel.partial_since?, *id));
-        self.channels.iter().filter_map(since).min().map_or(ChannelId::ONLY, |(_, id)| id)
+        let begun = self.channels.iter().filter_map(|(id, channel)| Some((channel.partial_since?, *id)));
+        begun.min().map_or(ChannelId::ONLY, |(_, id)| id)
     }
 
     /// The channel whose frame in the making is longest.
     pub(crate) fn longest(&self) -> ChannelId {
-        let bytes = |(id, channel): (&ChannelId, &Box<Channel<F>>)| (channel.partial_bytes(), *id);
-        self.channels.iter().map(bytes).max().map_or(ChannelId::ONLY, |(_, id)| id)
+        let lengths = self.channels.iter().map(|(id, channel)| (channel.partial_bytes(), *id));
+        lengths.max().map_or(ChannelId::ONLY, |(_, id)| id)
     }
 
     pub(crate) fn discarded(&mut self, bytes: usize) {

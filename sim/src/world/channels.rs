@@ -59,7 +59,7 @@ where
         let net = self.transport(id).filter(|net| net.channels.iter().any(|channel| channel.kind == kind));
         let framer = P::framer(&self.nodes[id].protocol, kind, Direction::Outbound);
         let Some(end) = self.lines.end_mut(line, side).filter(|end| !end.is_closing) else { return };
-        if !net.is_some_and(|net| end.count(Direction::Outbound) < net.own_streams_max) {
+        if net.is_none_or(|net| end.count(Direction::Outbound) >= net.own_streams_max) {
             let end = ChannelEnd::Refused;
             return self.tell_soon(id, P2pAction::ChannelClosed { connection, channel, end });
         }
