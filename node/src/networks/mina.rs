@@ -279,7 +279,11 @@ fn facts(name: &str, network: &NetworkSection) -> anyhow::Result<Facts> {
             let genesis = state_hash(text).with_context(|| format!("`{text}` is no state hash"))?;
             match Rules::private(&chain_id, constants)? {
                 private if private.genesis == genesis && !has_proofs => private,
-                _ => Rules { has_proofs, ..Rules::public(genesis, constants) },
+                _ => {
+                    let mut rules = Rules::public(genesis, constants);
+                    rules.has_proofs = has_proofs;
+                    rules
+                }
             }
         }
     };
