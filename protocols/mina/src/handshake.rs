@@ -12,11 +12,34 @@ use crate::peer::{Peer, Ready, Stage};
 use crate::streams::{GREETED, MESH, MESH_OLD, PING, RPC};
 use crate::{Alarm, Cx, Mina, Misbehavior};
 use core::time::Duration;
-use polypeer_engine::{Close, ConnectionId, Direction};
+use polypeer_engine::{Close, ConnectionId, Direction, Time};
 
 /// Two nodes that dial each other meet twice within this time. A later connection between the two is refused, whoever
 /// dialled.
 const CROSSING: Duration = Duration::from_secs(10);
+/// A peer may dial us beside the connection that stands this often in [`THIRDS_TIME`]: it may know of several addresses of
+/// ours and not yet whose they are.
+const THIRDS_MAX: u8 = 4;
+/// An honest dialer comes to an address again after half of this at the earliest.
+const THIRDS_TIME: Duration = Duration::from_secs(60);
+
+/// Counts connections that a peer opened beside the one that stands.
+#[derive(Debug, Default)]
+pub(crate) struct Thirds {
+    since: Time,
+    count: u8,
+}
+
+impl Thirds {
+    // One more. Whether it is one too many.
+    fn is_too_many(&mut self, now: Time) -> bool {
+        if now.since(self.since) >= THIRDS_TIME {
+            *self = Self { since: now, count: 0 };
+        }
+        self.count = self.count.saturating_add(1);
+        self.count > THIRDS_MAX
+    }
+}
 
 /// A connection begins.
 impl Mina {
@@ -25,7 +48,9 @@ impl Mina {
         let identity = cx.ends(connection).and_then(|ends| PeerId::from_bytes(ends.identity.as_deref()?));
         let peer_id = identity.ok_or(Misbehavior::NoIdentity)?;
         self.judge_identity(cx, connection, peer_id)?;
-        self.judge_duplicate(cx, connection, peer_id)?;
+        if self.is_refused_as_duplicate(cx, connection, peer_id) {
+            return Ok(Peer::met(peer_id, cx.time()));
+        }
         self.watch(cx, connection);
         self.ask_who(cx, connection);
         self.meet_gossip(cx, connection, peer_id);
@@ -57,22 +82,28 @@ impl Mina {
     }
 
     // Of two connections with one peer one stays: of two dials that cross the one of the smaller id, else the first
-    // (sections 8.3 and 11).
-    fn judge_duplicate(
-        &mut self,
-        cx: &mut Cx<'_>,
-        connection: ConnectionId,
-        theirs: PeerId,
-    ) -> Result<(), Misbehavior> {
+    // (sections 8.3 and 11). The other goes in good standing, since neither side could know; whether it is this one.
+    fn is_refused_as_duplicate(&mut self, cx: &mut Cx<'_>, connection: ConnectionId, theirs: PeerId) -> bool {
         let first = cx.peers().find(|(_, peer)| peer.line.peer_id == theirs);
-        let Some((first, since)) = first.map(|(first, peer)| (first, peer.line.since)) else { return Ok(()) };
+        let Some((first, since)) = first.map(|(first, peer)| (first, peer.line.since)) else { return false };
         let is_crossing = first.direction() != connection.direction() && cx.time().since(since) < CROSSING;
         let is_by_smaller = (connection.direction() == Direction::Outbound) == (self.config.peer_id < theirs);
-        if !(is_crossing && is_by_smaller) {
-            return Err(Misbehavior::Duplicate);
+        if is_crossing && is_by_smaller {
+            cx.close(first, Close::Now, "both dialled at once");
+            return false;
         }
-        cx.close(first, Close::Now, "both dialled at once");
-        Ok(())
+        match cx.ends(connection).and_then(|ends| ends.dialled) {
+            // Now it is known where that peer is: whoever named it need not dial there while it is here.
+            Some(address) => cx.is_at(first, address),
+            None => {
+                let now = cx.time();
+                if cx.peer_mut(first).is_some_and(|peer| peer.line.thirds.is_too_many(now)) {
+                    cx.slip(connection, Misbehavior::Duplicate);
+                }
+            }
+        }
+        cx.close(connection, Close::Now, "a connection with that peer stands");
+        true
     }
 
     /// A peer said who it is: what it speaks is opened.

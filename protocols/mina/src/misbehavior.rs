@@ -41,7 +41,7 @@ pub enum Misbehavior {
     Itself,
     /// Somebody else than who was named with the address.
     OtherPeer,
-    /// A connection beside one that stands.
+    /// Connections beside one that stands, again and again; borne.
     Duplicate,
     /// It does not say who it is.
     NoIdentify,

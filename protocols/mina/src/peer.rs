@@ -1,5 +1,6 @@
 //! Holds what is known of one connection, from the proven key on.
 
+use crate::handshake::Thirds;
 use crate::identify::{About, Kinds};
 use crate::keys::PeerId;
 use crate::ping::Pings;
@@ -47,6 +48,7 @@ pub struct Line {
     /// How long its last answer to a ping took.
     pub round_trip: Option<Duration>,
     pub(crate) exchange: peer_exchange::Received,
+    pub(crate) thirds: Thirds,
 }
 
 /// A peer that is ready.
@@ -62,7 +64,14 @@ pub struct Ready {
 impl Peer {
     /// A connection with whoever holds this key.
     pub(crate) fn met(peer_id: PeerId, since: Time) -> Self {
-        let line = Line { peer_id, since, pings: Pings::default(), round_trip: None, exchange: Default::default() };
+        let line = Line {
+            peer_id,
+            since,
+            pings: Pings::default(),
+            round_trip: None,
+            exchange: Default::default(),
+            thirds: Thirds::default(),
+        };
         Self { line, stage: Stage::Met }
     }
 

@@ -3,6 +3,7 @@
 
 use crate::make::{self, peer_id};
 use crate::stage::*;
+use polypeer_engine::shell::bans::Severity;
 use polypeer_engine::{ConnectionId, Direction, P2pAction, Target};
 use polypeer_mina::config::Named;
 
@@ -70,13 +71,14 @@ fn row_24_of_two_that_dial_each_other_the_connection_of_the_smaller_id_stays() {
             assert_eq!(stage.is_open(ours), stays == Direction::Outbound);
             stage.wait(seconds(5));
             assert_eq!(stage.engine.protocol().ready_peers(), 1);
-            assert!(stage.faults(theirs).is_empty() || stays == Direction::Outbound);
+            assert!(stage.faults(theirs).is_empty() && stage.faults(ours).is_empty());
         });
         story(|stage| {
             let ours = stage.dial(HOST, key);
             let theirs = stage.guest(GUEST, key);
             assert_eq!(stage.is_open(theirs), stays == Direction::Inbound);
             assert_eq!(stage.is_open(ours), stays == Direction::Outbound);
+            assert!(stage.faults(theirs).is_empty() && stage.faults(ours).is_empty());
             assert_eq!(stage.severity(GUEST), None);
         });
     }
@@ -92,10 +94,53 @@ fn row_24_a_third_connection_is_refused_whoever_dialled() {
             let second = stage.guest("10.0.0.9:40001", key);
             let third = stage.dial(HOST, key);
             assert!(stage.is_open(first) && !stage.is_open(second) && !stage.is_open(third));
-            assert_eq!(stage.faults(second), ["duplicate_connection"]);
+            assert!(stage.faults(second).is_empty() && stage.faults(third).is_empty());
             assert_eq!(stage.severity(GUEST), None);
         });
     }
+}
+
+/// An honest node may know several addresses of ours; whoever comes five times in a minute counts on something.
+#[test]
+fn row_24_whoever_opens_a_third_again_and_again_slips() {
+    story(|stage| {
+        let first = stage.guest(GUEST, 7);
+        stage.wait(seconds(10));
+        for round in 0..3 {
+            for nth in 0..6 {
+                let third = stage.guest(&format!("10.0.0.9:{}", 41_000 + 10 * round + nth), 7);
+                let expected = if nth < 4 { vec![] } else { vec!["duplicate_connection".to_owned()] };
+                assert_eq!((stage.is_open(third), stage.faults(third)), (false, expected), "{round} {nth}");
+            }
+            stage.wait(seconds(60));
+        }
+        assert!(stage.is_open(first) && stage.severity(GUEST).is_none());
+        for nth in 0..30 {
+            stage.guest(&format!("10.0.0.9:{}", 42_000 + nth), 7);
+        }
+        assert_eq!(stage.severity(GUEST), Some(Severity::Discouraged));
+    });
+}
+
+/// Two nodes that name each other have one connection, and neither dials while it stands.
+#[test]
+fn a_named_peer_that_dialled_us_is_dialled_once_until_it_is_gone() {
+    let mut setting = setting();
+    let target = Target::Address(address(HOST));
+    setting.p2p.add_peers = vec![target.clone()];
+    setting.config.expected = vec![Named { target, peer_id: Some(peer_id(7)) }];
+    story_of(&setting, |stage| {
+        let guest = stage.guest(GUEST, 7);
+        stage.wait(seconds(11));
+        let ours = stage.arrives(7, &ORDINARY);
+        assert!(stage.is_open(guest) && !stage.is_open(ours));
+        let before = stage.dialled.len();
+        stage.wait(seconds(90));
+        assert_eq!(stage.dialled.len(), before, "it is here");
+        stage.hang_up(guest);
+        stage.wait(seconds(40));
+        assert!(stage.dialled.len() > before, "it is gone");
+    });
 }
 
 #[test]
