@@ -3,6 +3,7 @@
 
 use crate::chain::Lie;
 use crate::disk::Disk;
+use bytes::Bytes;
 use polypeer_engine::{Ledger, Protocol};
 use std::time::Duration;
 
@@ -18,6 +19,11 @@ pub trait Cast {
 
     /// The network's own section, for this node.
     fn config(&self, node: usize) -> <Self::Protocol as Protocol>::Config;
+
+    /// What a node proves to be, where the transport has it prove that. Nothing when anything will do.
+    fn identity(&self, _: usize) -> Option<Bytes> {
+        None
+    }
 
     /// When a world of it begins, in milliseconds since 1970.
     fn epoch_ms(&self) -> u64;

@@ -134,6 +134,7 @@ impl<'a, C: Cast + 'static> Stage<'a, C> {
         let boot = move |disk: &crate::disk::Disk| cast.open(disk, &seat);
         let mut place = Seat::new(places::address(self.plan, node), self.cast.config(node), boot);
         place.config = self.config(node, attack);
+        place.identity = self.cast.identity(node);
         let regions = Map::named(&self.plan.map).unwrap_or_default().regions();
         place.region = Region(self.random.below(regions) as u8);
         if let Some(attack) = attack {

@@ -7,6 +7,7 @@ use crate::rules::Rules;
 use crate::tables::StoreError;
 use polypeer_store::file::FileError;
 use std::path::PathBuf;
+use std::time::Duration;
 use thiserror::Error;
 
 /// How much the ledger may keep.
@@ -28,6 +29,8 @@ pub struct Limits {
     pub works: usize,
     /// Bytes of SNARK work; a piece has 12 to 24 kB.
     pub work_bytes: usize,
+    /// How often the operator's commands are told again while no block has them: pools forget, and peers come and go.
+    pub tell_again: Duration,
 }
 
 impl Default for Limits {
@@ -40,6 +43,7 @@ impl Default for Limits {
             command_bytes: 64 << 20,
             works: 4_096,
             work_bytes: 64 << 20,
+            tell_again: Duration::from_secs(10 * 60),
         }
     }
 }

@@ -32,8 +32,6 @@ use std::time::Duration;
 const SIDE_PER_K: usize = 2;
 /// And as many at least.
 const SIDE_MIN: usize = 32;
-/// How often the operator's commands are told again while no block has them: pools forget, and peers come and go.
-const TOLD_AGAIN: Duration = Duration::from_secs(10 * 60);
 /// Commands of the operator's that are told at once.
 const TOLD_MAX: usize = 100;
 
@@ -53,6 +51,7 @@ pub struct Mina {
     shape: Shape,
     /// When the operator's commands are told again; nothing while none waits.
     tells: Option<Time>,
+    tell_again: Duration,
 }
 
 impl std::fmt::Debug for Mina {
@@ -116,6 +115,7 @@ impl Mina {
             best_tip: None,
             shape,
             tells: None,
+            tell_again: limits.tell_again,
         };
         ledger.load_pool()?;
         Ok((ledger, reader))
@@ -274,7 +274,7 @@ impl Mina {
             return;
         }
         let waiting = self.pool().operators(TOLD_MAX);
-        self.tells = (!waiting.is_empty()).then_some(now.monotonic + TOLD_AGAIN);
+        self.tells = (!waiting.is_empty()).then_some(now.monotonic + self.tell_again);
         if !waiting.is_empty() {
             answers.push((To::Engine, Answer::Publish { kind: Kind::Transactions, payload: list(&waiting) }));
         }
@@ -282,7 +282,7 @@ impl Mina {
 
     /// The operator has a command that waits: it will be told again.
     pub(crate) fn tell_later(&mut self, now: Now) {
-        self.tells.get_or_insert(now.monotonic + TOLD_AGAIN);
+        self.tells.get_or_insert(now.monotonic + self.tell_again);
     }
 }
 

@@ -25,8 +25,8 @@ const AFTER_GENESIS_MS: u64 = 600_000;
 const SLOT_MS_MIN: u64 = 5_000;
 /// How often peers are asked for their best chain: what was missed comes this way.
 const BEST_TIP_INTERVAL: Duration = Duration::from_secs(20);
-/// Accounts that pay: each author has one of its own.
-const AUTHORS_MAX: usize = 64;
+/// How often what an author sent is told again, many times while a run settles.
+const TELL_AGAIN: Duration = Duration::from_secs(15);
 /// A node's page cache, in bytes: many nodes must fit.
 const CACHE_BYTES: usize = 256 << 10;
 /// What a payment is worth and may cost.
@@ -37,7 +37,6 @@ const FEE: u64 = 1_000_000;
 pub(super) struct Simulated {
     chain_id: String,
     rules: Rules,
-    authors: Vec<Account>,
 }
 
 impl Simulated {
@@ -48,8 +47,7 @@ impl Simulated {
         let slot_ms = (plan.work.block_interval_ms / producers).max(SLOT_MS_MIN);
         let constants = Constants { genesis_timestamp_ms: GENESIS_MS, slot_ms, ..Constants::DEVNET };
         let rules = Rules::private(&chain_id, constants)?;
-        let authors = (0..AUTHORS_MAX).map(|author| Account::new(&secret("author", author))).collect();
-        Ok(Self { chain_id, rules, authors })
+        Ok(Self { chain_id, rules })
     }
 }
 
@@ -78,7 +76,7 @@ impl Cast for Simulated {
             // As often as the plan says, on average.
             slots_percent: u32::try_from(100 * u128::from(slot_ms) / interval.as_millis().max(1)).unwrap_or(100),
         });
-        let limits = ledger::Limits { cache_bytes: CACHE_BYTES, ..ledger::Limits::default() };
+        let limits = ledger::Limits { cache_bytes: CACHE_BYTES, tell_again: TELL_AGAIN, ..ledger::Limits::default() };
         let identity = Some(identity(seat.node));
         let config = ledger::Config { identity, producer, limits, ..ledger::Config::in_memory(self.rules.clone()) };
         let opened = Ledger::open_with_backend(disk.clone(), config);
@@ -87,9 +85,11 @@ impl Cast for Simulated {
     }
 
     fn publish(&self, author: usize, nth: u64) -> Option<(Request, Id)> {
-        let recipient = Recipient::Key(self.authors[(author + 1) % self.authors.len()].key());
-        let payment = Payment { recipient, amount: AMOUNT, fee: FEE, sequence: nth };
-        let command = self.authors.get(author)?.sign(&payment)?;
+        // Each from an account of its own. No ledger here knows accounts: a producer that missed somebody's first takes the
+        // second for it, and the first is never settled.
+        let payer = Account::new(&secret(&format!("author {author}"), usize::try_from(nth).ok()?));
+        let recipient = Recipient::Key(Account::new(&secret("recipient", author)).key());
+        let command = payer.sign(&Payment { recipient, amount: AMOUNT, fee: FEE, sequence: 0 })?;
         let id = transaction_id(&command).ok()?;
         Some((Request::Submit { command: command.into() }, id.0))
     }
