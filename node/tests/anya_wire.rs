@@ -18,7 +18,7 @@ use judge::anya::{
 };
 use judge::anya_court::{Court, Row, Stage, Then, judge, row};
 use judge::ledger::{self, Block, Payment};
-use judge::node::{Node, free_address};
+use judge::node::{Node, free_listener};
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
@@ -113,8 +113,7 @@ fn a_wrong_first_word_of_an_acceptor_ends_the_connection() {
     let two = [good_address(), good_address()].concat();
     let ends = Then::Ends("connection_accepted", PAYLOAD);
     rows.push(row("two addresses", Stage::Fresh, frame("connection_accepted", &two), ends));
-    let listeners: Vec<TcpListener> =
-        rows.iter().map(|_| TcpListener::bind(free_address()).expect("a free address")).collect();
+    let listeners: Vec<TcpListener> = rows.iter().map(|_| free_listener()).collect();
     let targets: Vec<String> =
         listeners.iter().map(|listener| listener.local_addr().expect("a socket").to_string()).collect();
     let arguments: Vec<&str> = targets.iter().flat_map(|target| ["--connect", target]).collect();
@@ -144,7 +143,7 @@ fn both_forms_of_connect_are_accepted() {
 
 #[test]
 fn the_setting_connect_form_sends_two_addresses() {
-    let listener = TcpListener::bind(free_address()).expect("a free address");
+    let listener = free_listener();
     let there = listener.local_addr().expect("a socket");
     let node = Node::start(NETWORK, "connect_form = \"two-addresses\"", &["--connect", &there.to_string()]);
     let mut peer = Peer::accept(&listener);
@@ -173,7 +172,7 @@ fn silence_and_dripping_bytes_end_when_the_handshake_is_overdue() {
 
 #[test]
 fn a_dialled_peer_that_stays_silent_is_left() {
-    let listener = TcpListener::bind(free_address()).expect("a free address");
+    let listener = free_listener();
     let there = listener.local_addr().expect("a socket").to_string();
     let _node = Node::start(NETWORK, "handshake_timeout = \"1s\"", &["--connect", &there]);
     let mut peer = Peer::accept(&listener);
@@ -424,8 +423,7 @@ fn addresses_that_were_asked_for_are_judged() {
             ("half an address".to_owned(), [&[0, 0, 0, 1][..], &good_address()[..16]].concat(), PAYLOAD),
         ])
         .collect();
-    let listeners: Vec<TcpListener> =
-        rows.iter().map(|_| TcpListener::bind(free_address()).expect("a free address")).collect();
+    let listeners: Vec<TcpListener> = rows.iter().map(|_| free_listener()).collect();
     let targets: Vec<String> =
         listeners.iter().map(|listener| listener.local_addr().expect("a socket").to_string()).collect();
     let arguments: Vec<&str> = targets.iter().flat_map(|target| ["--add-peer", target]).collect();

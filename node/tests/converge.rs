@@ -136,7 +136,9 @@ fn two_halves_reorganise_to_one_chain_when_joined() {
         let sent = left.0.json(&["tx", "send", "--from", "1", "--to", "2", "--amount", "3"]);
         let id = sent["id"].as_str().unwrap();
         eventually("the left half has it in a block", || {
-            (!left.1.look(&format!("transactions/{id}"))["block"].is_null()).then_some(())
+            let path = format!("/api/v1/networks/{}/transactions/{id}", left.1.network());
+            let (status, seen) = left.1.ask("GET", &path, None);
+            (status == 200 && !seen["block"].is_null()).then_some(())
         });
         let left_height = left.1.height();
         eventually("the right half is ahead", || (right.1.height() > left_height + 3).then_some(()));

@@ -17,7 +17,7 @@ mod judge {
 use judge::hello::{Manner, NETWORK, Peer, fresh_nonce, hello, hex, line, named, raw};
 use judge::hello_court::{Court, Row, Stage, Then, judge, row};
 use judge::ledger::{self, Block, Payment};
-use judge::node::{Node, free_address};
+use judge::node::{Node, free_listener};
 use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -398,8 +398,7 @@ fn a_wrong_first_word_of_an_acceptor_ends_the_connection() {
     for (name, wrong, then) in wrong_greetings() {
         rows.push((format!("HEY, then {name}"), [hey.clone(), wrong].concat(), then));
     }
-    let listeners: Vec<TcpListener> =
-        rows.iter().map(|_| TcpListener::bind(free_address()).expect("a free address")).collect();
+    let listeners: Vec<TcpListener> = rows.iter().map(|_| free_listener()).collect();
     let targets: Vec<String> =
         listeners.iter().map(|listener| listener.local_addr().expect("a socket").to_string()).collect();
     let arguments: Vec<&str> = targets.iter().flat_map(|target| ["--connect", target]).collect();
@@ -414,7 +413,7 @@ fn a_wrong_first_word_of_an_acceptor_ends_the_connection() {
 
 #[test]
 fn the_handshake_is_four_words_in_order() {
-    let listener = TcpListener::bind(free_address()).expect("a free address");
+    let listener = free_listener();
     let there = listener.local_addr().expect("a socket").to_string();
     let node = Node::start(NETWORK, "", &["--connect", &there]);
     let mut dialled = Peer::accept(&listener);

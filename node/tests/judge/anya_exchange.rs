@@ -3,7 +3,7 @@
 use super::anya::{Heard, Manner, Message, NETWORK, PATIENCE, Peer, address, frame, info, info_with, mempool, peers};
 use super::anya_court::Court;
 use super::ledger::{self, Block, Payment};
-use super::node::{Node, free_address};
+use super::node::{Node, free_address, free_listener};
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
@@ -230,7 +230,7 @@ fn a_heavier_branch_replaces_the_chain() {
 
 // A node that looks for peers, and a peer at `listener` that it is told of by a claim.
 fn listen() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind(free_address()).expect("a free address");
+    let listener = free_listener();
     let there = listener.local_addr().expect("a socket");
     (listener, there)
 }

@@ -3,7 +3,7 @@
 use super::hello::{Heard, Manner, NETWORK, Peer, fresh_nonce, hello, hex, line, named};
 use super::hello_court::Court;
 use super::ledger::{self, Block, Payment};
-use super::node::{Node, free_address};
+use super::node::{Node, free_listener};
 use serde_json::{Value, json};
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
@@ -265,7 +265,7 @@ fn a_block_from_the_future_is_held_without_blame() {
 #[test]
 fn only_dialled_addresses_are_handed_out() {
     let node = Node::start(NETWORK, "", &[]);
-    let listener = TcpListener::bind(free_address()).expect("a free address");
+    let listener = free_listener();
     let there = listener.local_addr().expect("a socket");
     let mut claimant = Peer::open_as(node.address, hello(1, there.port(), fresh_nonce()));
     claimant.manner = Manner::honest(&[]);
@@ -305,7 +305,7 @@ fn a_flood_of_addresses_is_bounded() {
 
 #[test]
 fn a_dialled_node_is_asked_for_addresses() {
-    let listener = TcpListener::bind(free_address()).expect("a free address");
+    let listener = free_listener();
     let there = listener.local_addr().expect("a socket").to_string();
     let _node = Node::start(NETWORK, "", &["--add-peer", &there]);
     let mut peer = Peer::accept(&listener);

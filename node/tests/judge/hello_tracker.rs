@@ -1,7 +1,7 @@
 //! Judges the tracker: members, their proof, its greetings, what it refuses.
 
 use super::hello::{Heard, Manner, NETWORK, Peer, fresh_nonce, hello, hex, line};
-use super::node::{Node, free_address};
+use super::node::{Node, free_address, free_listener};
 use serde_json::{Value, json};
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ fn tracker() -> Node {
 
 // A member that the tracker has proven: its open connection and its address.
 fn member(tracker: &Node) -> (Peer, SocketAddr, TcpListener) {
-    let listener = TcpListener::bind(free_address()).expect("a free address");
+    let listener = free_listener();
     let there = listener.local_addr().expect("a socket");
     let mut member = Peer::open_as(tracker.address, hello(1, there.port(), fresh_nonce()));
     member.manner = Manner::honest(&[]);
@@ -130,7 +130,7 @@ fn it_refuses_what_is_about_blocks_without_a_slip() {
 fn members_of_another_network_are_left_out() {
     let tracker = tracker();
     let (mut ours, one, _listener) = member(&tracker);
-    let listener = TcpListener::bind(free_address()).expect("a free address");
+    let listener = free_listener();
     let there = listener.local_addr().expect("a socket");
     let mut elsewhere = hello(1, there.port(), fresh_nonce());
     elsewhere["genesis"] = json!(hex(&[7; 32]));

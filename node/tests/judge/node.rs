@@ -187,15 +187,19 @@ impl Drop for Node {
 
 /// An address on loopback that nobody uses, below the ports that the system hands out by itself.
 pub(crate) fn free_address() -> SocketAddr {
+    free_listener().local_addr().expect("a listener has an address")
+}
+
+/// A listener on such an address.
+pub(crate) fn free_listener() -> TcpListener {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Programs that were started one after the other take ports far from each other.
     let start = std::process::id() % 20_000 * 997;
     loop {
         let offset = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
         let port = u16::try_from(10_000 + (start + offset) % 20_000).expect("below 30,000");
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        if TcpListener::bind(address).is_ok() {
-            return address;
+        if let Ok(listener) = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))) {
+            return listener;
         }
     }
 }

@@ -166,7 +166,9 @@ impl Toy {
             Request::Tip => Answer::Tip(Tip { kept: self.kept.clone(), ..self.tip() }),
             Request::Submit { envelope, .. } => self.submit(&envelope),
             Request::Serve { begin, end } => Answer::Served(self.serve(begin, end)),
-            Request::Close { value, proof } | Request::CloseAgreed { value, proof } => Answer::Closed(self.close(value, proof)),
+            Request::Close { value, proof } | Request::CloseAgreed { value, proof } => {
+                Answer::Closed(self.close(value, proof))
+            }
             Request::Propose { upgrade } => Answer::Proposed(self.propose(now, upgrade)),
             Request::Judge { value } => Answer::Judged { digest: sha256(&value), judgement: self.judge(&value) },
             Request::Sign { pbft, keep } => {
