@@ -64,8 +64,8 @@ pub fn decode(input: &[u8]) {
     let (kind, bytes) = input.split_first().unwrap_or((&0, &[]));
     let topic = Topic::ALL[usize::from(*kind) % Topic::ALL.len()];
     drop(open(topic, bytes));
-    drop(Block::read(&mut Reader::new(bytes)));
-    drop(UserCommand::decode(bytes));
+    let _ = Block::read(&mut Reader::new(bytes));
+    let _ = UserCommand::decode(bytes);
 }
 
 /// A text that is read is written again the same.
