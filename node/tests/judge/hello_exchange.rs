@@ -5,7 +5,7 @@ use super::hello_court::Court;
 use super::ledger::{self, Block, Payment};
 use super::node::{Node, free_listener};
 use serde_json::{Value, json};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 fn news(block: &Block) -> Value {
