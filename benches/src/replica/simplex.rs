@@ -35,8 +35,8 @@ use std::time::Duration;
 const NAMESPACE: &[u8] = b"measured";
 /// Messages a second of one peer on one channel: more than there are.
 const QUOTA: Quota = Quota::per_second(NZU32!(16_384));
-/// With many at once a leader keeps its place for so many views, and runs so many ahead of what is certified: of the
-/// values that were tried these were the fastest.
+/// With many at once a leader keeps its place for so many views, and runs so many ahead of what is certified. No
+/// other values were tried.
 const TERM: TermLength = TermLength::new(NZU32!(64));
 const AHEAD: ViewDelta = ViewDelta::new(16);
 
