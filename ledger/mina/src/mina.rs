@@ -161,6 +161,7 @@ impl Mina {
         let reading = self.store.reading()?;
         let mut pool = self.shared.pool.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(tree) = window.served() {
+            pool.set_whole(self.shared.rules.begins_with(tree.base()));
             tree.main().for_each(|node| pool.settle(node));
         }
         for bytes in stored {
@@ -203,6 +204,7 @@ impl Mina {
             (Some(tree), _) => pool.begin_anew(tree.main()),
             (None, _) => {}
         }
+        pool.set_whole(turn.window.served().is_some_and(|tree| self.rules().begins_with(tree.base())));
         true
     }
 

@@ -1,7 +1,8 @@
 //! Keeps commands that wait for a block, one for each nonce of a payer.
 //!
-//! No account is known here, so neither balances nor the next nonce of a payer that no kept block has: what can be said is
-//! that a nonce was used, that two commands want the same one, that it is too late for one, and that there is no room.
+//! No account is known here, so neither balances nor the next nonce of a payer that no kept block has, unless all blocks
+//! are kept: what can be said is that a nonce was used, that two commands want the same one, that it is too late for one,
+//! and that there is no room.
 //! What nobody takes for a while makes room for others.
 
 use crate::node::{Node, Spent};
@@ -92,6 +93,8 @@ pub(crate) struct Pool {
     cheapest: BTreeSet<(u64, Reverse<u64>, Hash)>,
     /// The next nonce of payers that the best chain's kept blocks have.
     next: BTreeMap<PublicKey, u32>,
+    /// Whether the kept blocks go back to a first block below which nobody paid: then who is in none begins at 0.
+    is_whole: bool,
     /// The operator's, until a block that settles them is final: a branch that wins could want them again.
     operators: BTreeMap<Hash, Offer>,
     bytes: usize,
@@ -106,6 +109,7 @@ impl Pool {
             nonces: BTreeMap::new(),
             cheapest: BTreeSet::new(),
             next: BTreeMap::new(),
+            is_whole: false,
             operators: BTreeMap::new(),
             bytes: 0,
             places: 0,
@@ -246,6 +250,11 @@ impl Pool {
         main.for_each(|node| self.settle(node));
     }
 
+    /// Whether the best chain's kept blocks are all that there ever were.
+    pub(crate) fn set_whole(&mut self, is_whole: bool) {
+        self.is_whole = is_whole;
+    }
+
     /// A block of the best chain is kept no longer: payers that were in none since are not known any more.
     pub(crate) fn forget(&mut self, node: &Node) {
         for Spent { payer, nonce, .. } in &node.spent {
@@ -309,7 +318,7 @@ impl Pool {
     /// of.
     pub(crate) fn next_nonce(&self, payer: &PublicKey) -> Option<u32> {
         let mut waiting = self.nonces.range((*payer, 0)..=(*payer, u32::MAX)).map(|((_, nonce), _)| *nonce).peekable();
-        let first = self.next.get(payer).copied().or_else(|| waiting.peek().copied())?;
+        let first = self.used(payer).or_else(|| waiting.peek().copied())?;
         Some(
             waiting
                 .skip_while(|nonce| *nonce < first)
@@ -319,7 +328,7 @@ impl Pool {
 
     /// How many commands of a payer the best chain's kept blocks used, as far as they tell.
     pub(crate) fn used(&self, payer: &PublicKey) -> Option<u32> {
-        self.next.get(payer).copied()
+        self.next.get(payer).copied().or(self.is_whole.then_some(0))
     }
 
     /// What the next block should have: those that pay most, each payer's in the order of the nonces and without a gap.
@@ -329,7 +338,7 @@ impl Pool {
         payers.dedup();
         for payer in payers {
             let first = self.nonces.range((payer, 0)..=(payer, u32::MAX)).next().map(|((_, nonce), _)| *nonce);
-            let next = self.next.get(&payer).copied().or(first);
+            let next = self.used(&payer).or(first);
             heads.extend(next.and_then(|next| self.head(payer, next)));
         }
         let (mut chosen, mut bytes) = (Vec::new(), 0);

@@ -169,7 +169,7 @@ impl Reader {
     }
 
     /// How many commands of this payer the best chain has, and the nonce that the next one should have: as far as kept
-    /// blocks and the pool tell. Nothing of a payer that is in none of them.
+    /// blocks and the pool tell. Nothing of a payer that is in none of them, unless all blocks are kept.
     pub fn nonces(&self, payer: &PublicKey) -> Option<(u32, u32)> {
         let pool = self.pool();
         let next = pool.next_nonce(payer)?;

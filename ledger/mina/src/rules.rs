@@ -49,6 +49,12 @@ impl Rules {
         self.first.as_ref()
     }
 
+    /// Whether this is the first block of a network in which nobody had paid before it. Ledgers of public networks began
+    /// with accounts that had.
+    pub(crate) fn begins_with(&self, node: &Node) -> bool {
+        !self.has_proofs && node.hash == self.genesis
+    }
+
     pub(crate) fn check(&self) -> Result<(), OpenError> {
         check(&self.constants)
     }

@@ -62,7 +62,7 @@ fn about_as_many_slots_as_were_asked_for_are_won() {
 #[test]
 fn blocks_have_what_waits_by_fee_and_nonce_without_gaps() {
     let mut world = World::producing(3, 100);
-    let commands = [payment(1, 1, 50), payment(1, 0, 10), payment(2, 7, 20), payment(2, 9, 90), payment(3, 0, 30)];
+    let commands = [payment(1, 1, 50), payment(1, 0, 10), payment(2, 0, 20), payment(2, 2, 90), payment(3, 0, 30)];
     assert_eq!(world.gossip(&commands), Verdict::Unverified);
     told(&world.run(Duration::from_secs(1)));
     let block = world.reader.block(&BlockKey::Tip).unwrap();
@@ -72,12 +72,25 @@ fn blocks_have_what_waits_by_fee_and_nonce_without_gaps() {
     assert_eq!(world.reader.waiting(9).1, [id(&commands[3])]);
     told(&world.run(Duration::from_secs(2)));
     assert_eq!(world.reader.block(&BlockKey::Tip).unwrap().transactions, []);
-    world.gossip(&[payment(2, 8, 1)]);
+    world.gossip(&[payment(2, 1, 1)]);
     told(&world.run(Duration::from_secs(1)));
     assert_eq!(
         world.reader.block(&BlockKey::Tip).unwrap().transactions,
-        [payment(2, 8, 1), commands[3].clone()].map(|it| id(&it))
+        [payment(2, 1, 1), commands[3].clone()].map(|it| id(&it))
     );
+}
+
+#[test]
+fn a_payers_first_command_is_waited_for() {
+    let mut world = World::producing(5, 100);
+    let [first, second] = [0, 1].map(|nonce| payment(1, nonce, 10));
+    assert_eq!(world.gossip(std::slice::from_ref(&second)), Verdict::Unverified);
+    told(&world.run(Duration::from_secs(1)));
+    assert_eq!(world.reader.block(&BlockKey::Tip).unwrap().transactions, []);
+    // Had the second been taken, nobody would have taken the first any more.
+    assert_eq!(world.gossip(std::slice::from_ref(&first)), Verdict::Unverified);
+    told(&world.run(Duration::from_secs(1)));
+    assert_eq!(world.reader.block(&BlockKey::Tip).unwrap().transactions, [first, second].map(|it| id(&it)));
 }
 
 #[test]
