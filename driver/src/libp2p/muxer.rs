@@ -207,8 +207,9 @@ impl Muxer {
         self.agreeing.insert(number, Agreeing { stream, side, until, input: BytesMut::new() });
     }
 
-    /// Opens a stream for a channel of ours. False when there can be none.
-    pub(crate) fn open(&mut self, channel: ChannelId, kind: u16) -> bool {
+    /// Opens a stream for a channel of ours. False when there can be none. The connection's last turn may be long ago, and
+    /// a new one has had none.
+    pub(crate) fn open(&mut self, channel: ChannelId, kind: u16, now: Time) -> bool {
         let Some(name) = self.rules.name(kind) else { return false };
         if self.own_streams >= self.rules.net.own_streams_max || self.is_over || self.is_closing {
             return false;
@@ -223,7 +224,7 @@ impl Muxer {
             return false;
         }
         self.own_streams += 1;
-        let until = self.now + self.rules.net.select_time_max;
+        let until = now + self.rules.net.select_time_max;
         let side = Side::Ours { channel, kind, name, asking };
         self.agreeing.insert(tube.number, Agreeing { stream: tube.stream, side, until, input: BytesMut::new() });
         true

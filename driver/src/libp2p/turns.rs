@@ -264,7 +264,7 @@ impl<P: Protocol> Host<P> {
     pub(crate) fn open_channel(&mut self, id: ConnectionId, channel: ChannelId, kind: u16) {
         let connection = self.connections.get_mut(&id).filter(|connection| connection.is_heard());
         let muxer = connection.and_then(|connection| connection.stream.muxer());
-        if muxer.is_some_and(|muxer| muxer.open(channel, kind)) {
+        if muxer.is_some_and(|muxer| muxer.open(channel, kind, self.now.monotonic)) {
             return self.mark_dirty(id);
         }
         // TCP has one channel and it is open from the start.

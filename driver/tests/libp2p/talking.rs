@@ -6,6 +6,7 @@ use crate::toy::{
 };
 use polypeer_driver::Handle;
 use polypeer_engine::{ChannelEnd, Direction, DisconnectCause};
+use std::time::Duration;
 
 // Two nodes, of which the first has dialled the second.
 async fn two(config: Config) -> (Handle<crate::toy::Toy>, Handle<crate::toy::Toy>) {
@@ -45,6 +46,18 @@ async fn a_channel_carries_frames_both_ways() {
     until_channels(&other, 2).await;
     drain(one).await;
     until_gone(&other, &[DisconnectCause::Theirs]).await;
+    drain(other).await;
+}
+
+#[tokio::test]
+async fn a_channel_opens_on_a_connection_that_was_quiet_for_long() {
+    let select_ms_max = 2_000;
+    let (one, other) = two(Config { select_ms_max, ..Config::default() }).await;
+    // Longer than an agreement on a channel may take: that time is its own.
+    tokio::time::sleep(Duration::from_millis(select_ms_max + 100)).await;
+    open_on_all(&one, TALK).await;
+    until(&one, "opened", |view| view.engine.protocol().told == [Told::Opened(TALK, Direction::Outbound)]).await;
+    drain(one).await;
     drain(other).await;
 }
 
