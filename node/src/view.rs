@@ -13,6 +13,9 @@ pub struct Status {
     pub version: String,
     /// Its networks.
     pub networks: Vec<Network>,
+    /// The number of the newest event, 0 before the first: from where `/events` can be followed without a gap.
+    #[serde(default)]
+    pub last_event: u64,
 }
 
 /// One network, in a few lines.
@@ -71,6 +74,9 @@ pub struct Peer {
     pub addrbind: String,
     /// `ipv4` or `ipv6`.
     pub network: String,
+    /// The network group by which caps and diversity count it; not there where groups mean nothing, as on this machine.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub group: Option<String>,
     /// Whether it dialled us.
     pub inbound: bool,
     /// `inbound`, `outbound-full-relay`, `manual` for one that the operator named, whoever dialled, or `feeler` for one
@@ -203,6 +209,36 @@ pub struct KnownAddress {
     /// Dials that failed since then.
     #[serde(default)]
     pub failures: u32,
+}
+
+/// The address book by network group: an IPv4 /16, an IPv6 /32, or an autonomous system where there is a map of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BookGroups {
+    /// How many entries the book has.
+    pub entries: u64,
+    /// Of them, those with which a handshake was finished once.
+    pub proven: u64,
+    /// Of them, those that hold a place among those that answered.
+    pub tried: u64,
+    /// Entries that were counted. All of them in a small book; of a large one a sample, from which the rest follows.
+    pub counted: u64,
+    /// Groups that were found.
+    pub distinct: u64,
+    /// Entries for which groups mean nothing, as on this machine.
+    pub ungrouped: u64,
+    /// The largest groups, largest first, at most 100.
+    pub groups: Vec<BookGroup>,
+}
+
+/// A network group in the address book.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BookGroup {
+    /// Its name.
+    pub group: String,
+    /// How many entries are in it.
+    pub entries: u64,
+    /// Of them, those that hold a place among those that answered.
+    pub tried: u64,
 }
 
 /// What became of addresses that were taken over.

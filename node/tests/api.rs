@@ -85,6 +85,8 @@ fn a_transaction_that_waits_is_shown_without_a_block() {
     assert_eq!(status, 200);
     let id = posted["id"].as_str().unwrap();
     assert_eq!(node.look("mempool"), json!({ "count": 1, "transactions": [id] }));
+    assert_eq!(node.look("mempool?limit=0"), json!({ "count": 1, "transactions": [] }));
+    assert_eq!(node.ask("GET", "/api/v1/networks/anya-devnet/mempool?limit=-1", None).0, 400);
     let found = node.look(&format!("transactions/{id}"));
     assert_eq!((&found["block"], &found["height"]), (&Json::Null, &Json::Null));
     let key = const_hex::encode(Wallet::public_account(1).unwrap().public_key());
@@ -160,6 +162,9 @@ fn events_are_numbered_and_can_be_resumed() {
     let numbers: Vec<_> = events.iter().map(|event| event["sequence"].as_u64().unwrap()).collect();
     assert_eq!(numbers, [1, 2, 3]);
     assert!(events.iter().any(|event| event["event"] == "tip"), "{events:?}");
+    let last = node.get("/api/v1/status")["last_event"].as_u64().unwrap();
+    assert!(last >= 3, "{last}");
+    assert!(node.json(&["events", "--since", &(last - 1).to_string(), "--count", "1"])["sequence"] == last);
     let resumed = node.json(&["events", "--since", "2", "--count", "1"]);
     assert_eq!(resumed["sequence"], 3);
     // The stream itself: an id, a kind and data for each event.
@@ -168,6 +173,34 @@ fn events_are_numbered_and_can_be_resumed() {
     let lines: Vec<String> = BufReader::new(stream).lines().map(Result::unwrap).take(12).collect();
     assert!(lines.iter().any(|line| line == "content-type: text/event-stream"), "{lines:?}");
     assert!(lines.iter().any(|line| line == "id: 1"), "{lines:?}");
+}
+
+#[test]
+fn the_address_book_is_counted_by_group() {
+    let folder = folder();
+    // Without discovery it dials nobody who is in its book.
+    let node = Daemon::run("hello-devnet", folder.path(), &["--no-discovery"]);
+    let empty =
+        json!({ "entries": 0, "proven": 0, "tried": 0, "counted": 0, "distinct": 0, "ungrouped": 0, "groups": [] });
+    assert_eq!(node.look("addresses/groups"), empty);
+    let known = |address: &str, tried: bool| json!({ "address": address, "proven": tried, "tried": tried, "source": null, "last_tried": null });
+    let addresses = json!([
+        known("9.1.0.1:9", false),
+        known("9.1.0.2:9", true),
+        known("9.2.0.1:9", false),
+        known("127.0.0.9:9", false),
+    ]);
+    let path = "/api/v1/networks/hello-devnet/addresses";
+    assert_eq!(node.ask("POST", path, Some(addresses)), (200, json!({ "taken": 4 })));
+    let groups = node.look("addresses/groups");
+    let counts = ["entries", "tried", "counted", "distinct", "ungrouped"].map(|field| groups[field].as_u64().unwrap());
+    assert_eq!(counts, [4, 1, 4, 2, 1], "{groups}");
+    let largest = json!([
+        { "group": "9.1.0.0/16", "entries": 2, "tried": 1 },
+        { "group": "9.2.0.0/16", "entries": 1, "tried": 0 },
+    ]);
+    assert_eq!(groups["groups"], largest);
+    assert_eq!(node.ask("GET", "/api/v1/networks/nowhere/addresses/groups", None).0, 404);
 }
 
 fn connect(node: &Daemon) -> TcpStream {

@@ -1,12 +1,12 @@
 //! Answers what a network's ledger holds, and hands it transactions.
 
-use super::problem::{Body, In};
-use super::{Problem, Shared};
+use super::problem::{Asked, Body, In};
+use super::{PAGE_MAX, Problem, Shared};
 use crate::networks::Which;
 use crate::view;
 use axum::Json;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 /// A transaction to send.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -87,16 +87,32 @@ pub(super) async fn submit(
     Ok(Json(Taken { id: network.submit(bytes).await? }))
 }
 
+/// How much of the mempool is named.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Named {
+    /// At most so many transactions are listed, 0 to 10,000; the count is of all.
+    limit: Option<usize>,
+}
+
 /// The transactions that wait.
 #[utoipa::path(
     get,
     path = "/api/v1/networks/{name}/mempool",
     tag = "ledger",
-    params(("name" = String, Path, description = "The network.")),
-    responses((status = 200, body = view::Mempool), (status = 404, body = Problem))
+    params(("name" = String, Path, description = "The network."), Named),
+    responses((status = 200, body = view::Mempool), (status = 400, body = Problem), (status = 404, body = Problem))
 )]
-pub(super) async fn mempool(node: Shared, In(name): In<String>) -> Result<Json<view::Mempool>, Problem> {
-    Ok(Json(node.network(&name)?.mempool().await?))
+pub(super) async fn mempool(
+    node: Shared,
+    In(name): In<String>,
+    Asked(asked): Asked<Named>,
+) -> Result<Json<view::Mempool>, Problem> {
+    let limit = asked.limit.unwrap_or(PAGE_MAX);
+    if limit > PAGE_MAX {
+        return Err(Problem::bad_request(format!("`limit` is 0 to {PAGE_MAX}")));
+    }
+    Ok(Json(node.network(&name)?.mempool(limit).await?))
 }
 
 /// An account at the tip; one that never had anything is empty.

@@ -1,10 +1,10 @@
 //! Serves the HTTP API: reads need nothing, everything that acts needs the token.
 
 mod chain;
+mod dashboard;
 mod events;
 mod health;
 mod metrics;
-mod page;
 mod peers;
 mod problem;
 mod server;
@@ -93,7 +93,7 @@ pub fn router(node: Arc<Node>) -> Router {
     let (router, document) = described(node.clone()).split_for_parts();
     let document: Arc<Document> = Arc::new(document);
     let openapi = move || async move { axum::Json(document.as_ref().clone()) };
-    finish(router.route("/openapi.json", get(openapi)).route("/", get(page::page)), node)
+    finish(router.route("/openapi.json", get(openapi)).merge(dashboard::routes()), node)
 }
 
 /// What the second listener serves: metrics, and whether the node lives.
@@ -120,6 +120,7 @@ fn described(node: Arc<Node>) -> OpenApiRouter {
         .routes(routes!(peers::peers, peers::add_peer))
         .routes(routes!(peers::drop_peer))
         .routes(routes!(peers::addresses, peers::import))
+        .routes(routes!(peers::groups))
         .routes(routes!(peers::bans))
         .routes(routes!(peers::ban, peers::unban))
         .routes(routes!(peers::why))

@@ -157,6 +157,18 @@ pub(super) async fn addresses(
     Ok(paged(rows, limit, &format!("/api/v1/networks/{name}/addresses"), |row| &row.address))
 }
 
+/// The address book by network group, the largest groups first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/networks/{name}/addresses/groups",
+    tag = "peers",
+    params(("name" = String, Path, description = "The network.")),
+    responses((status = 200, body = view::BookGroups), (status = 404, body = Problem))
+)]
+pub(super) async fn groups(node: Shared, In(name): In<String>) -> Result<Json<view::BookGroups>, Problem> {
+    Ok(Json(node.network(&name)?.groups().await?))
+}
+
 /// Takes over addresses of another book, as its listing has them, at most 10,000. Known ones stay as they are.
 #[utoipa::path(
     post,

@@ -12,6 +12,7 @@ pub(super) async fn status(node: Shared) -> Result<Json<view::Status>, Problem> 
     for network in &node.networks {
         networks.push(network.status().await?);
     }
-    let name = format!("polypeer-{}", process::id());
-    Ok(Json(view::Status { node: name, version: env!("CARGO_PKG_VERSION").into(), networks }))
+    let (name, last) = (format!("polypeer-{}", process::id()), node.events.last());
+    let last_event = *last.borrow();
+    Ok(Json(view::Status { node: name, version: env!("CARGO_PKG_VERSION").into(), networks, last_event }))
 }

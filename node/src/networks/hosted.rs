@@ -3,7 +3,6 @@
 use super::holdings::Holdings;
 use super::running::{About, Later, Meters, Order, Refused, RunningNetwork, Stopped, Which};
 use super::shown;
-use crate::api::PAGE_MAX;
 use crate::view;
 use anyhow::Context as _;
 use polypeer_driver::{Handle, Network, View};
@@ -228,6 +227,10 @@ impl<P: Protocol> RunningNetwork for Hosted<P> {
         }))
     }
 
+    fn groups(&self) -> Later<'_, Result<view::BookGroups, Stopped>> {
+        Box::pin(self.read(|view| shown::groups(&view.engine.state().discovery.book)))
+    }
+
     fn bans(&self, after: Option<IpAddr>, max: usize) -> Later<'_, Result<Vec<view::Ban>, Stopped>> {
         Box::pin(self.read(move |view| {
             let bans = view.engine.state().bans.all(view.now);
@@ -268,8 +271,8 @@ impl<P: Protocol> RunningNetwork for Hosted<P> {
         Box::pin(async move { Ok(self.holdings.transaction(id)) })
     }
 
-    fn mempool(&self) -> Later<'_, Result<view::Mempool, Stopped>> {
-        Box::pin(async { Ok(self.holdings.mempool(PAGE_MAX)) })
+    fn mempool(&self, max: usize) -> Later<'_, Result<view::Mempool, Stopped>> {
+        Box::pin(async move { Ok(self.holdings.mempool(max)) })
     }
 
     fn account(&self, key: [u8; 32]) -> Later<'_, Result<Option<view::Account>, Stopped>> {

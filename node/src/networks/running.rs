@@ -162,6 +162,8 @@ pub trait RunningNetwork: Send + Sync {
     fn peers(&self) -> Later<'_, Result<Vec<view::Peer>, Stopped>>;
     /// Entries of its address book after this one, in order, at most so many.
     fn addresses(&self, after: Option<Address>, max: usize) -> Later<'_, Result<Vec<view::KnownAddress>, Stopped>>;
+    /// Its address book by network group.
+    fn groups(&self) -> Later<'_, Result<view::BookGroups, Stopped>>;
     /// IP addresses that it refuses after this one, in order, at most so many.
     fn bans(&self, after: Option<IpAddr>, max: usize) -> Later<'_, Result<Vec<view::Ban>, Stopped>>;
     /// Why things were done about a peer, newest first, as far as that is remembered.
@@ -176,8 +178,8 @@ pub trait RunningNetwork: Send + Sync {
     fn block(&self, which: Which) -> Later<'_, Result<Option<view::Block>, Stopped>>;
     /// A transaction that waits or is in the main chain.
     fn transaction(&self, id: [u8; 32]) -> Later<'_, Result<Option<view::Transaction>, Stopped>>;
-    /// The transactions that wait.
-    fn mempool(&self) -> Later<'_, Result<view::Mempool, Stopped>>;
+    /// The transactions that wait, at most so many by name.
+    fn mempool(&self, max: usize) -> Later<'_, Result<view::Mempool, Stopped>>;
     /// An account at the tip; nothing when the ledger has none.
     fn account(&self, key: [u8; 32]) -> Later<'_, Result<Option<view::Account>, Stopped>>;
     /// Hands a transaction to the ledger; its identifier, also when it is known. Stored when this answers.

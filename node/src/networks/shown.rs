@@ -3,15 +3,20 @@
 use crate::view::{self, What};
 use polypeer_driver::View;
 use polypeer_engine::shell::bans::{Ban, Severity};
-use polypeer_engine::shell::book::Entry;
+use polypeer_engine::shell::book::{Book, Entry, Tally};
 use polypeer_engine::shell::peers::PeerState;
 use polypeer_engine::shell::risk::{Cause, Finding, HIGH, NOTABLE, Risk};
 use polypeer_engine::shell::slots::Slot;
 use polypeer_engine::{
-    Address, ConnectionId, DialFailure, Direction, DisconnectCause, Event, Now, Protocol, Reason, ReasonRecord,
-    Subject, Time,
+    Address, ConnectionId, DialFailure, Direction, DisconnectCause, Event, NetworkGroup, Now, Protocol, Reason,
+    ReasonRecord, Subject, Time,
 };
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+
+/// Groups of the address book that are named: more than anyone reads, and a small answer.
+const GROUPS_MAX: usize = 100;
 
 /// A peer.
 pub(super) fn peer<P: Protocol>(view: &View<'_, P>, id: ConnectionId, state: &PeerState<P>) -> view::Peer {
@@ -29,6 +34,7 @@ pub(super) fn peer<P: Protocol>(view: &View<'_, P>, id: ConnectionId, state: &Pe
         addr: state.ends.remote.to_string(),
         addrbind: state.ends.local.to_string(),
         network: if state.ends.remote.ip().is_ipv4() { "ipv4".into() } else { "ipv6".into() },
+        group: view.engine.state().discovery.book.group_of(state.ends.remote).map(|group| group.to_string()),
         inbound: id.direction() == Direction::Inbound,
         connection_type: kind.into(),
         conntime: state.connected.unix_ms / 1000,
@@ -69,6 +75,44 @@ pub(super) fn address(address: Address, entry: &Entry) -> view::KnownAddress {
         last_tried: set(entry.last_tried_ms),
         last_success: set(entry.last_success_ms),
         failures: entry.failures,
+    }
+}
+
+/// The address book by network group.
+pub(super) fn groups(book: &Book) -> view::BookGroups {
+    let census = book.census();
+    // Both tables are samples of their own when they are large.
+    let scaled =
+        |tally: &Tally, count: u64| (count * tally.entries as u64).checked_div(tally.counted as u64).unwrap_or(0);
+    let mut found: BTreeMap<NetworkGroup, (u64, u64)> = BTreeMap::new();
+    for (group, count) in &census.new.by_group {
+        found.entry(*group).or_default().0 += scaled(&census.new, u64::from(*count));
+    }
+    for (group, count) in &census.tried.by_group {
+        let (entries, tried) = found.entry(*group).or_default();
+        *tried += scaled(&census.tried, u64::from(*count));
+        *entries += *tried;
+    }
+    let ungrouped = |tally: &Tally| {
+        let grouped: u64 = tally.by_group.values().map(|count| u64::from(*count)).sum();
+        scaled(tally, (tally.counted as u64).saturating_sub(grouped))
+    };
+    let distinct = found.len() as u64;
+    let mut groups: Vec<_> = found.into_iter().collect();
+    groups.sort_by_key(|(group, (entries, _))| (Reverse(*entries), *group));
+    let group = |(group, (entries, tried)): (NetworkGroup, (u64, u64))| view::BookGroup {
+        group: group.to_string(),
+        entries,
+        tried,
+    };
+    view::BookGroups {
+        entries: book.len() as u64,
+        proven: book.proven() as u64,
+        tried: census.tried.entries as u64,
+        counted: (census.new.counted + census.tried.counted) as u64,
+        distinct,
+        ungrouped: ungrouped(&census.new) + ungrouped(&census.tried),
+        groups: groups.into_iter().take(GROUPS_MAX).map(group).collect(),
     }
 }
 
