@@ -9,6 +9,8 @@ import { until } from '../wait.mjs'
 
 const FIXTURES = new URL('../../../../protocols/mina/tests/fixtures/', import.meta.url)
 const MANY = 200
+// A node judges at most 150 messages at a time (the spec's section 3.2), ours half as many of one peer.
+const BURST = 50
 
 const fixture = name => new Uint8Array(readFileSync(new URL(name, FIXTURES)))
 const expected = () => JSON.parse(readFileSync(new URL('vectors/expected.json', FIXTURES)))
@@ -118,8 +120,10 @@ async function many (run) {
   for (const stock of [from, to]) await stock.dial(ours)
   const commands = times(MANY, payment)
   const diffs = commands.map(command => diff(command))
-  await Promise.all(diffs.map(data => from.publish(data)))
-  await ours.has(commands, idOf)
+  for (let at = 0; at < MANY; at += BURST) {
+    await Promise.all(diffs.slice(at, at + BURST).map(data => from.publish(data)))
+    await ours.has(commands.slice(at, at + BURST), idOf)
+  }
   await to.receives(diffs)
   for (const data of diffs) assert.equal(to.count(data), 1)
   assert.equal((await ours.peer(from.agent)).slips, 0)
@@ -131,5 +135,5 @@ export default {
   'js: message ids are of topic and data: two authors, one message': ids,
   'js: one invalid in ten is not sent on': invalid,
   'js: unsigned messages are refused, signed ones taken': unsigned,
-  [`js: ${MANY} diffs in a row all arrive`]: many
+  [`js: ${MANY} diffs in a row, ${BURST} at a time, all arrive and are sent on once`]: many
 }
