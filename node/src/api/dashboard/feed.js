@@ -12,9 +12,9 @@ const MOODS = { slip: "warn", convicted: "bad", discouraged: "warn", banned: "ba
 function told(happened) {
   switch (happened.event) {
     case "peer_ready":
-      return ["peer", "good", `${happened.address} is ready${happened.about ? `: ${clean(happened.about, 120)}` : ""}`];
+      return ["peer", "good", `${clean(happened.address, 60)} is ready${happened.about ? `: ${clean(happened.about, 120)}` : ""}`];
     case "peer_gone":
-      return ["gone", "", `${happened.address}: ${clean(happened.cause, 120)}`];
+      return ["gone", "", `${clean(happened.address, 60)}: ${clean(happened.cause, 120)}`];
     case "reason": {
       const { what, peer, text, times } = happened.why;
       return [clean(what, 20), MOODS[what] ?? "", `${clean(peer, 60)}: ${clean(text, 240)}${times > 1 ? `, ${count(times)} times` : ""}`];
