@@ -19,7 +19,12 @@ function create(ban) {
     const { network, address } = button.dataset;
     carryOut("DELETE", of(network, "bans", address), undefined, `${address} is let in again`);
   });
-  return el("li", { "data-address": ban.address }, el("div", {}, el("span", { class: "mono" }), el("small", { class: "muted" })), button);
+  return el(
+    "li",
+    { "data-address": ban.address },
+    el("div", {}, el("span", { class: "mono" }), el("small", { class: "muted" })),
+    button,
+  );
 }
 
 // Shows the list.
@@ -30,15 +35,21 @@ export function showBans(network, bans) {
   }
   const [list, note] = panel.children;
   const shown = bans.slice(0, SHOWN_MAX);
-  keyed(list, shown, (ban) => ban.address, create, (row, ban) => {
-    const [about, button] = row.children;
-    write(about.firstChild, clean(ban.address, 60));
-    const left = span((ban.until - Date.now()) / 1000);
-    write(about.lastChild, `${ban.severity}: ${clean(ban.reason, 120)}, ${left} left`);
-    set(button, "data-network", network);
-    set(button, "data-address", ban.address);
-    set(button, "aria-label", `Unban ${ban.address}`);
-  });
+  keyed(
+    list,
+    shown,
+    (ban) => ban.address,
+    create,
+    (row, ban) => {
+      const [about, button] = row.children;
+      write(about.firstChild, clean(ban.address, 60));
+      const left = span((ban.until - Date.now()) / 1000);
+      write(about.lastChild, `${ban.severity}: ${clean(ban.reason, 120)}, ${left} left`);
+      set(button, "data-network", network);
+      set(button, "data-address", ban.address);
+      set(button, "aria-label", `Unban ${ban.address}`);
+    },
+  );
   const more = bans.length > SHOWN_MAX;
   write(by("bans-count"), more ? `${count(SHOWN_MAX)}+` : count(bans.length));
   write(note, bans.length === 0 ? "Nobody is refused." : more ? "and more; the API has all of them." : "");

@@ -15,7 +15,10 @@ export function showBook(groups) {
   const [about, list, note] = panel.children;
   write(by("book-count"), count(groups.entries));
   const share = (part, of) => `${Math.round((100 * part) / Math.max(1, of))} %`;
-  write(about, `${count(groups.proven)} reached before, ${count(groups.tried)} in the tried table; ${many(groups.distinct, "network group")}.`);
+  write(
+    about,
+    `${count(groups.proven)} reached before, ${count(groups.tried)} in the tried table; ${many(groups.distinct, "network group")}.`,
+  );
   const some = groups.groups.slice(0, GROUPS_SHOWN);
   const named = some.reduce((sum, one) => sum + one.entries, 0);
   const rest = groups.entries - groups.ungrouped - named;
@@ -27,13 +30,19 @@ export function showBook(groups) {
     rows.push(["without a group", groups.ungrouped]);
   }
   const most = Math.max(1, ...rows.map(([, entries]) => entries));
-  keyed(list, rows, ([name]) => name, () => el("li", {}, el("span", { class: "mono" }), el("meter", { min: 0, max: 1 }), el("span", { class: "number" })), (row, [name, entries]) => {
-    const [label, bar, value] = row.children;
-    write(label, clean(name, 40));
-    set(bar, "value", (entries / most).toFixed(3));
-    set(bar, "aria-label", clean(name, 40));
-    write(value, share(entries, groups.entries));
-  });
+  keyed(
+    list,
+    rows,
+    ([name]) => name,
+    () => el("li", {}, el("span", { class: "mono" }), el("meter", { min: 0, max: 1 }), el("span", { class: "number" })),
+    (row, [name, entries]) => {
+      const [label, bar, value] = row.children;
+      write(label, clean(name, 40));
+      set(bar, "value", (entries / most).toFixed(3));
+      set(bar, "aria-label", clean(name, 40));
+      write(value, share(entries, groups.entries));
+    },
+  );
   const sampled = groups.counted < groups.entries ? `By a sample of ${count(groups.counted)}. ` : "";
   const local = groups.ungrouped > 0 ? "Groups mean nothing on this machine and in private networks." : "";
   write(note, groups.entries === 0 ? "It is empty." : `${sampled}${local}`);

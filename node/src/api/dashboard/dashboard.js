@@ -61,7 +61,11 @@ function drawFeed() {
 
 function showLive(isAnswering) {
   const live = by("live");
-  const [word, mood] = !isAnswering ? ["The node does not answer", "bad"] : isStreaming ? ["Live", "good"] : ["No events", "warn"];
+  const [word, mood] = !isAnswering
+    ? ["The node does not answer", "bad"]
+    : isStreaming
+      ? ["Live", "good"]
+      : ["No events", "warn"];
   write(live, word);
   set(live, "class", `pill ${mood}`);
 }
@@ -89,7 +93,11 @@ async function lookSlowly(network, peers) {
     const ask = (...path) => get(of(network.name, ...path));
     const list = (what, limit) => get(`${of(network.name, what)}?limit=${limit}`);
     const [risk, groups, known, bans, pool] = await Promise.all([
-      ask("risk"), ask("addresses", "groups"), list("addresses", KNOWN_MAX), list("bans", BANS_MAX + 1), list("mempool", POOL_MAX),
+      ask("risk"),
+      ask("addresses", "groups"),
+      list("addresses", KNOWN_MAX),
+      list("bans", BANS_MAX + 1),
+      list("mempool", POOL_MAX),
     ]);
     slow = { risk, groups, known, bans, pool };
   }
@@ -112,7 +120,12 @@ async function lookAtBlock(family, network) {
 }
 
 function trafficOf(peers) {
-  return new Map(peers.flatMap((peer) => [[`${peer.id} in`, peer.bytesrecv], [`${peer.id} out`, peer.bytessent]]));
+  return new Map(
+    peers.flatMap((peer) => [
+      [`${peer.id} in`, peer.bytesrecv],
+      [`${peer.id} out`, peer.bytessent],
+    ]),
+  );
 }
 
 async function lookAt(network) {

@@ -52,15 +52,31 @@ export class History {
 
   // Takes an event in. `familyOf` says which network a node is of.
   add(happened, familyOf) {
-    push(entry(this.#events, kindOf(happened), () => [], 8), happened, EVENTS_MAX);
+    push(
+      entry(this.#events, kindOf(happened), () => [], 8),
+      happened,
+      EVENTS_MAX,
+    );
     if (happened.event === "tip") {
-      push(entry(this.#tips, happened.network, () => [], NETWORKS_MAX), happened, TIPS_MAX);
-      this.#follow(happened, entry(this.#spread, familyOf(happened.network), () => ({ blocks: new Map(), delays: [] }), NETWORKS_MAX));
+      push(
+        entry(this.#tips, happened.network, () => [], NETWORKS_MAX),
+        happened,
+        TIPS_MAX,
+      );
+      this.#follow(
+        happened,
+        entry(this.#spread, familyOf(happened.network), () => ({ blocks: new Map(), delays: [] }), NETWORKS_MAX),
+      );
     }
   }
 
   #follow({ network, hash, height, time }, spread) {
-    const block = entry(spread.blocks, hash, () => ({ hash, height, first: time, seen: new Map(), made: null }), BLOCKS_MAX);
+    const block = entry(
+      spread.blocks,
+      hash,
+      () => ({ hash, height, first: time, seen: new Map(), made: null }),
+      BLOCKS_MAX,
+    );
     if (block.seen.has(network)) {
       return;
     }
@@ -110,7 +126,11 @@ export class Heights {
 
   // Notes a height.
   add(network, height, now = Date.now()) {
-    push(entry(this.#samples, network, () => [], NETWORKS_MAX), { height, now }, 60);
+    push(
+      entry(this.#samples, network, () => [], NETWORKS_MAX),
+      { height, now },
+      60,
+    );
   }
 
   // Blocks a second over the samples, or nothing when there are too few.

@@ -94,9 +94,14 @@ export async function banOther(network, address) {
 
 // Traffic by message type, where the node counts it; the names are `getpeerinfo`'s.
 function perMessage(peer) {
-  const kinds = [["received", peer.bytesrecv_per_msg], ["sent", peer.bytessent_per_msg]];
+  const kinds = [
+    ["received", peer.bytesrecv_per_msg],
+    ["sent", peer.bytessent_per_msg],
+  ];
   return kinds.flatMap(([direction, of]) => {
-    const rows = Object.entries(of ?? {}).filter(([, value]) => value > 0).sort((a, b) => b[1] - a[1]);
+    const rows = Object.entries(of ?? {})
+      .filter(([, value]) => value > 0)
+      .sort((a, b) => b[1] - a[1]);
     return rows.slice(0, 20).map(([name, value]) => [`${clean(name, 40)} ${direction}`, bytes(value)]);
   });
 }
@@ -130,17 +135,31 @@ export async function explain(network, peer) {
   const list = el("dl", { class: "facts" });
   const reasons = el("ol", { class: "plain reasons" }, el("li", { class: "muted" }, "Asking why…"));
   by("peer-facts").replaceChildren(list, el("h3", {}, "Why"), reasons);
-  keyed(list, facts(peer), ([name]) => name, ([name]) => el("div", {}, el("dt", {}, name), el("dd")), (row, [, value]) => {
-    write(row.lastChild, value);
-  });
+  keyed(
+    list,
+    facts(peer),
+    ([name]) => name,
+    ([name]) => el("div", {}, el("dt", {}, name), el("dd")),
+    (row, [, value]) => {
+      write(row.lastChild, value);
+    },
+  );
   const closed = asked(by("peer-dialog"));
   try {
     const why = await get(of(network, "why", peer.id));
     const rows = why.slice(0, REASONS_MAX).map((one) => {
       const often = one.times > 1 ? `, ${count(one.times)} times` : "";
-      return el("li", {}, el("time", { class: "muted" }, clock(one.time)), el("b", {}, clean(one.what, 40)), el("span", {}, `${clean(one.text, 300)}${often}`));
+      return el(
+        "li",
+        {},
+        el("time", { class: "muted" }, clock(one.time)),
+        el("b", {}, clean(one.what, 40)),
+        el("span", {}, `${clean(one.text, 300)}${often}`),
+      );
     });
-    reasons.replaceChildren(...(rows.length > 0 ? rows : [el("li", { class: "muted" }, "Nothing is remembered about it.")]));
+    reasons.replaceChildren(
+      ...(rows.length > 0 ? rows : [el("li", { class: "muted" }, "Nothing is remembered about it.")]),
+    );
   } catch {
     reasons.replaceChildren(el("li", { class: "muted" }, "The node does not answer."));
   }

@@ -13,7 +13,8 @@ export function families(networks) {
   for (const network of networks) {
     const base = /^(.+)-\d+$/.exec(network.name)?.[1];
     const first = byName.get(base);
-    const family = first && first.protocol === network.protocol && first.network_id === network.network_id ? base : network.name;
+    const family =
+      first && first.protocol === network.protocol && first.network_id === network.network_id ? base : network.name;
     found.set(family, [...(found.get(family) ?? []), network]);
   }
   return found;
@@ -41,7 +42,8 @@ function fact(name) {
 
 function create() {
   return el(
-    "article", { class: "card" },
+    "article",
+    { class: "card" },
     el("h3", {}, el("a")),
     el("span", { class: "pill" }),
     el("p", { class: "figure" }, el("span", { class: "muted" }, "height "), el("strong")),
@@ -62,7 +64,14 @@ function update(card, { family, nodes, chosen }) {
   write(pill, word);
   set(pill, "class", `pill ${mood}`);
   write(figure.lastChild, count(network.height));
-  write(hash, network.tip ? short(network.tip, 20) : network.members === undefined ? "no blocks yet" : many(network.members, "member"));
+  write(
+    hash,
+    network.tip
+      ? short(network.tip, 20)
+      : network.members === undefined
+        ? "no blocks yet"
+        : many(network.members, "member"),
+  );
   const [peers, pool, risk] = [...facts.children].map((row) => row.lastChild);
   write(peers, `${count(network.peers.inbound)} in · ${count(network.peers.outbound)} out`);
   write(pool, count(network.mempool));
@@ -73,18 +82,24 @@ function update(card, { family, nodes, chosen }) {
   const tips = new Set(nodes.map((node) => node.tip)).size;
   const shown = nodes.slice(0, NODES_SHOWN);
   const items = [...shown.map((node, at) => ({ node, at })), { node: null, at: shown.length }];
-  keyed(chips, items, ({ node }) => node?.name ?? "", () => el("a"), (chip, { node, at }) => {
-    if (node === null) {
-      const more = nodes.length - shown.length;
-      write(chip, `${more > 0 ? `+${more}, ` : ""}${tips === 1 ? "one tip" : many(tips, "tip")}`);
-      set(chip, "class", "muted");
-      return;
-    }
-    write(chip, at + 1);
-    set(chip, "href", `#${encodeURIComponent(node.name)}`);
-    set(chip, "class", `chip ${stateOf(node)[1]}${node.name === chosen ? " chosen" : ""}`);
-    set(chip, "title", `${clean(node.name, 60)}: ${stateOf(node)[0]}, height ${count(node.height)}`);
-  });
+  keyed(
+    chips,
+    items,
+    ({ node }) => node?.name ?? "",
+    () => el("a"),
+    (chip, { node, at }) => {
+      if (node === null) {
+        const more = nodes.length - shown.length;
+        write(chip, `${more > 0 ? `+${more}, ` : ""}${tips === 1 ? "one tip" : many(tips, "tip")}`);
+        set(chip, "class", "muted");
+        return;
+      }
+      write(chip, at + 1);
+      set(chip, "href", `#${encodeURIComponent(node.name)}`);
+      set(chip, "class", `chip ${stateOf(node)[1]}${node.name === chosen ? " chosen" : ""}`);
+      set(chip, "title", `${clean(node.name, 60)}: ${stateOf(node)[0]}, height ${count(node.height)}`);
+    },
+  );
 }
 
 // Shows the cards.

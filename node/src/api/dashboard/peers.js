@@ -23,14 +23,22 @@ function create() {
   const who = el("div", { class: "who" });
   cells[0].append(who);
   const about = () => shown.get(row);
-  const open = el("button", { type: "button", class: "link mono", onclick: () => explain(about().network, about().peer) });
+  const open = el("button", {
+    type: "button",
+    class: "link mono",
+    onclick: () => explain(about().network, about().peer),
+  });
   who.append(el("span", { class: "way", "aria-hidden": true }), el("div", {}, open, el("small", { class: "muted" })));
   for (const cell of cells.slice(2, 5)) {
     cell.append(el("span"), el("small", { class: "muted" }));
   }
   cells[9].append(
     el("button", { type: "button", class: "small", onclick: () => drop(about().network, about().peer) }, "Drop"),
-    el("button", { type: "button", class: "small bad", onclick: () => banOther(about().network, hostOf(about().peer.addr)) }, "Ban"),
+    el(
+      "button",
+      { type: "button", class: "small bad", onclick: () => banOther(about().network, hostOf(about().peer.addr)) },
+      "Ban",
+    ),
   );
   cells[9].className = "actions";
   return row;
@@ -55,12 +63,26 @@ function update(row, about) {
   const [open, kind] = who.lastChild.children;
   write(open, clean(peer.addr, 80));
   set(open, "title", "Details, and why");
-  write(kind, [peer.inbound ? "inbound" : "outbound", KINDS[peer.connection_type], peer.ready ? "" : "shaking hands"].filter(Boolean).join(", "));
+  write(
+    kind,
+    [peer.inbound ? "inbound" : "outbound", KINDS[peer.connection_type], peer.ready ? "" : "shaking hands"]
+      .filter(Boolean)
+      .join(", "),
+  );
   write(version, clean(peer.subver, VERSION_MAX) || "–");
   set(version, "title", clean(peer.subver, 300));
   const ping = peer.pingtime ?? peer.minping;
   write(latency.firstChild, ping === null ? "–" : millis(1000 * ping));
-  write(latency.lastChild, ping === null ? "" : peer.pingtime === null ? "least" : peer.minping === null ? "" : `least ${millis(1000 * peer.minping)}`);
+  write(
+    latency.lastChild,
+    ping === null
+      ? ""
+      : peer.pingtime === null
+        ? "least"
+        : peer.minping === null
+          ? ""
+          : `least ${millis(1000 * peer.minping)}`,
+  );
   write(received.firstChild, bytes(peer.bytesrecv));
   write(received.lastChild, `${bytes(rates.get(`${peer.id} in`) ?? 0)}/s`);
   write(sent.firstChild, bytes(peer.bytessent));
@@ -81,8 +103,18 @@ export function showPeers(network, peers, rates) {
   const some = outboundFirst.slice(0, SHOWN_MAX).map((peer) => ({ network, peer, rates }));
   keyed(by("peers").tBodies[0], some, (row) => row.peer.id, create, update);
   const ready = peers.filter((peer) => peer.ready).length;
-  write(by("peers-count"), ready === peers.length ? count(ready) : `${count(ready)} and ${count(peers.length - ready)} on their way`);
+  write(
+    by("peers-count"),
+    ready === peers.length ? count(ready) : `${count(ready)} and ${count(peers.length - ready)} on their way`,
+  );
   const more = peers.length - some.length;
-  write(by("peers-more"), peers.length === 0 ? "Nobody is connected." : more > 0 ? `and ${many(more, "more", "more")}; the API has all of them.` : "");
+  write(
+    by("peers-more"),
+    peers.length === 0
+      ? "Nobody is connected."
+      : more > 0
+        ? `and ${many(more, "more", "more")}; the API has all of them.`
+        : "",
+  );
   by("peers").hidden = peers.length === 0;
 }

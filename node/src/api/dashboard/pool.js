@@ -33,10 +33,16 @@ export function showPool(network, pool) {
   const panel = by("pool");
   if (!panel.firstChild) {
     const chart = svg(
-      "svg", { viewBox: "0 0 200 40", class: "spark", preserveAspectRatio: "none", "aria-hidden": true },
+      "svg",
+      { viewBox: "0 0 200 40", class: "spark", preserveAspectRatio: "none", "aria-hidden": true },
       svg("polyline", {}),
     );
-    panel.append(chart, el("p", { class: "muted" }), el("ul", { class: "plain mono" }), el("p", { class: "muted empty" }));
+    panel.append(
+      chart,
+      el("p", { class: "muted" }),
+      el("ul", { class: "plain mono" }),
+      el("p", { class: "muted empty" }),
+    );
   }
   const [chart, scale, list, more] = panel.children;
   const values = counts.get(network.name) ?? [];
@@ -44,7 +50,16 @@ export function showPool(network, pool) {
   write(by("pool-count"), count(network.mempool));
   write(scale, values.length > 1 ? `Up to ${count(Math.max(...values))} while this page was open.` : "");
   const ids = pool?.transactions.slice(0, SHOWN_MAX) ?? [];
-  keyed(list, ids, (id) => id, () => el("li"), (row, id) => write(row, short(id, 24)));
+  keyed(
+    list,
+    ids,
+    (id) => id,
+    () => el("li"),
+    (row, id) => write(row, short(id, 24)),
+  );
   const rest = network.mempool - ids.length;
-  write(more, network.mempool === 0 ? "Nothing waits." : rest > 0 && ids.length > 0 ? `and ${many(rest, "more", "more")}` : "");
+  write(
+    more,
+    network.mempool === 0 ? "Nothing waits." : rest > 0 && ids.length > 0 ? `and ${many(rest, "more", "more")}` : "",
+  );
 }

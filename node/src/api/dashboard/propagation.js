@@ -28,20 +28,37 @@ export function bars(delays) {
 export function showHistogram(delays, isAlone) {
   const panel = by("propagation");
   if (!panel.firstChild) {
-    const columns = LABELS.map((label, at) => svg(
-      "g", { transform: `translate(${at * 32 + 4} 0)` },
-      svg("title"), svg("rect", { x: 0, width: 26, rx: 2 }),
-      svg("text", { x: 13, y: 136, "text-anchor": "middle" }, label),
-    ));
+    const columns = LABELS.map((label, at) =>
+      svg(
+        "g",
+        { transform: `translate(${at * 32 + 4} 0)` },
+        svg("title"),
+        svg("rect", { x: 0, width: 26, rx: 2 }),
+        svg("text", { x: 13, y: 136, "text-anchor": "middle" }, label),
+      ),
+    );
     panel.append(
       el("p", { class: "muted" }),
-      svg("svg", { viewBox: "0 0 456 142", class: "histogram", role: "img", "aria-labelledby": "propagation-title" }, ...columns),
-      el("dl", { class: "trio" }, ...["half within", "90 % within", "99 % within"].map((name) => el("div", {}, el("dt", {}, name), el("dd")))),
+      svg(
+        "svg",
+        { viewBox: "0 0 456 142", class: "histogram", role: "img", "aria-labelledby": "propagation-title" },
+        ...columns,
+      ),
+      el(
+        "dl",
+        { class: "trio" },
+        ...["half within", "90 % within", "99 % within"].map((name) => el("div", {}, el("dt", {}, name), el("dd"))),
+      ),
     );
   }
   const [text, picture, quantiles] = panel.children;
-  const what = isAlone ? "How old blocks were, by their own clock, when they came to stand here" : "From the first node of this process that had a block to each other one";
-  write(text, delays.length === 0 ? `${what}: none seen yet.` : `${what}: ${many(delays.length, "time")}, in milliseconds.`);
+  const what = isAlone
+    ? "How old blocks were, by their own clock, when they came to stand here"
+    : "From the first node of this process that had a block to each other one";
+  write(
+    text,
+    delays.length === 0 ? `${what}: none seen yet.` : `${what}: ${many(delays.length, "time")}, in milliseconds.`,
+  );
   const counts = bars(delays);
   const most = Math.max(1, ...counts);
   [...picture.children].forEach((column, at) => {
@@ -60,15 +77,28 @@ export function showHistogram(delays, isAlone) {
 
 function createRow() {
   return el(
-    "li", {}, el("span", { class: "mono" }),
-    svg("svg", { viewBox: "0 0 300 16", preserveAspectRatio: "none", "aria-hidden": true }, svg("line", { x1: TRACK.left, x2: TRACK.left + TRACK.width, y1: 8, y2: 8 }), svg("g")),
-    el("span", { class: "number" }), el("small", { class: "muted" }),
+    "li",
+    {},
+    el("span", { class: "mono" }),
+    svg(
+      "svg",
+      { viewBox: "0 0 300 16", preserveAspectRatio: "none", "aria-hidden": true },
+      svg("line", { x1: TRACK.left, x2: TRACK.left + TRACK.width, y1: 8, y2: 8 }),
+      svg("g"),
+    ),
+    el("span", { class: "number" }),
+    el("small", { class: "muted" }),
   );
 }
 
 function points(block, isAlone) {
   if (isAlone) {
-    return block.made === null ? [] : [{ name: "made", delay: 0 }, { name: "here", delay: Math.max(0, block.first - block.made) }];
+    return block.made === null
+      ? []
+      : [
+          { name: "made", delay: 0 },
+          { name: "here", delay: Math.max(0, block.first - block.made) },
+        ];
   }
   return [...block.seen].map(([name, time]) => ({ name, delay: Math.max(0, time - block.first) }));
 }
@@ -81,21 +111,36 @@ export function showWaterfall(blocks, nodes) {
   }
   const isAlone = nodes === 1;
   // Of a node alone those whose own time was asked for come first: the others have nothing to show.
-  const told = isAlone && blocks.some((block) => block.made !== null) ? blocks.filter((block) => block.made !== null) : blocks;
+  const told =
+    isAlone && blocks.some((block) => block.made !== null) ? blocks.filter((block) => block.made !== null) : blocks;
   const rows = told.slice(0, BLOCKS_SHOWN).map((block) => ({ block, points: points(block, isAlone) }));
   const most = Math.max(1, ...rows.flatMap((row) => row.points.map((point) => point.delay)));
-  const what = isAlone ? "From when a block was made to when it stood here" : "A mark for each node, from the first that had the block";
+  const what = isAlone
+    ? "From when a block was made to when it stood here"
+    : "A mark for each node, from the first that had the block";
   write(panel.firstChild, rows.length === 0 ? "No block was seen yet." : `${what}; the whole line is ${millis(most)}.`);
-  keyed(panel.lastChild, rows, (row) => row.block.hash, createRow, (line, row) => {
-    const [label, track, last, note] = line.children;
-    write(label, `${count(row.block.height)} ${short(row.block.hash, 8)}`);
-    keyed(track.lastChild, row.points, (point) => point.name, () => svg("rect", { width: 3, y: 2, height: 12, rx: 1 }, svg("title")), (mark, point) => {
-      set(mark, "x", (TRACK.left + (TRACK.width * point.delay) / most - 1.5).toFixed(1));
-      set(mark, "class", point.delay === 0 ? "first" : "later");
-      write(mark.firstChild, `${clean(point.name, 60)} ${millis(point.delay)}`);
-    });
-    const end = Math.max(0, ...row.points.map((point) => point.delay));
-    write(last, row.points.length === 0 ? "–" : millis(end));
-    write(note, isAlone ? ago(row.block.first) : `${row.block.seen.size} of ${nodes}`);
-  });
+  keyed(
+    panel.lastChild,
+    rows,
+    (row) => row.block.hash,
+    createRow,
+    (line, row) => {
+      const [label, track, last, note] = line.children;
+      write(label, `${count(row.block.height)} ${short(row.block.hash, 8)}`);
+      keyed(
+        track.lastChild,
+        row.points,
+        (point) => point.name,
+        () => svg("rect", { width: 3, y: 2, height: 12, rx: 1 }, svg("title")),
+        (mark, point) => {
+          set(mark, "x", (TRACK.left + (TRACK.width * point.delay) / most - 1.5).toFixed(1));
+          set(mark, "class", point.delay === 0 ? "first" : "later");
+          write(mark.firstChild, `${clean(point.name, 60)} ${millis(point.delay)}`);
+        },
+      );
+      const end = Math.max(0, ...row.points.map((point) => point.delay));
+      write(last, row.points.length === 0 ? "–" : millis(end));
+      write(note, isAlone ? ago(row.block.first) : `${row.block.seen.size} of ${nodes}`);
+    },
+  );
 }

@@ -10,7 +10,8 @@ const ARC = "M 20 100 A 80 80 0 0 1 180 100";
 
 function build(panel) {
   const gauge = svg(
-    "svg", { viewBox: "0 0 200 112", class: "gauge", role: "img", "aria-labelledby": "risk-title" },
+    "svg",
+    { viewBox: "0 0 200 112", class: "gauge", role: "img", "aria-labelledby": "risk-title" },
     svg("path", { d: ARC, class: "track" }),
     svg("path", { d: ARC, class: "value", pathLength: 100 }),
     svg("text", { x: 100, y: 88, "text-anchor": "middle", class: "score" }),
@@ -45,8 +46,14 @@ export function showRisk(risk, peers) {
   write(level, word);
   write(text, ties(peers, risk.reserved));
   const findings = risk.findings.slice(0, FINDINGS_MAX);
-  keyed(list, findings, (one) => one.name, () => el("li", {}, el("span"), el("b")), (row, one) => {
-    write(row.firstChild, clean(one.text, 200));
-    write(row.lastChild, `+${one.points}`);
-  });
+  keyed(
+    list,
+    findings,
+    (one) => one.name,
+    () => el("li", {}, el("span"), el("b")),
+    (row, one) => {
+      write(row.firstChild, clean(one.text, 200));
+      write(row.lastChild, `+${one.points}`);
+    },
+  );
 }

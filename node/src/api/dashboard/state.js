@@ -28,7 +28,11 @@ export function progress(network, peers, rate) {
 
 function rows(network, tips) {
   const [word] = stateOf(network);
-  const found = [["State", word], ["Height", count(network.height)], ["Tip", network.tip ? short(network.tip, 16) : "none"]];
+  const found = [
+    ["State", word],
+    ["Height", count(network.height)],
+    ["Tip", network.tip ? short(network.tip, 16) : "none"],
+  ];
   const last = tips.at(-1);
   if (last) {
     const since = tips.filter((tip) => tip.time > Date.now() - 60_000).length;
@@ -51,13 +55,23 @@ function rows(network, tips) {
 export function showState(network, peers, rate, tips) {
   const panel = by("state");
   if (!panel.firstChild) {
-    panel.append(el("progress", { max: 1, "aria-label": "Sync" }), el("p", { class: "muted" }), el("dl", { class: "facts" }));
+    panel.append(
+      el("progress", { max: 1, "aria-label": "Sync" }),
+      el("p", { class: "muted" }),
+      el("dl", { class: "facts" }),
+    );
   }
   const [bar, text, facts] = panel.children;
   const { share, text: said } = progress(network, peers, rate);
   set(bar, "value", share);
   write(text, said);
-  keyed(facts, rows(network, tips), ([name]) => name, ([name]) => el("div", {}, el("dt", {}, name), el("dd")), (row, [, value]) => {
-    write(row.lastChild, value);
-  });
+  keyed(
+    facts,
+    rows(network, tips),
+    ([name]) => name,
+    ([name]) => el("div", {}, el("dt", {}, name), el("dd")),
+    (row, [, value]) => {
+      write(row.lastChild, value);
+    },
+  );
 }

@@ -16,7 +16,8 @@ function around(index, of, rx, ry) {
   return { x: MIDDLE.x + rx * Math.cos(angle), y: MIDDLE.y + ry * Math.sin(angle) };
 }
 
-const byNet = (a, b) => (netOf(a.address) < netOf(b.address) ? -1 : netOf(a.address) > netOf(b.address) ? 1 : a.address < b.address ? -1 : 1);
+const byNet = (a, b) =>
+  netOf(a.address) < netOf(b.address) ? -1 : netOf(a.address) > netOf(b.address) ? 1 : a.address < b.address ? -1 : 1;
 
 // Nodes of this process, where they listen, and from where they dialled: connections among them are drawn once.
 function inside(nodes) {
@@ -39,7 +40,12 @@ export function layOut(nodes, known, chosen, rates) {
   // chosen node dialled none of them.
   const draw = (key, line) => {
     const before = lines.get(key);
-    lines.set(key, before ? { ...before, busy: Math.max(before.busy, line.busy), inbound: before.inbound && line.inbound } : { key, ...line });
+    lines.set(
+      key,
+      before
+        ? { ...before, busy: Math.max(before.busy, line.busy), inbound: before.inbound && line.inbound }
+        : { key, ...line },
+    );
   };
   for (const node of nodes) {
     for (const peer of node.peers) {
@@ -49,16 +55,36 @@ export function layOut(nodes, known, chosen, rates) {
       if (other !== undefined) {
         const isChosen = node.name === chosen || other === chosen;
         const inbound = node.name === chosen ? peer.inbound : other !== chosen || !peer.inbound;
-        draw([node.name, other].sort().join(" "), { from: node.name, to: other, inbound: isChosen && inbound, busy, chosen: isChosen });
+        draw([node.name, other].sort().join(" "), {
+          from: node.name,
+          to: other,
+          inbound: isChosen && inbound,
+          busy,
+          chosen: isChosen,
+        });
       } else if (outside.size < PEERS_MAX) {
         outside.set(peer.addr, { address: peer.addr, about: peer.subver, ready: peer.ready });
-        draw(`${node.name} ${peer.addr}`, { from: node.name, to: peer.addr, inbound: peer.inbound, busy, chosen: node.name === chosen });
+        draw(`${node.name} ${peer.addr}`, {
+          from: node.name,
+          to: peer.addr,
+          inbound: peer.inbound,
+          busy,
+          chosen: node.name === chosen,
+        });
       }
     }
   }
   const peers = [...outside.values()].sort(byNet);
-  const others = known.filter((one) => !outside.has(one.address) && !listens.has(one.address)).slice(0, KNOWN_MAX).sort(byNet);
-  return { places: place(nodes, peers, others, chosen), lines: [...lines.values()], peers: peers.length, others: others.length };
+  const others = known
+    .filter((one) => !outside.has(one.address) && !listens.has(one.address))
+    .slice(0, KNOWN_MAX)
+    .sort(byNet);
+  return {
+    places: place(nodes, peers, others, chosen),
+    lines: [...lines.values()],
+    peers: peers.length,
+    others: others.length,
+  };
 }
 
 function place(nodes, peers, others, chosen) {
@@ -67,16 +93,35 @@ function place(nodes, peers, others, chosen) {
   const crowded = peers.length + others.length > 0;
   nodes.forEach((node, index) => {
     const at = alone ? MIDDLE : around(index, nodes.length, crowded ? 90 : 190, crowded ? 48 : 118);
-    places.set(node.name, { ...at, kind: node.name === chosen ? "own chosen" : "own", r: 15, text: alone ? "" : String(index + 1), title: node.name, link: node.name });
+    places.set(node.name, {
+      ...at,
+      kind: node.name === chosen ? "own chosen" : "own",
+      r: 15,
+      text: alone ? "" : String(index + 1),
+      title: node.name,
+      link: node.name,
+    });
   });
   peers.forEach((peer, index) => {
     const at = around(index + 0.5, peers.length, 190, 92);
     const text = peers.length <= NAMED_MAX ? clean(peer.address, 24) : "";
-    places.set(peer.address, { ...at, kind: peer.ready ? "peer" : "peer faint", r: peers.length > 40 ? 4 : 6, text, title: `${peer.address} ${clean(peer.about, 80)}` });
+    places.set(peer.address, {
+      ...at,
+      kind: peer.ready ? "peer" : "peer faint",
+      r: peers.length > 40 ? 4 : 6,
+      text,
+      title: `${peer.address} ${clean(peer.about, 80)}`,
+    });
   });
   others.forEach((other, index) => {
     const at = around(index, others.length, 285, 132);
-    places.set(other.address, { ...at, kind: other.proven ? "known proven" : "known", r: 2.5, text: "", title: `${other.address}, ${other.proven ? "reached before" : "never reached"}` });
+    places.set(other.address, {
+      ...at,
+      kind: other.proven ? "known proven" : "known",
+      r: 2.5,
+      text: "",
+      title: `${other.address}, ${other.proven ? "reached before" : "never reached"}`,
+    });
   });
   return places;
 }
@@ -123,9 +168,22 @@ export function showTopology(nodes, known, chosen, rates) {
   }
   const { places, lines, peers, others } = layOut(nodes, known, chosen, rates);
   const [behind, before] = picture.children;
-  keyed(behind, lines.filter((line) => places.has(line.to)), (line) => line.key, () => svg("line", {}), stretch(places));
+  keyed(
+    behind,
+    lines.filter((line) => places.has(line.to)),
+    (line) => line.key,
+    () => svg("line", {}),
+    stretch(places),
+  );
   keyed(before, [...places], ([key, place]) => `${key} ${place.link ? "own" : "other"}`, circle, move);
   const own = nodes.length > 1 ? `${many(nodes.length, "node")} of this process` : "This node";
-  const parts = [own, peers > 0 || nodes.length === 1 ? many(peers, "peer elsewhere", "peers elsewhere") : "", others > 0 ? `${many(others, "more known address", "more known addresses")}` : ""];
-  write(by("topology-note"), `${parts.filter(Boolean).join(", ")}. Thick lines are busy, dashed ones were dialled by the other end.`);
+  const parts = [
+    own,
+    peers > 0 || nodes.length === 1 ? many(peers, "peer elsewhere", "peers elsewhere") : "",
+    others > 0 ? `${many(others, "more known address", "more known addresses")}` : "",
+  ];
+  write(
+    by("topology-note"),
+    `${parts.filter(Boolean).join(", ")}. Thick lines are busy, dashed ones were dialled by the other end.`,
+  );
 }

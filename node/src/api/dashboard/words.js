@@ -1,11 +1,14 @@
 // Puts numbers, times and foreign texts into words that fit.
 
 // Control characters, and those that turn the direction of what follows: a peer's text must not rearrange the page.
-const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
+const UNPRINTABLE =
+  /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
 
 // A foreign text, cut and without what does not print.
 export function clean(text, max = 200) {
-  const kept = String(text ?? "").slice(0, max + 1).replace(UNPRINTABLE, "\ufffd");
+  const kept = String(text ?? "")
+    .slice(0, max + 1)
+    .replace(UNPRINTABLE, "\ufffd");
   return kept.length > max ? `${kept.slice(0, max)}…` : kept;
 }
 
@@ -39,13 +42,22 @@ export function millis(value) {
   if (value >= 999.5) {
     return `${(value / 1000).toFixed(1)} s`;
   }
-  return value >= 9.95 || value === 0 ? `${Math.round(value)} ms` : value >= 0.1 ? `${value.toFixed(1)} ms` : "< 0.1 ms";
+  return value >= 9.95 || value === 0
+    ? `${Math.round(value)} ms`
+    : value >= 0.1
+      ? `${value.toFixed(1)} ms`
+      : "< 0.1 ms";
 }
 
 // A span in seconds, in its largest units.
 export function span(seconds) {
   const whole = Math.max(0, Math.round(seconds));
-  const units = [["d", 86_400], ["h", 3_600], ["min", 60], ["s", 1]];
+  const units = [
+    ["d", 86_400],
+    ["h", 3_600],
+    ["min", 60],
+    ["s", 1],
+  ];
   const first = units.findIndex(([, length]) => whole >= length);
   if (first < 0) {
     return "0 s";
