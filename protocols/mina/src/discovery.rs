@@ -199,6 +199,8 @@ impl Mina {
             Output::LookedUp { outcome, .. } => {
                 cx.learn(outcome.nearest.into_iter().take(1).flat_map(|contact| contact.addresses), None);
             }
+            // Who is here is not dialled.
+            Output::Found { peer, .. } if self.discovery.kad.is_connected(&peer) => {}
             Output::Found { addresses, named_by, .. } => self.learn_found(cx, addresses, named_by),
             Output::Fault { connection, fault } => self.blame(cx, connection, Misbehavior::Kad(fault)),
         }

@@ -48,15 +48,16 @@ impl Mina {
         let identity = cx.ends(connection).and_then(|ends| PeerId::from_bytes(ends.identity.as_deref()?));
         let peer_id = identity.ok_or(Misbehavior::NoIdentity)?;
         self.judge_identity(cx, connection, peer_id)?;
+        let ip = cx.ends(connection).map(|ends| ends.remote.ip());
         if self.is_refused_as_duplicate(cx, connection, peer_id) {
-            return Ok(Peer::met(peer_id, cx.time()));
+            return Ok(Peer::met(peer_id, ip, cx.time()));
         }
         self.watch(cx, connection);
         self.ask_who(cx, connection);
         self.meet_gossip(cx, connection, peer_id);
         self.meet_kad(cx, connection, peer_id);
         self.rpc.on_connected(connection);
-        Ok(Peer::met(peer_id, cx.time()))
+        Ok(Peer::met(peer_id, ip, cx.time()))
     }
 
     // Ourselves, and whoever is not who we expected where we dialled (section 1.4).

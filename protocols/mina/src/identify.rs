@@ -5,7 +5,7 @@
 
 use crate::keys::PeerId;
 use crate::multiaddr;
-use crate::peer::Line;
+use crate::peer::{Line, Peer};
 use crate::streams::{self, IDENTIFY, STREAMS};
 use crate::{Cx, Mina, Misbehavior};
 use alloc::borrow::ToOwned;
@@ -172,20 +172,20 @@ impl Mina {
             cx.slip(connection, Misbehavior::OtherKey);
             return None;
         }
-        let about = About::of(&read);
-        self.learn_where(cx, connection, &about.listens);
+        let mut about = About::of(&read);
+        let price = Class::AddressLearn.price(0).times(about.listens.len());
+        if !about.listens.is_empty() && !self.pays(cx, connection, Class::AddressLearn, price) {
+            about.listens.clear();
+        }
         Some(about)
     }
 
-    // Where a peer says that it listens is a claim like any other's; of one that dialled us it is all there is.
-    fn learn_where(&self, cx: &mut Cx<'_>, connection: ConnectionId, listens: &[Address]) {
-        let price = Class::AddressLearn.price(0).times(listens.len());
-        if !cx.config().discovery || listens.is_empty() || !self.pays(cx, connection, Class::AddressLearn, price) {
-            return;
-        }
-        let source = cx.ends(connection).map(|ends| ends.remote.ip());
-        if connection.direction() == Direction::Inbound {
-            cx.learn(listens.iter().copied(), source);
+    /// A peer that dialled us is gone. Where it said that it listens is a claim like any other's, and all there is. Dialled
+    /// while it was here it would have been met twice, and some do not gossip on when one of two connections ends.
+    pub(crate) fn learn_where_it_was(&self, cx: &mut Cx<'_>, connection: ConnectionId, peer: &Peer) {
+        if connection.direction() == Direction::Inbound && cx.config().discovery {
+            let listens = peer.about().map(|about| &about.listens[..]).unwrap_or_default();
+            cx.learn(listens.iter().copied(), peer.line.ip);
         }
     }
 }

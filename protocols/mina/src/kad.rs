@@ -270,6 +270,11 @@ impl Kad {
         self.table.len()
     }
 
+    /// Whether a connection with a peer stands.
+    pub fn is_connected(&self, peer: &PeerId) -> bool {
+        self.by_peer.contains_key(peer)
+    }
+
     /// Whether a peer is in the routing table.
     pub fn knows(&self, peer: &PeerId) -> bool {
         self.table.contains(peer)

@@ -315,10 +315,13 @@ impl Protocol for Mina {
         &mut self,
         cx: &mut Context<'_, Self>,
         connection: ConnectionId,
-        _: Option<Peer>,
+        peer: Option<Peer>,
         _: DisconnectCause,
     ) {
         self.on_gone(cx, connection);
+        if let Some(peer) = &peer {
+            self.learn_where_it_was(cx, connection, peer);
+        }
     }
 
     fn on_answer(&mut self, cx: &mut Context<'_, Self>, ticket: Option<Ticket>, answer: Answer) {

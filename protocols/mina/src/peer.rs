@@ -5,6 +5,7 @@ use crate::identify::{About, Kinds};
 use crate::keys::PeerId;
 use crate::ping::Pings;
 use crate::{Cx, node_status, peer_exchange};
+use core::net::IpAddr;
 use core::time::Duration;
 use polypeer_engine::{ConnectionId, Time};
 
@@ -42,6 +43,8 @@ pub enum Stage {
 pub struct Line {
     /// Who it is: the transport proved it.
     pub peer_id: PeerId,
+    /// Where from.
+    pub(crate) ip: Option<IpAddr>,
     /// Since when.
     pub since: Time,
     pub(crate) pings: Pings,
@@ -63,9 +66,10 @@ pub struct Ready {
 
 impl Peer {
     /// A connection with whoever holds this key.
-    pub(crate) fn met(peer_id: PeerId, since: Time) -> Self {
+    pub(crate) fn met(peer_id: PeerId, ip: Option<IpAddr>, since: Time) -> Self {
         let line = Line {
             peer_id,
+            ip,
             since,
             pings: Pings::default(),
             round_trip: None,

@@ -124,7 +124,8 @@ impl Mina {
         // We asked for it.
         cx.owe(connection, Class::AddressLearn.price(0).times(peers.len()));
         let source = cx.ends(connection).map(|ends| ends.remote.ip());
-        cx.learn(peers.into_iter().map(|peer| peer.address), source);
+        let elsewhere = peers.into_iter().filter(|told| !self.discovery.kad().is_connected(&told.peer));
+        cx.learn(elsewhere.map(|told| told.address), source);
     }
 }
 

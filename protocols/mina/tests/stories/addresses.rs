@@ -23,7 +23,23 @@ fn whoever_dials_us_tells_where_it_listens() {
         let (_, channel, _) = stage.opened[0];
         let listens = of_address(address(HOST));
         stage.says(peer, channel, &identify(7, &[], &[&listens, &[1, 2, 3]]));
+        assert!(!knows(stage, HOST), "while it is here it is not to be dialled");
+        stage.hang_up(peer);
         assert!(knows(stage, HOST), "and what cannot be dialled is left out");
+    });
+}
+
+#[test]
+fn whom_others_name_is_not_dialled_while_it_is_here() {
+    story(|stage| {
+        let here = stage.guest(PEER, 8);
+        let peer = in_the_table(stage);
+        let channel = kad_stream(stage, peer);
+        let dials = stage.dialled.len();
+        stage.says(peer, channel, &kad_answer(4, 8, "10.9.0.9:8302"));
+        stage.wait(seconds(10));
+        assert!(!knows(stage, "10.9.0.9:8302") && stage.is_open(here));
+        assert_eq!(stage.dialled.len(), dials);
     });
 }
 
@@ -35,7 +51,9 @@ fn without_discovery_nothing_is_learnt() {
         let peer = stage.accepts(PEER, 7, &[IDENTIFY]);
         let (_, channel, _) = stage.opened[0];
         stage.says(peer, channel, &identify(7, &[], &[&of_address(address(HOST))]));
-        assert!(!knows(stage, HOST) && stage.is_ready(peer));
+        assert!(stage.is_ready(peer));
+        stage.hang_up(peer);
+        assert!(!knows(stage, HOST));
     });
 }
 

@@ -199,9 +199,11 @@ fn a_new_peer_is_asked_whom_it_knows_and_what_it_says_goes_into_the_book() {
         let peer = stage.guest_that(PEER, 7, &[IDENTIFY, PING, MESH, RPC]);
         assert!(has_questions(stage, peer));
         let (channel, id) = asked_for(stage, peer, "get_some_initial_peers");
-        let told = [InitialPeer { address: address("10.7.0.9:8302"), peer: peer_id(9) }];
+        let (here, elsewhere) = (address("10.7.0.7:8302"), address("10.7.0.9:8302"));
+        let told = [(here, 7), (elsewhere, 9)].map(|(address, key)| InitialPeer { address, peer: peer_id(key) });
         stage.says(peer, channel, &response(id, &polypeer_mina::rpc::write_peers(&told)));
-        assert!(stage.engine.state().discovery.book.get(address("10.7.0.9:8302")).is_some());
+        let book = &stage.engine.state().discovery.book;
+        assert!(book.get(elsewhere).is_some() && book.get(here).is_none(), "who is here is not dialled");
         assert!(stage.faults(peer).is_empty());
     });
 }
