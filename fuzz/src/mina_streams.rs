@@ -28,7 +28,7 @@ pub fn decode_kad(input: &[u8]) {
 
 // Every eighth byte says what happens, the others are said.
 fn kad_session(input: &[u8]) {
-    let config = kad::Config { rendezvous: kad::provided("fuzz"), private_addresses: false, low_water: 2 };
+    let config = kad::Config { rendezvous: kad::provided("fuzz"), private_addresses: false, low_water: 2, looks: true };
     let mut kad = Kad::new(config, PeerId::of_key([0; 32]), Time::ZERO, Random::new([1; 32]));
     let (mut now, mut out) = (Time::ZERO, Vec::new());
     for (number, part) in input.chunks(64).enumerate() {

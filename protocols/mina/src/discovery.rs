@@ -45,6 +45,7 @@ impl Discovery {
             rendezvous: kad::provided(&config.rendezvous()),
             private_addresses: cx.config().private_addresses,
             low_water: LOW_WATER,
+            looks: cx.config().discovery,
         };
         let seed = crate::seed(cx);
         let mut kad = Kad::new(settings, config.peer_id, cx.time(), Random::new(seed));

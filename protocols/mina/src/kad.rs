@@ -55,6 +55,8 @@ pub struct Config {
     pub private_addresses: bool,
     /// Ready peers below which it is looked for more: 20 in the stock node (section 9).
     pub low_water: usize,
+    /// Whether it looks for peers: else it only answers, and asks what it is told to.
+    pub looks: bool,
 }
 
 impl Config {

@@ -67,6 +67,10 @@ impl Schedule {
 impl Kad {
     /// Begins what is due.
     pub(super) fn on_schedule(&mut self, now: Time, out: &mut Vec<Output>) {
+        if !self.config.looks {
+            self.schedule = Schedule::new(now + SNAPSHOT_TIME);
+            return;
+        }
         if now >= self.schedule.bootstrap && !self.is_looking(Purpose::Bootstrap) {
             let own = Bytes::copy_from_slice(&self.own.to_bytes());
             self.begin(now, Purpose::Bootstrap, (Kind::FindNode, own), out);

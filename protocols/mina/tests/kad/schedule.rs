@@ -96,6 +96,17 @@ fn few_peers_are_a_reason_to_ask_and_ever_less_often() {
 }
 
 #[test]
+fn who_is_told_not_to_look_asks_nobody() {
+    let mut stage = Stage::new(Config { low_water: 20, looks: false, ..config() });
+    stage.meet(1);
+    while seconds(stage.now) < 1_500 {
+        stage.now = stage.kad.next_wake();
+        stage.wake();
+        assert!(answer_all(&mut stage).is_empty());
+    }
+}
+
+#[test]
 fn we_announce_ourselves_to_those_near_the_rendezvous_every_three_hours() {
     let mut stage = Stage::new(config());
     stage.kad.set_listening(&["10.0.0.1:8302".parse().expect("an address"), address(0)]);

@@ -28,7 +28,12 @@ pub(crate) fn contact(number: u64) -> Contact {
 }
 
 pub(crate) fn config() -> Config {
-    Config { rendezvous: provided(&format!("/coda/0.0.1/{CHAIN_ID}")), private_addresses: false, low_water: 0 }
+    Config {
+        rendezvous: provided(&format!("/coda/0.0.1/{CHAIN_ID}")),
+        private_addresses: false,
+        low_water: 0,
+        looks: true,
+    }
 }
 
 /// A Kademlia, what it wanted since it was last looked, and the time.
