@@ -114,6 +114,22 @@ async function unsigned (run) {
   assert.equal(other.received.length, 1)
 }
 
+// Ours knows where js listens, and must not dial it for that while it is here.
+async function stays (run) {
+  const ours = await run.ours({ finds: true })
+  const all = await Promise.all(times(4, at => run.stock(`js stays ${at}`, { gossips: true })))
+  for (const stock of all) await stock.dial(ours)
+  const [commands, last] = [all.map(() => payment()), payment()]
+  await Promise.all(all.map((stock, at) => stock.publish(diff(commands[at]))))
+  await ours.has(commands, idOf)
+  await ours.submit(last)
+  for (const stock of all) {
+    await until(`${stock.agent} hears the others and ours`, () => stock.received.length === all.length)
+    assert.equal(stock.closed, 0)
+    assert.deepEqual(stock.dialledBy, [])
+  }
+}
+
 async function many (run) {
   const ours = await run.ours()
   const [from, to] = [await run.stock('js hurries', { gossips: true }), await run.stock('js keeps up', { gossips: true })]
@@ -135,5 +151,6 @@ export default {
   'js: message ids are of topic and data: two authors, one message': ids,
   'js: one invalid in ten is not sent on': invalid,
   'js: unsigned messages are refused, signed ones taken': unsigned,
+  'js: gossips on while ours looks for peers, on the connection that stands': stays,
   [`js: ${MANY} diffs in a row, ${BURST} at a time, all arrive and are sent on once`]: many
 }
