@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { base58btc } from 'multiformats/bases/base58'
 import { concat, hex, le, Reader } from '../binprot.mjs'
 import { delegation, diff, idOf, payment, wrongDiffs } from '../commands.mjs'
+import { Author, Gossip, ihave, iwant, publish, subscribe } from '../mesh.mjs'
 import { messageId, TOPIC } from '../stock.mjs'
 import { until } from '../wait.mjs'
 
@@ -114,6 +115,40 @@ async function unsigned (run) {
   assert.equal(other.received.length, 1)
 }
 
+async function byHand (run) {
+  const ours = await run.ours()
+  const stock = await run.stock('js by hand')
+  const gossip = await Gossip.listen(stock)
+  await stock.dial(ours)
+  await gossip.open(ours)
+  await until('ours subscribes', () => gossip.subscribed.some(it => it[1][0] === 1 && hex(it[2][0]) === hex(Buffer.from(TOPIC))))
+  const [author, other] = [new Author(), new Author()]
+  const right = times(2, payment)
+  gossip.say(subscribe, publish(author.message(diff(right[0]))), publish(author.message(diff(right[1]), { key: author.key })))
+  await ours.has(right, idOf)
+  const wrong = {
+    'another signature': { signature: right => Buffer.from(right).fill(7, 40) },
+    'half a signature': { signature: right => right.subarray(0, 32) },
+    'no number': { seqno: null },
+    'the key of another': { key: other.key }
+  }
+  const refused = Object.entries(wrong).map(([what, how]) => [what, how, payment()])
+  for (const [, how, command] of refused) gossip.say(publish(author.message(diff(command), how)))
+  await until('ours has seen what is wrong', async () => (await ours.peer(stock.agent)).slips === refused.length)
+  // Of what ours has not seen it wants what it is told of, by the spec's id; what it has it gives to who wants it.
+  const late = payment()
+  const lateDiff = diff(late)
+  gossip.say(ihave(messageId(TOPIC, lateDiff)))
+  await until('ours wants it', () => gossip.wanted.some(id => hex(id) === hex(messageId(TOPIC, lateDiff))))
+  const message = author.message(lateDiff)
+  gossip.say(publish(message))
+  await ours.has([late], idOf)
+  for (const [what, , command] of refused) assert.equal(await ours.transaction(idOf(command)), undefined, what)
+  gossip.say(iwant(messageId(TOPIC, lateDiff)))
+  await until('ours gives it', () => gossip.published.some(it => hex(it) === hex(message)))
+  assert.equal(stock.closed, 0)
+}
+
 // Ours knows where js listens, and must not dial it for that while it is here.
 async function stays (run) {
   const ours = await run.ours({ finds: true })
@@ -151,6 +186,7 @@ export default {
   'js: message ids are of topic and data: two authors, one message': ids,
   'js: one invalid in ten is not sent on': invalid,
   'js: unsigned messages are refused, signed ones taken': unsigned,
+  'js: gossip by hand: signatures right and wrong, IHAVE, IWANT': byHand,
   'js: gossips on while ours looks for peers, on the connection that stands': stays,
   [`js: ${MANY} diffs in a row, ${BURST} at a time, all arrive and are sent on once`]: many
 }
