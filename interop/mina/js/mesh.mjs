@@ -21,7 +21,8 @@ export class Author {
 
   // A message with this data. What is said of it takes the place of what is right.
   message (data, { seqno = le(++this.#count, 8).reverse(), signature, key } = {}) {
-    const signed = concat(bytes(1, concat(ID_HEAD, this.key)), bytes(2, data), seqno ? bytes(3, seqno) : [], bytes(4, text(TOPIC)))
+    const from = concat(ID_HEAD, this.key)
+    const signed = concat(bytes(1, from), bytes(2, data), seqno ? bytes(3, seqno) : [], bytes(4, text(TOPIC)))
     const right = sign(null, concat(SIGNED_HEAD, signed), this.private)
     return concat(signed, bytes(5, signature ? signature(right) : right), key ? bytes(6, key) : [])
   }

@@ -77,7 +77,8 @@ export class Polypeer {
 
   async post (path, body) {
     const headers = { authorization: `Bearer ${this.token}`, 'content-type': 'application/json' }
-    const answer = await fetch(`${this.api}/networks/${NETWORK}${path}`, { method: 'POST', headers, body: JSON.stringify(body) })
+    const request = { method: 'POST', headers, body: JSON.stringify(body) }
+    const answer = await fetch(`${this.api}/networks/${NETWORK}${path}`, request)
     const said = await answer.text()
     assert.ok(answer.ok, `POST ${path}: ${answer.status} ${said}`)
     return said ? JSON.parse(said) : undefined

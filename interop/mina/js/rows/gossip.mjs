@@ -121,10 +121,12 @@ async function byHand (run) {
   const gossip = await Gossip.listen(stock)
   await stock.dial(ours)
   await gossip.open(ours)
-  await until('ours subscribes', () => gossip.subscribed.some(it => it[1][0] === 1 && hex(it[2][0]) === hex(Buffer.from(TOPIC))))
+  const isFollowed = ({ 1: subscribes, 2: topics }) => subscribes[0] === 1 && Buffer.from(topics[0]).toString() === TOPIC
+  await until('ours subscribes', () => gossip.subscribed.some(isFollowed))
   const [author, other] = [new Author(), new Author()]
   const right = times(2, payment)
-  gossip.say(subscribe, publish(author.message(diff(right[0]))), publish(author.message(diff(right[1]), { key: author.key })))
+  const [bare, withKey] = [author.message(diff(right[0])), author.message(diff(right[1]), { key: author.key })]
+  gossip.say(subscribe, publish(bare), publish(withKey))
   await ours.has(right, idOf)
   const wrong = {
     'another signature': { signature: right => Buffer.from(right).fill(7, 40) },
