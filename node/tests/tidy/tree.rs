@@ -5,8 +5,17 @@ use std::fs;
 use std::path::Path;
 
 /// Folders that hold nothing that was written by hand.
-const SKIPPED: [&str; 7] =
-    [".git", "target", "ledger/oracle/target", "fuzz/target", "fuzz/corpus", "fuzz/artifacts", "fuzz/coverage"];
+const SKIPPED: [&str; 9] = [
+    ".git",
+    "target",
+    "ledger/oracle/target",
+    "fuzz/target",
+    "fuzz/corpus",
+    "fuzz/artifacts",
+    "fuzz/coverage",
+    "interop/mina/target",
+    "interop/mina/js/node_modules",
+];
 
 /// Text files by their path from the root, with `/` between names.
 pub(crate) struct Tree(BTreeMap<String, String>);
