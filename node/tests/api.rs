@@ -183,7 +183,13 @@ fn the_address_book_is_counted_by_group() {
     let empty =
         json!({ "entries": 0, "proven": 0, "tried": 0, "counted": 0, "distinct": 0, "ungrouped": 0, "groups": [] });
     assert_eq!(node.look("addresses/groups"), empty);
-    let known = |address: &str, tried: bool| json!({ "address": address, "proven": tried, "tried": tried, "source": null, "last_tried": null });
+    let known = |address: &str, tried: bool| {
+        let reached = tried.then_some(1_767_225_600_000_u64);
+        json!({
+            "address": address, "proven": tried, "tried": tried, "source": null, "last_tried": reached,
+            "last_success": reached, "last_seen": reached,
+        })
+    };
     let addresses = json!([
         known("9.1.0.1:9", false),
         known("9.1.0.2:9", true),
