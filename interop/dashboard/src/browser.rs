@@ -40,6 +40,8 @@ impl Browser {
         let mut command = Command::new(chromium);
         // Its sandbox needs rights that a container's root often lacks; it sees no page but ours.
         command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]);
+        // A scroll bar would cut the pictures at the right.
+        command.arg("--hide-scrollbars");
         command.args(["--disable-background-networking", "--disable-component-update", "--remote-debugging-port=0"]);
         command.arg(format!("--user-data-dir={}", folder.path().display())).arg("about:blank");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
