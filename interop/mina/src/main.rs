@@ -73,7 +73,9 @@ fn run(arguments: &Arguments) -> Result<bool> {
     let started = Instant::now();
     let mut outcomes = std::thread::scope(|scope| {
         let other = has_js.then(|| scope.spawn(|| js::run(&js, &polypeer, &folder.path().join("js.log"))));
-        let mut outcomes = runner::run_all(&rows, &polypeer, &root, folder.path());
+        let places =
+            runner::Places { polypeer: polypeer.clone(), root: root.clone(), folder: folder.path().to_owned() };
+        let mut outcomes = runner::run_all(&rows, &places);
         // A panic there leaves its rows out, which their number tells.
         outcomes.extend(other.and_then(|other| other.join().ok()).into_iter().flatten());
         outcomes

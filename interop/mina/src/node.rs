@@ -5,12 +5,14 @@ use anyhow::{Context, Result, ensure};
 use libp2p::PeerId;
 use libp2p::identity::Keypair;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long it may take until it answers, beside forty others.
@@ -91,6 +93,21 @@ pub(crate) struct Options {
     pub(crate) address: Option<SocketAddr>,
 }
 
+/// The processes of all nodes that run.
+static RUNNING: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+fn running() -> MutexGuard<'static, BTreeSet<u32>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Kills all nodes that run, for rows that are not done in time.
+pub(crate) fn end_all() {
+    for process in std::mem::take(&mut *running()) {
+        // It may have ended by itself.
+        let _ = Command::new("kill").args(["-KILL", &process.to_string()]).status();
+    }
+}
+
 /// A running node of ours. It is killed when it is dropped.
 pub(crate) struct Node {
     /// Where it takes peers.
@@ -144,6 +161,7 @@ impl Node {
         }
         command.env("RUST_LOG", "info,polypeer=debug").stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let child = command.spawn().with_context(|| format!("{} does not start", program.display()))?;
+        running().insert(child.id());
         let agent = ureq::Agent::config_builder().timeout_global(Some(ANSWER)).build().into();
         let peer_id = Keypair::ed25519_from_bytes(seed)?.public().to_peer_id();
         let (key, folder) = (chain.key(), folder.to_owned());
@@ -259,6 +277,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
+        running().remove(&self.child.id());
         // It may have ended by itself, which is what the row was about.
         let _ = self.child.kill();
         let _ = self.child.wait();
