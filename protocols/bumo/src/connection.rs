@@ -15,6 +15,30 @@ use alloc::collections::BTreeMap;
 use polypeer_engine::kit::cost::{Charged, Class, Price};
 use polypeer_engine::{ConnectionId, Frame};
 
+/// Messages of no more bytes cost nothing by their length. Only large transactions, values, and ledgers have more.
+const LIGHT_BYTES_MAX: usize = 64 << 10;
+
+/// What reading a message of so many bytes costs, if anything. It is given back for what was useful.
+pub(crate) fn reading(bytes: usize) -> Option<Price> {
+    (bytes > LIGHT_BYTES_MAX).then(|| Class::HeaderCheck.price(bytes))
+}
+
+// Ledgers that we asked for, consensus messages, which pay for their hash and so by their length, and what its length
+// alone convicts.
+fn is_paid_for(peer: &Peer, envelope: &Envelope<'_>) -> bool {
+    let Some(active) = peer.active() else { return false };
+    match (envelope.kind(), envelope.is_request) {
+        (Some(Kind::Ledgers), false) => active.source.is_asked(),
+        (Some(Kind::Pbft), true) => true,
+        (Some(kind), true) => is_too_long(kind, envelope.data),
+        _ => false,
+    }
+}
+
+fn is_too_long(kind: Kind, data: &[u8]) -> bool {
+    kind.data_bytes_max().is_some_and(|most| data.len() > most)
+}
+
 /// What the operator sees.
 impl Bumo {
     /// Where the ledger stands, once it has said so.
@@ -85,6 +109,11 @@ impl Bumo {
         charged == Charged::Paid
     }
 
+    /// Whether a peer may have so many bytes read and hashed, which takes time by their number.
+    fn may_read(&self, cx: &mut Cx<'_>, connection: ConnectionId, bytes: usize) -> bool {
+        reading(bytes).is_none_or(|price| self.pays(cx, connection, Class::HeaderCheck, price))
+    }
+
     /// A whole frame came: the table of who is active and who is not. Any frame is a sign of life, also one that says
     /// nothing (BUMO spec, section 1.2).
     pub(crate) fn on_message(
@@ -95,18 +124,33 @@ impl Bumo {
         frame: Frame<'_>,
     ) -> Result<Peer, Misbehavior> {
         let message = frame::payload(frame);
-        let Ok(envelope) = Envelope::decode(message.bytes()) else {
+        let envelope = match Envelope::canonical(message.bytes()) {
+            Err(_) if !self.may_read(cx, connection, message.len()) => return Ok(peer),
+            Err(_) => Envelope::decode(message.bytes()),
+            canonical => canonical,
+        };
+        let Ok(envelope) = envelope else {
             cx.slip(connection, Misbehavior::Garbage);
             return Ok(peer);
         };
+        if !is_paid_for(&peer, &envelope) && !self.may_read(cx, connection, envelope.data.len()) {
+            return Ok(peer);
+        }
         let data = Data::of(message, envelope.data);
         match (envelope.kind(), envelope.is_request) {
-            (Some(Kind::Ping), true) => self.on_ping(cx, connection, envelope.sequence, data.bytes())?,
+            (Some(Kind::Ping), true) => {
+                self.on_ping(cx, connection, peer.line_mut(), envelope.sequence, data.bytes())?;
+            }
             (Some(Kind::Ping), false) => self.on_pong(cx, connection, peer.line_mut(), data.bytes())?,
             (Some(Kind::Hello), false) => self.on_hello_answer(cx, connection, data.bytes()),
-            (Some(Kind::Hello), true) => match peer {
-                Peer::Opened(line) => return self.on_hello(cx, connection, line, envelope.sequence, data.bytes()),
-                Peer::Active(_) => self.on_second_hello(cx, connection, envelope.sequence),
+            (Some(Kind::Hello), true) => match &mut peer {
+                Peer::Opened(line) => {
+                    let line = core::mem::take(line);
+                    return self.on_hello(cx, connection, line, envelope.sequence, data.bytes());
+                }
+                Peer::Active(active) => {
+                    self.on_second_hello(cx, connection, &mut active.line, envelope.sequence)?;
+                }
             },
             (Some(kind), is_request) => match &mut peer {
                 Peer::Active(active) => self.on_active(cx, connection, active, (kind, is_request), data)?,
@@ -127,7 +171,7 @@ impl Bumo {
         (kind, is_request): (Kind, bool),
         data: Data<'_>,
     ) -> Result<(), Misbehavior> {
-        if is_request && kind.data_bytes_max().is_some_and(|most| data.bytes().len() > most) {
+        if is_request && is_too_long(kind, data.bytes()) {
             return Err(Misbehavior::TooLong(kind));
         }
         match (kind, is_request) {
@@ -136,7 +180,9 @@ impl Bumo {
             (Kind::Ledgers, true) => self.on_get_ledgers(cx, connection, &mut active.serving, data.bytes()),
             (Kind::Ledgers, false) => return self.on_ledgers(cx, connection, active, data),
             (Kind::Pbft, true) => return self.on_pbft(cx, connection, active, data),
-            (Kind::LedgerUpgradeNotify, true) => return self.on_upgrade_notice(cx, connection, data.bytes()),
+            (Kind::LedgerUpgradeNotify, true) => {
+                return self.on_upgrade_notice(cx, connection, &mut active.notices, data.bytes());
+            }
             // No push is answered, and the handshake's have been seen to.
             _ => self.pass_over(cx, connection),
         }

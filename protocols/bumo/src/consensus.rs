@@ -49,6 +49,12 @@ impl Bumo {
         active: &mut Active,
         data: Data<'_>,
     ) -> Result<(), Misbehavior> {
+        // It is read and hashed, and each signature is checked; most messages come from every peer once, and cost nothing in
+        // the end.
+        let hashing = Class::HeaderCheck.price(data.bytes().len());
+        if !self.pays(cx, connection, Class::HeaderCheck, hashing) {
+            return Ok(());
+        }
         let envelope = match PbftEnv::decode(data.bytes()) {
             Ok(envelope) => envelope,
             Err(WireError::NotCanonical) if is_protobuf(data.bytes()) => {
@@ -58,12 +64,7 @@ impl Bumo {
             Err(_) => return Err(Misbehavior::MalformedPbft),
         };
         let Some(pbft) = envelope.pbft else { return Err(Misbehavior::MalformedPbft) };
-        // What is hashed, and each signature; most messages come from every peer once, and cost nothing in the end.
-        let hashing = Class::HeaderCheck.price(data.bytes().len());
         let checking = Class::TransactionCheck.price(0).times(signatures(&pbft.message.body));
-        if !self.pays(cx, connection, Class::HeaderCheck, hashing) {
-            return Ok(());
-        }
         let digest = self.config.hash.hash(data.bytes());
         if self.broadcasts.is_known(&digest) {
             cx.refund(connection, hashing);

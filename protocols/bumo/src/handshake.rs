@@ -15,7 +15,7 @@
 use crate::frame;
 use crate::misbehavior::Check;
 use crate::peer::{Active, Line};
-use crate::ping::unix_micros;
+use crate::ping::{answer_at_once, unix_micros};
 use crate::wire::{self, HelloResponse, Kind, Message as _, OVERLAY_VERSION_MIN};
 use crate::{Alarm, Bumo, Cx, Misbehavior, Peer};
 use alloc::borrow::ToOwned;
@@ -118,6 +118,7 @@ impl Bumo {
             judging: 0,
             source: Default::default(),
             serving: Default::default(),
+            notices: Default::default(),
         });
         cx.ready(connection, &active.version);
         if let Some(place) = active.place.filter(|_| is_acceptor) {
@@ -131,11 +132,17 @@ impl Bumo {
     }
 
     /// HELLO once more: answered, and nothing changes (BUMO spec, section 4.4, check 1).
-    pub(crate) fn on_second_hello(&self, cx: &mut Cx<'_>, connection: ConnectionId, sequence: i64) {
-        let Some(ip) = cx.ends(connection).map(|ends| ends.remote.ip()) else { return };
+    pub(crate) fn on_second_hello(
+        &self,
+        cx: &mut Cx<'_>,
+        connection: ConnectionId,
+        line: &mut Line,
+        sequence: i64,
+    ) -> Result<(), Misbehavior> {
+        let Some(ip) = cx.ends(connection).map(|ends| ends.remote.ip()) else { return Ok(()) };
         let text = format!("Peer is active connection with ip({ip}), id({connection})");
         let answer = HelloResponse { error_code: 0, error_desc: &text }.encode();
-        cx.send(connection, frame::pack(Kind::Hello, false, sequence, &answer), Overflow::Close);
+        answer_at_once(cx, connection, line, frame::pack(Kind::Hello, false, sequence, &answer))
     }
 
     /// The answer to our HELLO: only a refusal means something, at any time.

@@ -59,6 +59,10 @@ pub enum Misbehavior {
     InvalidLedger,
     /// Work wanted that it had no credit for; borne.
     TooMuchWork,
+    /// It asks on and on and reads no answer.
+    ReadsNothing,
+    /// Many upgrade notices of strangers, which no node passes on; borne.
+    StrangersNotices,
 }
 
 /// A check of HELLO, in the order in which they are made (BUMO spec, section 4.4). The first of them closes nothing and
@@ -145,6 +149,8 @@ impl polypeer_engine::Misbehavior for Misbehavior {
             Self::OtherLedgers => "other_ledgers",
             Self::InvalidLedger => "invalid_ledger",
             Self::TooMuchWork => "too_much_work",
+            Self::ReadsNothing => "reads_nothing",
+            Self::StrangersNotices => "strangers_notices",
         }
     }
 
@@ -171,7 +177,9 @@ impl polypeer_engine::Misbehavior for Misbehavior {
             | Self::TooManyAddresses
             | Self::UnaskedLedgers
             | Self::OtherLedgers
-            | Self::TooMuchWork => Weight::Slip,
+            | Self::TooMuchWork
+            | Self::ReadsNothing
+            | Self::StrangersNotices => Weight::Slip,
         }
     }
 

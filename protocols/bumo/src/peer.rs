@@ -2,7 +2,7 @@
 
 use crate::frame;
 use crate::wire::Kind;
-use crate::{Cx, serve::Serving, sync::Source};
+use crate::{Cx, serve::Serving, sync::Source, upgrade::Notices};
 use alloc::boxed::Box;
 use alloc::string::String;
 use bytes::Bytes;
@@ -34,6 +34,8 @@ pub struct Line {
     // Requests sent so far: the number of the next (BUMO spec, section 2).
     requests: i64,
     pub(crate) ping: Option<Ping>,
+    // Bytes of the short answers that it was sent and has not read.
+    pub(crate) unread: usize,
     /// How long its last answer to a PING took.
     pub round_trip: Option<Duration>,
 }
@@ -66,6 +68,7 @@ pub struct Active {
     pub(crate) judging: usize,
     pub(crate) source: Source,
     pub(crate) serving: Serving,
+    pub(crate) notices: Notices,
 }
 
 impl Line {

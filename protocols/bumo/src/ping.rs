@@ -4,12 +4,17 @@ use crate::frame;
 use crate::peer::{Line, Ping};
 use crate::wire::{self, Kind, Message as _};
 use crate::{Alarm, Bumo, Cx, Misbehavior};
+use bytes::Bytes;
 use core::time::Duration;
 use polypeer_engine::{ConnectionId, Overflow};
 
 /// The first PING comes so long after the connection stood, whether a HELLO came or not. Today's node looks around once
 /// a second, so that its own comes within a second, as a rule behind the handshake.
 const FIRST_PING: Duration = Duration::from_millis(500);
+
+/// Bytes of short answers that a peer may leave unread, once its channel takes no more. What it says in one turn, a
+/// thousand messages with answers of a hundred bytes, is answered before the host sees whether it reads.
+const UNREAD_BYTES_MAX: usize = 256 << 10;
 
 impl Bumo {
     /// A connection stands: its timers start.
@@ -34,13 +39,13 @@ impl Bumo {
         &self,
         cx: &mut Cx<'_>,
         connection: ConnectionId,
+        line: &mut Line,
         sequence: i64,
         data: &[u8],
     ) -> Result<(), Misbehavior> {
         let ping = wire::Ping::decode(data).map_err(|_| Misbehavior::MalformedPing)?;
         let frame = frame::pack(Kind::Ping, false, sequence, &ping.encode());
-        cx.send(connection, frame, Overflow::Close);
-        Ok(())
+        answer_at_once(cx, connection, line, frame)
     }
 
     /// The answer to a PING. One that nobody asked for says nothing.
@@ -70,6 +75,22 @@ impl Bumo {
         cx.peer_alarm(connection, Alarm::Silence, until);
         Ok(())
     }
+}
+
+/// Answers with a few bytes, which nobody is made to wait for. Whoever asks on and does not read them is sent away,
+/// before they fill a queue.
+pub(crate) fn answer_at_once(
+    cx: &mut Cx<'_>,
+    connection: ConnectionId,
+    line: &mut Line,
+    frame: Bytes,
+) -> Result<(), Misbehavior> {
+    line.unread = if cx.is_writable(connection) { 0 } else { line.unread + frame.len() };
+    if line.unread > UNREAD_BYTES_MAX {
+        return Err(Misbehavior::ReadsNothing);
+    }
+    cx.send(connection, frame, Overflow::Close);
+    Ok(())
 }
 
 /// The clock as the wire tells it: microseconds since 1970. The host's has milliseconds.

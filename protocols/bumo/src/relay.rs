@@ -5,6 +5,7 @@
 //!                    │ dropped            │ noted who else   └────► refused: dropped, as if it never came
 //! ```
 
+use crate::connection::reading;
 use crate::frame::Data;
 use crate::hash::Hash;
 use crate::ledger::{Origin, Request, Verdict};
@@ -46,6 +47,13 @@ impl Transactions {
     }
 }
 
+// A long transaction was worth reading: it is one, and everyone who has it passes it on.
+fn give_back_reading(cx: &mut Cx<'_>, connection: ConnectionId, bytes: usize) {
+    if let Some(price) = reading(bytes) {
+        cx.refund(connection, price);
+    }
+}
+
 impl Bumo {
     /// TRANSACTION.
     pub(crate) fn on_transaction(
@@ -57,12 +65,14 @@ impl Bumo {
     ) -> Result<(), Misbehavior> {
         let digest = self.config.hash.hash(data.bytes());
         if self.broadcasts.is_known(&digest) {
+            give_back_reading(cx, connection, data.bytes().len());
             return Ok(());
         }
         if let Some(judged) = self.transactions.judged.get_mut(&digest) {
             if judged.senders.len() < SENDERS_MAX && !judged.senders.contains(&connection) {
                 judged.senders.push(connection);
             }
+            give_back_reading(cx, connection, data.bytes().len());
             return Ok(());
         }
         match TransactionEnv::decode(data.bytes()) {
@@ -103,6 +113,7 @@ impl Bumo {
         }
         if let Some(first) = first {
             cx.refund(first, Class::TransactionCheck.price(envelope.len()));
+            give_back_reading(cx, first, envelope.len());
             cx.useful(first, Useful::Transaction);
         }
         self.broadcast(cx, Kind::Transaction, &envelope, digest, &senders);

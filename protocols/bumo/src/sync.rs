@@ -103,6 +103,11 @@ impl Asker {
 }
 
 impl Source {
+    /// Whether it owes an answer.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.asked.is_some()
+    }
+
     fn is_free(&self, now: Time) -> bool {
         self.asked.is_none() && self.probation.is_none_or(|until| until <= now)
     }

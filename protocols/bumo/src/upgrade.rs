@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Today's node sends on first and looks at the signature afterwards, so that whoever relays a forged one may be honest
-//! and is not to blame.
+//! and is not to blame: of what is new a peer has so much looked at, and the rest is passed over. But a stranger's nobody
+//! sends on, so that whoever brings many of those made them.
 
 use crate::handshake::LEDGER_VERSION;
 use crate::hash::Hash;
@@ -17,6 +18,7 @@ use crate::{Alarm, Bumo, Cx, Misbehavior};
 use alloc::collections::BTreeMap;
 use bytes::Bytes;
 use core::time::Duration;
+use polypeer_engine::kit::bucket::Bucket;
 use polypeer_engine::kit::cost::Class;
 use polypeer_engine::{ConnectionId, Stock, Stocks, Time};
 
@@ -26,6 +28,28 @@ const WISH_KEPT_FOR: Duration = Duration::from_secs(300);
 const NOTICE_BYTES_MAX: usize = 1 << 10;
 /// Validators whose wishes are remembered; networks have a few dozen.
 const WISHES_MAX: usize = 1_024;
+
+/// New notices of one peer that are looked at when they come at once, and over the time after which wishes are repeated:
+/// one of each validator. More are passed over, so that they cost no signatures and no credit that its other words need.
+const NOTICES_MAX: u32 = WISHES_MAX as u32;
+const NOTICE_EVERY: Duration = Duration::from_micros(30_000_000 / WISHES_MAX as u64);
+/// Notices of strangers that make a slip; twenty slips within a minute end the connection. A peer that knows of validators
+/// that are still unknown here brings two a minute of each.
+const STRANGERS_A_SLIP: u32 = 32;
+
+/// What one peer brought.
+#[derive(Debug)]
+pub(crate) struct Notices {
+    new: Bucket,
+    // Strangers' since the last slip.
+    strangers: u32,
+}
+
+impl Default for Notices {
+    fn default() -> Self {
+        Self { new: Bucket::new(NOTICES_MAX, NOTICE_EVERY), strangers: 0 }
+    }
+}
 
 /// Who wishes for what.
 #[derive(Debug, Default)]
@@ -67,6 +91,7 @@ impl Bumo {
         &mut self,
         cx: &mut Cx<'_>,
         connection: ConnectionId,
+        notices: &mut Notices,
         data: &[u8],
     ) -> Result<(), Misbehavior> {
         let notice = match LedgerUpgradeNotify::decode(data) {
@@ -83,12 +108,25 @@ impl Bumo {
             return Ok(());
         };
         let digest = self.config.hash.hash(data);
+        if self.broadcasts.is_known(&digest) {
+            return Ok(());
+        }
+        if !notices.new.take(cx.time()) {
+            self.pass_over(cx, connection);
+            return Ok(());
+        }
         let price = Class::TransactionCheck.price(data.len());
-        if self.broadcasts.is_known(&digest) || !self.pays(cx, connection, Class::TransactionCheck, price) {
+        if !self.pays(cx, connection, Class::TransactionCheck, price) {
             return Ok(());
         }
         // A stranger's costs reading its key, and is paid for.
-        let Some((index, key)) = tip.validators.signer(signature.public_key) else { return Ok(()) };
+        let Some((index, key)) = tip.validators.signer(signature.public_key) else {
+            notices.strangers = (notices.strangers + 1) % STRANGERS_A_SLIP;
+            if notices.strangers == 0 {
+                cx.slip(connection, Misbehavior::StrangersNotices);
+            }
+            return Ok(());
+        };
         if upgrade.message.chain_id != self.config.chain_id || !key.verify(&notice.signed(), signature.sign_data) {
             return Ok(());
         }

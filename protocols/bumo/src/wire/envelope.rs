@@ -32,8 +32,9 @@ impl<'a> Envelope<'a> {
         writer.finish()
     }
 
+    /// The envelope in the form that all nodes write, which is read in the same time however long the message is.
     #[inline]
-    fn read_canonical(message: &'a [u8]) -> Result<Self, WireError> {
+    pub fn canonical(message: &'a [u8]) -> Result<Self, WireError> {
         let mut reader = Reader::of(message, 0);
         let envelope = Self {
             number: reader.field(1)?,
@@ -77,7 +78,7 @@ impl<'a> Message<'a> for Envelope<'a> {
     #[inline]
     fn read(message: &'a [u8], _: u32) -> Result<Self, WireError> {
         // As all nodes write it, and if not, as it may be too.
-        Self::read_canonical(message).or_else(|_| Self::read_loose(message))
+        Self::canonical(message).or_else(|_| Self::read_loose(message))
     }
 
     fn write(&self, writer: &mut Writer) {

@@ -54,7 +54,9 @@ fn row(fault: Misbehavior) -> (Price, Option<Misbehavior>) {
         UnaskedLedgers => (OneSlip, Some(OtherLedgers)),
         OtherLedgers => (OneSlip, Some(InvalidLedger)),
         InvalidLedger => (Discouraged, Some(TooMuchWork)),
-        TooMuchWork => (OneSlip, None),
+        TooMuchWork => (OneSlip, Some(ReadsNothing)),
+        ReadsNothing => (Connection, Some(StrangersNotices)),
+        StrangersNotices => (OneSlip, None),
     }
 }
 
@@ -108,6 +110,25 @@ fn provoke(stage: &mut Stage, fault: Misbehavior) -> ConnectionId {
             stage.awakes();
             guilty
         }
+        ReadsNothing => {
+            let guilty = stage.guest(GUILTY);
+            stage.reads = false;
+            stage.asks_until_cut(guilty);
+            stage.reads = true;
+            guilty
+        }
+        StrangersNotices => {
+            let guilty = stage.guest(GUILTY);
+            strangers_notices(stage, guilty, 32);
+            guilty
+        }
+    }
+}
+
+// So many notices of somebody who is no validator.
+fn strangers_notices(stage: &mut Stage, guilty: ConnectionId, count: i64) {
+    for nonce in 1..=count {
+        stage.says(guilty, Kind::LedgerUpgradeNotify, &make::notice(7, nonce, 1003));
     }
 }
 

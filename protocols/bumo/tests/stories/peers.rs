@@ -65,6 +65,19 @@ impl Stage {
         self.types(connection, &frame::pack(kind, false, 0, data));
     }
 
+    /// The peer greets again and again and reads no answer, until it is sent away. Bytes that it was sent.
+    pub(crate) fn asks_until_cut(&mut self, connection: ConnectionId) -> usize {
+        let mut bytes = 0;
+        for _ in 0..20_000 {
+            self.says(connection, Kind::Hello, &[]);
+            bytes += self.sent.remove(&connection).unwrap_or_default().iter().map(Bytes::len).sum::<usize>();
+            if !self.is_open(connection) {
+                break;
+            }
+        }
+        bytes
+    }
+
     /// The peer asks for ledgers.
     pub(crate) fn asks_for_ledgers(&mut self, connection: ConnectionId, begin: i64, end: i64) {
         let body = GetLedgers { begin, end, timestamp: 1, chain_id: 0 };

@@ -146,3 +146,65 @@ fn fields_of_a_newer_node_are_passed_over() {
         assert_eq!((pong.sequence, Ping::decode(&pong.data)), (9, Ok(Ping { nonce: 5 })));
     });
 }
+
+/// Who reads is answered however much it asks at once.
+#[test]
+fn who_asks_on_and_reads_no_answer_is_sent_away_before_it_fills_a_queue() {
+    story(|stage| {
+        let [honest, peer] = ["10.0.0.8:40000", PEER].map(|peer| stage.settled(peer));
+        for _ in 0..1_000 {
+            stage.says(peer, Kind::Hello, &[]);
+            stage.hears_one(peer, Kind::Hello, false);
+        }
+        stage.is_well(peer);
+        stage.reads = false;
+        let unread = stage.asks_until_cut(peer);
+        stage.is_cut(peer);
+        assert_eq!(stage.severity(PEER), None, "it may come back");
+        // What its channel takes, as far as that was not filled before, and as much again.
+        assert!((257 << 10..513 << 10).contains(&unread), "{unread} bytes were left for it to read");
+        stage.reads = true;
+        stage.is_well(honest);
+    });
+}
+
+/// Only what a connection left unread beyond what its channel takes counts, and only until it reads.
+#[test]
+fn who_reads_slowly_may_ask_meanwhile() {
+    story(|stage| {
+        let peer = stage.settled(PEER);
+        stage.reads = false;
+        for _ in 0..6 {
+            for _ in 0..6_000 {
+                stage.says(peer, Kind::Ping, &Ping { nonce: 1 }.encode());
+            }
+            assert!(stage.is_open(peer));
+            stage.reads_all(peer);
+        }
+        stage.reads = true;
+        stage.is_well(peer);
+    });
+}
+
+#[test]
+fn long_messages_are_read_as_long_as_they_are_paid_for() {
+    const BYTES: usize = 16 << 20;
+    // A nonce, and a field that nobody knows.
+    let long = [&[0x08, 1, 0x4a][..], &[0x80, 0x80, 0x80, 0x08], &vec![0; BYTES]].concat();
+    story(|stage| {
+        let [honest, peer] = ["10.0.0.8:40000", PEER].map(|peer| stage.settled(peer));
+        let heard = |stage: &mut Stage, times: usize| {
+            (0..times).for_each(|_| stage.says(peer, Kind::Ping, &long));
+            stage.hears(peer).len()
+        };
+        // Two seconds of work, at five microseconds a KiB.
+        assert_eq!(heard(stage, 30), 25, "more are passed over");
+        stage.is_well(peer);
+        stage.wait(seconds(1));
+        stage.hears(peer);
+        assert!((3..5).contains(&heard(stage, 6)), "a quarter of each second comes back");
+        assert_eq!(stage.slips(peer), 0);
+        stage.is_well(peer);
+        stage.is_well(honest);
+    });
+}

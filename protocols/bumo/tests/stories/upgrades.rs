@@ -75,6 +75,45 @@ fn a_strangers_notice_is_ignored_and_so_is_one_without_a_signature() {
     });
 }
 
+/// Whoever relays a forged one may be honest, so that it is not cut for any number; they just are looked at no more, and
+/// cost no credit that its other words need.
+#[test]
+fn of_a_flood_of_forged_notices_one_of_each_possible_validator_is_looked_at() {
+    let genuine = notice(1, 5, 1003);
+    let read = LedgerUpgradeNotify::decode(&genuine).expect("a notice");
+    let forged: Vec<_> = (0..4_000).map(|nonce| LedgerUpgradeNotify { nonce, ..read }.encode()).collect();
+    story_of(&old(), |stage| {
+        let [from, b, _] = three(stage);
+        forged[..1_023].iter().filter(|data| **data != genuine).for_each(|data| stage.says(from, NOTICE, data));
+        stage.says(from, NOTICE, &forged[2_000]);
+        stage.says(from, NOTICE, &forged[2_001]);
+        stage.says(from, NOTICE, &genuine);
+        stage.hears_nothing(b);
+        forged[2_002..].iter().for_each(|data| stage.says(from, NOTICE, data));
+        assert_eq!((stage.slips(from), stage.severity(PEER)), (0, None));
+        stage.is_well(from);
+        stage.wait(millis(30));
+        stage.hears(b);
+        stage.says(from, NOTICE, &genuine);
+        assert_eq!(stage.hears_broadcast(b, NOTICE), genuine, "another has its turn after 30 ms");
+    });
+}
+
+/// No node relays these.
+#[test]
+fn whoever_brings_640_notices_of_strangers_within_a_minute_is_gone() {
+    let made: Vec<_> = (0..640).map(|nonce| notice(7, nonce, 1003)).collect();
+    story_of(&old(), |stage| {
+        let [honest, from, _] = three(stage);
+        made[..639].iter().for_each(|data| stage.says(from, NOTICE, data));
+        assert_eq!(stage.slips(from), 19);
+        stage.is_well(from);
+        stage.says(from, NOTICE, &made[639]);
+        assert!(!stage.is_open(from));
+        stage.is_well(honest);
+    });
+}
+
 #[test]
 fn another_chains_notice_is_ignored() {
     let key = make::validator(1);
