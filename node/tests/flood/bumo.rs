@@ -1,8 +1,10 @@
 //! Floods BUMO: messages of its kinds, what is none, and connections that come and go.
 
 use super::party::Party;
-use super::trial::{Citizen, FLAT};
-use crate::judge::bumo::{Draft, HELLO, Hello, Key, LEDGERS, PBFT, PEERS, PING, Peer, Said, TRANSACTION, sha256};
+use super::trial::{Citizen, FLAT, Signal, goes_on};
+use crate::judge::bumo::{
+    Draft, HELLO, Hello, Key, LEDGERS, PBFT, PEERS, PING, Peer, Said, TRANSACTION, UPGRADE, sha256,
+};
 use crate::judge::bumo_court::{Payment, get_ledgers};
 use crate::judge::bumo_pbft::{self as pbft, COMMIT, PREPARE};
 use crate::judge::node::Node;
@@ -17,6 +19,10 @@ const NETWORK: &str = "bumo-devnet";
 const WAITING_MAX: i64 = 64;
 /// How long a write may take before the connection counts as gone.
 const STUCK: Duration = Duration::from_secs(10);
+/// How long an honest peer waits for what it asked for.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What one message may have (section 1.1).
+const MESSAGE_BYTES_MAX: usize = 32_000_000;
 
 /// Pings and, now and then, has a payment relayed to a friend.
 pub(super) struct Honest {
@@ -40,10 +46,10 @@ impl Citizen for Honest {
             self.nonce += 1;
             let payment = Payment::new(self.nonce).envelope(&Key::public_account(1));
             self.peer.request(TRANSACTION, &payment);
-            assert_eq!(self.friend.wait_for(TRANSACTION, true).data, payment, "it is relayed");
+            assert_eq!(self.friend.wait_long_for(TRANSACTION, true, PATIENCE).data, payment, "it is relayed");
             return;
         }
-        self.peer.is_served();
+        self.peer.is_served_within(PATIENCE);
     }
 }
 
@@ -84,6 +90,10 @@ impl Rude {
             self.0 = None;
         }
         is_said
+    }
+
+    fn address(&self) -> Option<SocketAddr> {
+        self.0.as_ref()?.local_addr().ok()
     }
 
     fn hears(&mut self, within: Duration) -> bool {
@@ -206,4 +216,104 @@ fn consensus_of_strangers_and_forged_consensus_cost_others_nothing() {
 #[test]
 fn connections_that_come_and_go_cost_others_nothing() {
     BUMO.comes_and_goes(b"garbage that asks for no upgrade\r\n\r\n");
+}
+
+// Says this until it is sent away, reading nothing. Where it was.
+fn until_gone(node: SocketAddr, signal: &Signal<'_>, mut said: impl FnMut() -> Vec<u8>) -> Option<SocketAddr> {
+    let mut rude = Rude::open(node);
+    let address = rude.address();
+    while signal.goes_on() {
+        if !rude.say(&said()) {
+            return address;
+        }
+    }
+    None
+}
+
+// The node's own word on why this one is gone.
+fn is_gone_for(node: &Node, who: Option<SocketAddr>, fault: &str) {
+    let who = who.unwrap_or_else(|| panic!("{fault}: it is borne for as long as the flood lasts"));
+    let why = node.get(&format!("/api/v1/networks/{NETWORK}/why/{who}")).expect("the API says why").to_string();
+    assert!(why.contains(fault), "{fault}: {why}");
+}
+
+/// Greetings that come again have the longest answer for their length. What is unread fills the sockets and half a MiB.
+#[test]
+fn who_asks_and_does_not_read_is_gone_and_costs_others_nothing() {
+    let (mut node, mut honest) = BUMO.node("", &[]);
+    let address = node.address;
+    let said = [said(HELLO, true, 1, &[]), said(PING, true, 1, &[])].concat().repeat(1_000);
+    let gone = goes_on("askers that do not read", &mut node, &mut honest, 2 * FLAT, |signal| {
+        [(); 3].map(|()| until_gone(address, signal, || said.clone()))
+    });
+    gone.into_iter().for_each(|who| is_gone_for(&node, who, "reads_nothing"));
+}
+
+/// Of each kind in turn; of the whole only one is in the node's hands, in a buffer that may be twice as large.
+#[test]
+fn the_longest_messages_cost_others_nothing() {
+    let field = vec![0; MESSAGE_BYTES_MAX - 64];
+    let unknown = Draft::new().bytes(9, &field).done();
+    let whole = |kind: i64, is_request: bool| {
+        let payload = Said { kind, is_request, sequence: 1, data: unknown.clone() }.bytes();
+        let length = (payload.len() as u64).to_be_bytes();
+        // A mask that changes nothing, since masking so much takes a test's time.
+        [&[0x82, 0x80 | 127][..], &length, &[0; 4], &payload].concat()
+    };
+    let (mut node, mut honest) = BUMO.node("", &[]);
+    let address = node.address;
+    let made = [whole(99, true), whole(PING, true), whole(LEDGERS, false), whole(HELLO, true)];
+    let said = goes_on("longest messages", &mut node, &mut honest, 4 * MESSAGE_BYTES_MAX as u64, |signal| {
+        let mut rude = Rude::open(address);
+        let count = made.iter().cycle().take(40).take_while(|whole| signal.goes_on() && rude.say(whole)).count();
+        rude.hears(Duration::from_millis(1));
+        count
+    });
+    println!("{said} messages of {MESSAGE_BYTES_MAX} bytes");
+    assert!(said > 0);
+}
+
+/// Nobody relays a stranger's, so that 640 within a minute end the connection. A validator's forged ones others relay
+/// unseen: whoever brings them stays, and of a flood a thousand are looked at.
+#[test]
+fn upgrade_notices_of_strangers_and_forged_ones_cost_others_nothing() {
+    let upgrade = Draft::new().number(1, 1003).done();
+    let notice = |key: &Key, nonce: i64| {
+        let draft = Draft::new().number(1, nonce).part(2, &upgrade);
+        said(UPGRADE, true, 1, &draft.part(3, &key.signature(&upgrade)).done())
+    };
+    let (stranger, validator) = (Key::named("a stranger"), Key::public_account(17));
+    let notices = |key: &Key, count: i64| (1..=count).flat_map(|nonce| notice(key, nonce)).collect::<Vec<u8>>();
+    let (foreign, forged) = (notices(&stranger, 700), notices(&validator, 4_000));
+    let (mut node, mut honest) = BUMO.node("", &[]);
+    let address = node.address;
+    let gone = goes_on("upgrade notices", &mut node, &mut honest, 2 * FLAT, |signal| {
+        let mut forger = Rude::open(address);
+        for _ in 0..5 {
+            assert!(!signal.goes_on() || forger.say(&forged), "nobody is cut for what it may have relayed");
+            while signal.goes_on() && forger.hears(Duration::from_millis(1)) {}
+        }
+        until_gone(address, signal, || foreign.clone())
+    });
+    is_gone_for(&node, gone, "strangers_notices");
+}
+
+#[test]
+fn hundreds_that_drip_are_gone_at_the_deadline() {
+    // An upgrade has five seconds, which no setting changes, so that this has a wait of its own.
+    let (mut node, mut honest) = BUMO.node("", &["--max-in-peers", "1000"]);
+    let before = node.memory();
+    let mut dripping: Vec<Rude> = (0..100).map(|_| Rude::dial(node.address)).collect();
+    let started = std::time::Instant::now();
+    let mut head = UPGRADE_REQUEST.bytes();
+    while !dripping.is_empty() {
+        assert!(started.elapsed() < PATIENCE, "{} still drip", dripping.len());
+        let byte = head.next().expect("the head is longer than that");
+        dripping.retain_mut(|rude| rude.say(&[byte]));
+        (0..10).for_each(|_| honest.work());
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    let grown = node.memory().saturating_sub(before);
+    println!("100 dripping upgrades were gone after {:?}, memory grew by {grown}", started.elapsed());
+    assert!(grown <= FLAT && node.is_alive(), "memory grew by {grown}");
 }

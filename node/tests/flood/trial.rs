@@ -11,6 +11,9 @@ const PACE: Duration = Duration::from_millis(50);
 pub(crate) const FLAT: u64 = 4 << 20;
 /// Windows that a busy machine gets to show that the work can be done beside the flood, and to fill what is bounded.
 const WINDOWS: usize = 4;
+/// Work that is done beside a flood that is bounded in count, and how long such a flood may take.
+const PIECES: usize = 40;
+const FLOOD_MAX: Duration = Duration::from_secs(60);
 /// Once a limit is crossed the offender is gone within this.
 pub(crate) const GONE_WITHIN: Duration = Duration::from_secs(1);
 
@@ -82,6 +85,39 @@ pub(crate) fn withstand(
     assert!(node.is_alive(), "{name}: the program died");
     assert!(10 * busy >= 9 * calm, "{name}: {busy} of {calm} pieces of work were done");
     assert!(grown <= allowance, "{name}: memory grew by {grown}");
+}
+
+/// Runs `flood`, which is bounded in count and says whatever it found, beside the citizen's work: all pieces of that are
+/// done, however busy the machine is, and at no time has memory grown by more than `allowance`.
+pub(crate) fn goes_on<T: Send>(
+    name: &str,
+    node: &mut Node,
+    citizen: &mut impl Citizen,
+    allowance: u64,
+    flood: impl FnOnce(&Signal<'_>) -> T + Send,
+) -> T {
+    citizen.work();
+    let before = node.memory();
+    let stop = AtomicBool::new(false);
+    let (found, done, peak) = thread::scope(|scope| {
+        let flood = scope.spawn(|| flood(&Signal(&stop)));
+        let stopper = Stopper(&stop);
+        let started = Instant::now();
+        let (mut done, mut peak) = (0, before);
+        while done < PIECES || !flood.is_finished() && started.elapsed() < FLOOD_MAX {
+            citizen.work();
+            done += 1;
+            peak = peak.max(node.memory());
+            thread::sleep(PACE);
+        }
+        drop(stopper);
+        (flood.join().expect("the flood"), done, peak)
+    });
+    let grown = peak - before;
+    println!("{name}: {done} pieces of work beside the flood, {PIECES} wanted; memory grew by {grown} at most");
+    assert!(node.is_alive(), "{name}: the program died");
+    assert!(grown <= allowance, "{name}: memory grew by {grown}");
+    found
 }
 
 struct Stopper<'a>(&'a AtomicBool);

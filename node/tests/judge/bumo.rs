@@ -444,11 +444,16 @@ impl Peer {
 
     /// Asserts that it is open: a PING is answered.
     pub(crate) fn is_served(&mut self) {
+        self.is_served_within(PATIENCE);
+    }
+
+    /// The same of one that may be slow.
+    pub(crate) fn is_served_within(&mut self, within: Duration) {
         let nonce = 77_000 + self.requests;
         let ping = Draft::new().number(1, nonce).done();
         let sequence = self.request(PING, &ping);
         loop {
-            let pong = self.wait_for(PING, false);
+            let pong = self.wait_long_for(PING, false, within);
             if pong.sequence == sequence {
                 return assert_eq!(pong.data, ping, "the nonce comes back");
             }
