@@ -300,20 +300,25 @@ fn upgrade_notices_of_strangers_and_forged_ones_cost_others_nothing() {
 
 #[test]
 fn hundreds_that_drip_are_gone_at_the_deadline() {
-    // An upgrade has five seconds, which no setting changes, so that this has a wait of its own.
+    // An upgrade has five seconds and HELLO ten, which no setting changes, so that this has a wait of its own.
     let (mut node, mut honest) = BUMO.node("", &["--max-in-peers", "1000"]);
     let before = node.memory();
-    let mut dripping: Vec<Rude> = (0..100).map(|_| Rude::dial(node.address)).collect();
+    let [mut upgrading, mut greeting] = [(); 2].map(|()| (0..50).map(|_| Rude::dial(node.address)).collect::<Vec<_>>());
+    greeting.iter_mut().for_each(|rude| {
+        assert!(rude.say(UPGRADE_REQUEST.as_bytes()) && rude.hears(PATIENCE), "it is upgraded");
+    });
     let started = std::time::Instant::now();
-    let mut head = UPGRADE_REQUEST.bytes();
-    while !dripping.is_empty() {
-        assert!(started.elapsed() < PATIENCE, "{} still drip", dripping.len());
-        let byte = head.next().expect("the head is longer than that");
-        dripping.retain_mut(|rude| rude.say(&[byte]));
+    let hello = said(HELLO, true, 0, &Hello::of(&new_name()).data());
+    let mut bytes = UPGRADE_REQUEST.bytes().zip(hello);
+    while !upgrading.is_empty() || !greeting.is_empty() {
+        assert!(started.elapsed() < PATIENCE, "{} and {} still drip", upgrading.len(), greeting.len());
+        let (of_head, of_hello) = bytes.next().expect("both are longer than that");
+        upgrading.retain_mut(|rude| rude.say(&[of_head]));
+        greeting.retain_mut(|rude| rude.say(&[of_hello]));
         (0..10).for_each(|_| honest.work());
         std::thread::sleep(Duration::from_secs(1));
     }
     let grown = node.memory().saturating_sub(before);
-    println!("100 dripping upgrades were gone after {:?}, memory grew by {grown}", started.elapsed());
+    println!("100 dripping upgrades and greetings were gone after {:?}, memory grew by {grown}", started.elapsed());
     assert!(grown <= FLAT && node.is_alive(), "memory grew by {grown}");
 }
