@@ -157,7 +157,7 @@ async fn as_the_dialler_ours_says_the_recorded_bytes_and_takes_the_answers() {
         let (mut muxer, id) = dialled.expect("a connection");
         assert_eq!(id, recording.id("listener"));
         let wanted = ChannelId::nth(Direction::Outbound, 1).expect("a number");
-        assert!(muxer.open(wanted, RPC.kind));
+        assert!(muxer.open(wanted, RPC.kind, Time::default()));
         for number in [10, 12, 14, 16] {
             theirs.write_all(&recording.wire(number)).await.expect("it reads");
         }
