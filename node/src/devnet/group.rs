@@ -64,12 +64,16 @@ impl Group {
         Ok(group)
     }
 
-    /// Waits until every node has a peer.
+    /// Waits until every node has a peer, and each but the first has reached one: then they are one network and not
+    /// several.
     pub(super) async fn meet(&self) {
         eventually(super::MEET_WITHIN, || async {
             let statuses = join_all(self.nodes.iter().map(|node| node.status())).await;
-            let has_peer = |peers: crate::view::PeerCount| peers.inbound + peers.outbound > 0;
-            statuses.into_iter().all(|status| status.is_ok_and(|status| has_peer(status.peers)))
+            let has_met = |(index, peers): (usize, crate::view::PeerCount)| {
+                peers.outbound > 0 || (index == 0 && peers.inbound > 0)
+            };
+            let peers = statuses.into_iter().map(|status| status.map(|status| status.peers).unwrap_or_default());
+            peers.enumerate().all(has_met)
         })
         .await;
     }

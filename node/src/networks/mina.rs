@@ -356,7 +356,7 @@ fn identity(launch: &Launch<'_>) -> anyhow::Result<Identity> {
 fn open_ledger(launch: &Launch<'_>, rules: Rules, identity: Identity) -> anyhow::Result<(Ledger, Reader)> {
     let section = &launch.network.section;
     let producer = launch.producer.map(|seed| Producer { seed, slots_percent: section.count_u32("slots_percent") });
-    let limits = ledger::Limits {
+    let mut limits = ledger::Limits {
         blocks: section.count_u32("blocks_kept"),
         store_bytes: section.count("blocks_bytes_max"),
         commands: section.size("waiting_max"),
@@ -364,6 +364,10 @@ fn open_ledger(launch: &Launch<'_>, rules: Rules, identity: Identity) -> anyhow:
         work_bytes: section.size("works_bytes_max"),
         ..ledger::Limits::default()
     };
+    if !rules.has_proofs {
+        // The mesh tells nothing of what was said before a node joined it, and a private network's have just begun.
+        limits.tell_again = limits.tell_again.min(Duration::from_millis(rules.constants.slot_ms));
+    }
     let path = launch.folder.as_ref().map(|folder| folder.join("blocks.redb"));
     let shown = path.as_ref().map_or_else(|| "the blocks".to_owned(), |path| path.display().to_string());
     let peer_id = identity.peer_id();
