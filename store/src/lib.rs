@@ -11,8 +11,8 @@
 //!
 //! It refuses to grow without end: a record has a largest size and a file a largest number of records. Every value
 //! carries a check of its own, so that a flipped bit is found and told, never loaded. A file whose pages are damaged
-//! is refused and left as it is: [`disk`] does that, for this file and for those of the ledgers, of which [`file`] has what
-//! is the same in all.
+//! is refused and left as it is: [`disk`] does that, for this file and for those of the ledgers, of which
+//! [`mod@file`] has what is the same in all.
 
 mod codec;
 pub mod disk;
