@@ -171,6 +171,10 @@ impl RunningNetwork for Quick {
         soon(rows.take(max).collect())
     }
 
+    fn groups(&self) -> Later<'_, Result<view::BookGroups, Stopped>> {
+        soon(view::BookGroups::default())
+    }
+
     fn bans(&self, _: Option<IpAddr>, max: usize) -> Later<'_, Result<Vec<view::Ban>, Stopped>> {
         assert!((2..=PAGE_MAX + 1).contains(&max));
         let (reason, severity) = ("operator".to_owned(), "banned".to_owned());
@@ -224,7 +228,8 @@ impl RunningNetwork for Quick {
         soon(None)
     }
 
-    fn mempool(&self) -> Later<'_, Result<view::Mempool, Stopped>> {
+    fn mempool(&self, max: usize) -> Later<'_, Result<view::Mempool, Stopped>> {
+        assert!(max <= PAGE_MAX);
         soon(view::Mempool::default())
     }
 
